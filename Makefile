@@ -1,0 +1,32 @@
+# Two commands matter: `make book` and `make test`. Both set up what they need and go on where they were stopped.
+PYTHON ?= python3
+BIN := .venv/bin
+PROFILE ?= laptop
+
+.PHONY: book fast-book test clean
+
+book: .venv/ready
+	$(BIN)/phalar render
+	$(BIN)/phalar study run --profile $(PROFILE)
+	@echo "The book is ready:" && $(BIN)/phalar study book --profile $(PROFILE)
+
+# The same in minutes on a sliver of the data: shows that everything runs, not what comes out.
+fast-book: .venv/ready
+	$(BIN)/phalar study run --profile smoke
+	@echo "The book is ready:" && $(BIN)/phalar study book --profile smoke
+
+test: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+# The stamp is written last: an installation that was interrupted is taken up again.
+.venv/ready: requirements.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+# Everything that was made, but for the environment.
+clean:
+	rm -rf _build data/cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,122 @@
+"""Reading sound and bringing it to what the model hears: mono, 16 kHz, float32.
+
+A *clip* is one recording: a path, or a pair (samples, rate) with samples (N,) or (channels, N). Everything a user may
+hand in is checked here, once, and refused with one sentence that names the value and the remedy.
+"""
+
+import os
+from numbers import Real
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from torch import Tensor
+
+from phalar.errors import InputError
+
+SAMPLE_RATE = 16_000  # Hz
+SHORTEST = 2.0  # seconds: less has no rhythm to align, and the CQT's longest window is 1 s
+
+Clip = str | os.PathLike | tuple
+_PCM_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
+
+
+def read(path: str | os.PathLike) -> tuple[np.ndarray, int]:
+    """Samples (channels, N) float32 and sample rate in Hz of an audio file that libsndfile can read.
+
+    Raises
+    ------
+    InputError
+        The file is missing, empty or not audio.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give the path of an audio file (wav, flac, ogg, mp3, aiff)")
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError, ValueError, TypeError) as error:
+        reason = str(error).split(": ", 1)[-1].strip()
+        raise InputError(f"{path}: cannot be read as audio ({reason}); convert it to wav, flac, ogg or mp3") from error
+    return samples.T, rate
+
+
+def to_float(samples: np.ndarray | Tensor, name: str = "audio") -> np.ndarray:
+    """Samples as float32: 16- and 32-bit integers are scaled to [-1, 1), floats are kept as they are."""
+    try:
+        array = samples.detach().cpu().numpy() if isinstance(samples, Tensor) else np.asarray(samples)
+    except (TypeError, ValueError) as error:  # rows of unequal length, bfloat16
+        raise InputError(f"{name}: {type(samples).__name__} cannot be used as samples ({error}); give an array") from error
+    if array.dtype in _PCM_SCALE:
+        return (array / _PCM_SCALE[array.dtype]).astype(np.float32)
+    if array.dtype == np.uint8:
+        return ((array.astype(np.float32)) - 128) / 128
+    if not np.issubdtype(array.dtype, np.floating):
+        raise InputError(
+            f"{name}: samples of type {array.dtype} have no defined full scale; "
+            "give float samples in [-1, 1], or int16, int32 or uint8 PCM"
+        )
+    return array.astype(np.float32)
+
+
+def check_rate(rate: float, name: str = "audio") -> int:
+    """The sample rate as a whole number of hertz between 1 kHz and 768 kHz, or an InputError."""
+    if not isinstance(rate, Real) or not 1_000 <= rate <= 768_000 or rate != int(rate):
+        raise InputError(f"{name}: sample rate {rate!r} is not a whole number of hertz from 1000 to 768000")
+    return int(rate)
+
+
+def mono_16k(samples: np.ndarray | Tensor, rate: int, name: str = "audio") -> np.ndarray:
+    """One clip as the model hears it: (N,) float32 at 16 kHz, channels averaged.
+
+    Parameters
+    ----------
+    samples : array (N,) or (channels, N)
+        Float in [-1, 1] or integer PCM.
+    rate : int
+        Hz.
+
+    Raises
+    ------
+    InputError
+        Wrong rank, samples that are NaN or infinite, an impossible rate, or less than 2 seconds.
+    """
+    rate = check_rate(rate, name)
+    array = to_float(samples, name)
+    if array.ndim not in (1, 2):
+        raise InputError(f"{name}: shape {array.shape} is not (samples,) or (channels, samples)")
+    if array.ndim == 2:
+        if array.shape[0] > 32 and array.shape[0] > array.shape[1]:
+            raise InputError(f"{name}: shape {array.shape} looks like (samples, channels); transpose it")
+        if array.shape[0] == 0:
+            raise InputError(f"{name}: shape {array.shape} has no channels")
+        array = array.mean(axis=0)
+    if not np.isfinite(array).all():
+        where = int(np.flatnonzero(~np.isfinite(array))[0])
+        raise InputError(
+            f"{name}: sample {where} (at {where / rate:.3f} s) is {array[where]}; remove NaN and infinite samples"
+        )
+    if len(array) < SHORTEST * rate:
+        raise InputError(f"{name}: {len(array) / rate:.2f} s long; at least {SHORTEST:g} s are needed")
+    if rate != SAMPLE_RATE:
+        array = soxr.resample(array, rate, SAMPLE_RATE)
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def load(clip: Clip, name: str = "audio") -> np.ndarray:
+    """A clip (path, or (samples, rate)) as (N,) float32 mono at 16 kHz."""
+    if isinstance(clip, str | os.PathLike):
+        return mono_16k(*read(clip), name=str(clip))
+    if isinstance(clip, tuple) and len(clip) == 2:
+        return mono_16k(clip[0], clip[1], name)
+    raise InputError(f"{name}: {type(clip).__name__} is neither a path nor a pair (samples, sample rate)")
+
+
+def is_silent(samples: np.ndarray | Tensor) -> bool:
+    """Whether a clip never leaves -100 dB of full scale, where the front end has nothing to show."""
+    return float(abs(samples).max()) < 1e-5
+
+
+def as_tensor(samples: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))

@@ -1,0 +1,153 @@
+"""The built-in corpora: real compositions, rendered here, nothing to download.
+
+>>> from phalar import corpora
+>>> tracks = corpora.load("chorales", "test")  # rendered on first use, with a progress bar
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import paths
+from ..datasets import store
+from ..datasets.tracks import SPLITS, Track
+from ..errors import InputError, RunError
+from . import chorales
+from .building import build_all
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """How a corpus is made.
+
+    Attributes
+    ----------
+    version : int
+        Part of the cache's name: raised whenever the same piece would come out as other bytes.
+    pieces : callable () -> dict of str to str
+        The split of every piece, by id, in the order in which a ``limit`` takes them; cheap.
+    build : callable (piece, folder)
+        Renders one piece into a store. The result depends on nothing but the piece.
+    about : str
+        One line.
+    """
+
+    version: int
+    pieces: Callable[[], dict[str, str]]
+    build: Callable[[str, Path], None]
+    about: str
+
+
+CORPORA = {
+    "chorales": Corpus(
+        chorales.VERSION,
+        chorales.pieces,
+        chorales.build,
+        "four-part Bach chorales by string, brass, woodwind and random ensembles (stands in for CocoChorales)",
+    ),
+}
+"""Every built-in corpus, by name."""
+
+
+def folder(name: str) -> Path:
+    """Where a corpus is kept, rendered or not.
+
+    Raises
+    ------
+    InputError
+        If there is no corpus of that name.
+    """
+    return paths.cache() / "corpora" / f"{name}-v{_corpus(name).version}"
+
+
+def render(name: str, *, jobs: int | None = None, limit: int | None = None, progress: bool = True) -> Path:
+    """Render what is missing of a corpus.
+
+    Interrupted at any moment and called again it completes, and the bytes are those of an uninterrupted run. Two
+    processes may do this at once. A piece whose file was cut short is made again.
+
+    Parameters
+    ----------
+    name : str
+        A key of :data:`CORPORA`.
+    jobs : int, optional
+        Processes; as many as there are processors, if not given. The result does not depend on it.
+    limit : int, optional
+        At most so many pieces of each split, always the same ones; all if not given. What is
+        rendered so is kept when all is rendered later.
+    progress : bool
+        Show a bar on standard error.
+
+    Returns
+    -------
+    Path
+        The folder, a store (``phalar.datasets.store``).
+
+    Raises
+    ------
+    InputError
+        If there is no corpus of that name, or ``jobs`` or ``limit`` is below 1.
+    RunError
+        If a piece could not be rendered. Taught in ``book/corpora.md``.
+    """
+    where = folder(name)
+    missing = store.incomplete(where, _selected(name, None, limit))
+    if missing:
+        build_all(name, where, missing, jobs=jobs, progress=progress)
+    if missing or not (where / "index.json").is_file():
+        store.write_index(where, name)
+    return where
+
+
+def load(
+    name: str, split: str | None = None, *, limit: int | None = None, jobs: int | None = None, progress: bool = True
+) -> list[Track]:
+    """The tracks of a corpus, rendered first where they are not there yet.
+
+    Parameters
+    ----------
+    name : str
+        A key of :data:`CORPORA`.
+    split : str, optional
+        ``"train"``, ``"valid"`` or ``"test"``; all three if not given.
+    limit, jobs, progress
+        As for :func:`render`; ``limit`` counts per split.
+
+    Returns
+    -------
+    list of Track
+        In order of their ids.
+
+    Raises
+    ------
+    InputError
+        If there is no corpus or split of that name, or ``jobs`` or ``limit`` is below 1.
+    RunError
+        If a piece could not be rendered. Taught in ``book/corpora.md``.
+    """
+    wanted = _selected(name, split, limit)
+    where = render(name, jobs=jobs, limit=limit, progress=progress)
+    try:
+        return store.open_store(where, wanted)
+    except RunError:  # the index is older than the tracks (another process was rendering too), or damaged
+        store.write_index(where, name)
+        return store.open_store(where, wanted)
+
+
+def _corpus(name: str) -> Corpus:
+    if name not in CORPORA:
+        raise InputError(f"there is no built-in corpus {name!r}: choose one of {', '.join(CORPORA)}")
+    return CORPORA[name]
+
+
+def _selected(name: str, split: str | None, limit: int | None) -> list[str]:
+    """Ids of the pieces meant. A larger limit takes what a smaller one did, and more."""
+    if split is not None and split not in SPLITS:
+        raise InputError(f"there is no split {split!r}: choose one of {', '.join(SPLITS)}")
+    if limit is not None and limit < 1:
+        raise InputError(f"limit={limit}: at least one piece of each split is needed")
+    pieces = _corpus(name).pieces()
+    chosen = []
+    for each in SPLITS if split is None else [split]:
+        chosen += [piece for piece, name in pieces.items() if name == each][:limit]
+    return sorted(chosen)

@@ -1,0 +1,256 @@
+"""Reading a SoundFont: which recording sounds for which key, at which pitch, with which envelope.
+
+A SoundFont 2 file holds short recordings (*samples*) and *zones*. A zone says: for these keys and velocities play this
+sample, loop it here, tune it so, shape it so. One zone's settings are its *generators*, numbered in section 8.1.2 of
+the SoundFont 2.04 specification; an instrument's generators are absolute, a preset's are added to them.
+
+Two of them carry the pitch and are easy to miss. The *overriding root key* (58) replaces the root written in the
+sample's header: a player that ignores it sounds TimGM6mb's violin ten semitones sharp. *Fine tune* (52) is in cents.
+
+The font is read from the installed pretty_midi package, and no part of it is copied anywhere.
+"""
+
+import struct
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError, RunError
+
+SAMPLE_HEADER = np.dtype(
+    [
+        ("name", "S20"),
+        ("start", "<u4"),
+        ("end", "<u4"),
+        ("loop_start", "<u4"),
+        ("loop_end", "<u4"),
+        ("rate", "<u4"),
+        ("root", "u1"),
+        ("correction", "i1"),
+        ("link", "<u2"),
+        ("type", "<u2"),
+    ]
+)
+PRESET_HEADER = np.dtype(
+    [
+        ("name", "S20"),
+        ("program", "<u2"),
+        ("bank", "<u2"),
+        ("bag", "<u2"),
+        ("library", "<u4"),
+        ("genre", "<u4"),
+        ("morphology", "<u4"),
+    ]
+)
+INSTRUMENT_HEADER = np.dtype([("name", "S20"), ("bag", "<u2")])
+BAG = np.dtype([("generator", "<u2"), ("modulator", "<u2")])
+GENERATOR = np.dtype([("operator", "<u2"), ("amount", "<i2")])
+
+# Generators, SoundFont 2.04 section 8.1.2. Offsets come in samples and in blocks of 32,768 samples.
+START, END, LOOP_START, LOOP_END = (0, 4), (1, 12), (2, 45), (3, 50)
+ENVELOPE_TO_PITCH, CUTOFF, RESONANCE, ENVELOPE_TO_CUTOFF = 7, 8, 9, 11
+MODULATION_ENVELOPE, VOLUME_ENVELOPE = range(25, 31), range(33, 39)
+INSTRUMENT, KEYS, VELOCITIES, ATTENUATION, COARSE_TUNE, FINE_TUNE = 41, 43, 44, 48, 51, 52
+SAMPLE, LOOP_MODE, SCALE_TUNING, OVERRIDING_ROOT = 53, 54, 56, 58
+NOT_ADDED = {KEYS, VELOCITIES, SAMPLE, LOOP_MODE, OVERRIDING_ROOT, INSTRUMENT}
+FULL_RANGE = 127 << 8
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """Delay, attack, hold, decay, release in seconds. ``sustain`` is how far it falls: decibels for the volume
+    envelope, a share of the peak (0 to 1) for the modulation envelope."""
+
+    delay: float
+    attack: float
+    hold: float
+    decay: float
+    sustain: float
+    release: float
+
+
+@dataclass(frozen=True)
+class Zone:
+    """One recording and how to play it: keys and velocities (inclusive), waveform and loop (in samples), pitch (MIDI
+    key and cents), loudness (dB), low-pass filter (absolute cents, 0 = 8.176 Hz; resonance in dB) and envelopes."""
+
+    keys: tuple[int, int]
+    velocities: tuple[int, int]
+    start: int
+    end: int
+    loop_start: int
+    loop_end: int
+    looped: bool
+    rate: int
+    root: int
+    cents: float
+    cents_per_key: float
+    gain: float
+    cutoff: float
+    resonance: float
+    volume: Envelope
+    modulation: Envelope
+    modulation_to_pitch: float
+    modulation_to_cutoff: float
+
+    def distance(self, key: int) -> int:
+        """Semitones from the nearest key this zone covers."""
+        return max(self.keys[0] - key, key - self.keys[1], 0)
+
+
+def installed_font() -> Path:
+    """The SoundFont file inside the installed pretty_midi package.
+
+    Raises
+    ------
+    RunError
+        If pretty_midi, or the font in it, is not there.
+    """
+    spec = find_spec("pretty_midi")
+    font = Path(spec.origin).parent / "TimGM6mb.sf2" if spec and spec.origin else None
+    if font is None or not font.is_file():
+        raise RunError(f"no SoundFont at {font}: install pretty_midi 0.2.11, whose wheel contains TimGM6mb.sf2")
+    return font
+
+
+class SoundFont:
+    """A SoundFont 2 file, opened for playing.
+
+    Parameters
+    ----------
+    path : Path
+        An uncompressed SoundFont 2 file (``.sf2``).
+
+    Attributes
+    ----------
+    waveforms : np.ndarray, (samples,), float32
+        Every recording of the font, end to end, in [-1, 1).
+
+    Raises
+    ------
+    InputError
+        If the file is not a SoundFont 2 file. Taught in ``book/corpora.md``.
+    """
+
+    def __init__(self, path: Path):
+        data = Path(path).read_bytes()
+        if data[:4] != b"RIFF" or data[8:12] != b"sfbk":
+            raise InputError(f"{path} is not a SoundFont 2 file: it begins with {data[:12]!r}")
+        self._chunks = {}
+        for _, start, size in _chunks(data, 12, len(data)):  # the lists INFO, sdta and pdta
+            for name, first, length in _chunks(data, start + 4, start + size):
+                self._chunks[name] = data[first : first + length]
+        self.waveforms = np.frombuffer(self._chunks[b"smpl"], "<i2").astype(np.float32) / 32768
+
+    @cached_property
+    def _presets(self) -> dict[tuple[int, int], list[Zone]]:
+        headers = np.frombuffer(self._chunks[b"phdr"], PRESET_HEADER)
+        zones = self._generators(b"pbag", b"pgen", headers["bag"])
+        instruments = self._instruments
+        presets = {}
+        for header, (shared, parts) in zip(headers[:-1], zones, strict=True):
+            found = []
+            for part in parts:
+                part = shared | part
+                if INSTRUMENT in part:
+                    found += [z for own in instruments[part[INSTRUMENT]] if (z := self._zone(own, part)) is not None]
+            presets[int(header["bank"]), int(header["program"])] = found
+        return presets
+
+    @cached_property
+    def _instruments(self) -> list[list[dict[int, int]]]:
+        """The generators of each zone of each instrument, with those of the instrument's global zone filled in."""
+        headers = np.frombuffer(self._chunks[b"inst"], INSTRUMENT_HEADER)
+        zones = self._generators(b"ibag", b"igen", headers["bag"])
+        return [[shared | part for part in parts if SAMPLE in part] for shared, parts in zones]
+
+    def _generators(self, bags: bytes, generators: bytes, first: np.ndarray):
+        """For each preset or instrument: the generators of its global zone, and those of each other zone."""
+        starts = np.frombuffer(self._chunks[bags], BAG)["generator"]
+        table = np.frombuffer(self._chunks[generators], GENERATOR)
+        terminal = SAMPLE if generators == b"igen" else INSTRUMENT
+        result = []
+        for begin, end in pairwise(first):
+            parts = [
+                dict(zip(rows["operator"].tolist(), rows["amount"].tolist(), strict=True))
+                for rows in (table[starts[zone] : starts[zone + 1]] for zone in range(begin, end))
+            ]
+            shared = parts.pop(0) if parts and terminal not in parts[0] else {}
+            result.append((shared, parts))
+        return result
+
+    def _zone(self, own: dict[int, int], preset: dict[int, int]) -> Zone | None:
+        header = np.frombuffer(self._chunks[b"shdr"], SAMPLE_HEADER)[own[SAMPLE]]
+
+        def value(generator: int, default: float = 0) -> float:
+            return own.get(generator, default) + (preset.get(generator, 0) if generator not in NOT_ADDED else 0)
+
+        def position(field: str, offsets: tuple[int, int]) -> int:
+            return int(header[field]) + value(offsets[0]) + 32768 * value(offsets[1])
+
+        def overlap(generator: int) -> tuple[int, int]:
+            ranges = [g.get(generator, FULL_RANGE) & 0xFFFF for g in (own, preset)]
+            return max(r & 0xFF for r in ranges), min(r >> 8 for r in ranges)
+
+        def envelope(generators: range, sustain: float) -> Envelope:
+            delay, attack, hold, decay, fall, release = generators
+            times = {g: 2.0 ** (value(g, -12000) / 1200) for g in (delay, attack, hold, decay, release)}
+            return Envelope(
+                times[delay], times[attack], times[hold], times[decay], sustain * value(fall), times[release]
+            )
+
+        keys, velocities = overlap(KEYS), overlap(VELOCITIES)
+        if keys[0] > keys[1] or velocities[0] > velocities[1]:
+            return None
+        root = own.get(OVERRIDING_ROOT, -1)
+        return Zone(
+            keys=keys,
+            velocities=velocities,
+            start=position("start", START),
+            end=position("end", END),
+            loop_start=position("loop_start", LOOP_START),
+            loop_end=position("loop_end", LOOP_END),
+            looped=own.get(LOOP_MODE, 0) % 4 in (1, 3),
+            rate=int(header["rate"]),
+            root=root if 0 <= root <= 127 else int(header["root"]),
+            cents=100 * value(COARSE_TUNE) + value(FINE_TUNE) + float(header["correction"]),
+            cents_per_key=value(SCALE_TUNING, 100),
+            gain=-0.04 * value(ATTENUATION),  # in practice players take 0.04 dB a unit, as the EMU8000 did
+            cutoff=value(CUTOFF, 13500),
+            resonance=0.1 * value(RESONANCE),
+            volume=envelope(VOLUME_ENVELOPE, 0.1),
+            modulation=envelope(MODULATION_ENVELOPE, 0.001),
+            modulation_to_pitch=value(ENVELOPE_TO_PITCH),
+            modulation_to_cutoff=value(ENVELOPE_TO_CUTOFF),
+        )
+
+    def zones(self, program: int, key: int, velocity: int = 100, bank: int = 0) -> list[Zone]:
+        """The zones that sound together for one key.
+
+        A key in a hole between two zones gets the nearest zone, where the letter of the specification is silence
+        (TimGM6mb's alto saxophone has such a hole at E4).
+
+        Raises
+        ------
+        InputError
+            If the font has no such preset.
+        """
+        preset = self._presets.get((bank, program))
+        if not preset:
+            raise InputError(f"the SoundFont has no preset for program {program} in bank {bank}")
+        right = [z for z in preset if z.velocities[0] <= velocity <= z.velocities[1]] or preset
+        nearest = min(z.distance(key) for z in right)
+        chosen = [z for z in right if z.distance(key) == nearest]
+        return chosen if nearest == 0 else chosen[:1]
+
+
+def _chunks(data: bytes, start: int, end: int):
+    """The RIFF chunks between two offsets: (name, first byte of the content, length of the content)."""
+    while start + 8 <= end:
+        name, size = struct.unpack_from("<4sI", data, start)
+        yield name, start + 8, size
+        start += 8 + size + size % 2

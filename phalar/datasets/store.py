@@ -1,0 +1,255 @@
+"""Audio on disk, made once and read in place: 16 kHz mono stems, one file a track, nothing half-written.
+
+A store is a folder::
+
+    tracks/ID.npy     int16, (S, samples): read by memory map, so that an excerpt costs what it reads
+    tracks/ID.json    the track's record: split, stems, tags, ..., and the size and checksum of ID.npy
+    index.json        all records in one file, written last, so that opening a store is one read
+
+A track is whole if its record exists and names the size that the audio file has. The audio is put in place before the
+record, both under temporary names first, so whoever is killed at whatever moment leaves whole tracks and nothing else.
+"""
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from ..errors import InputError, RunError
+from .tracks import SPLITS, Track
+
+FORMAT = 1
+"""Version of the folder's layout."""
+
+SAMPLE_RATE = 16_000
+"""Hz, of everything in a store."""
+
+
+def write_track(
+    folder: Path,
+    track_id: str,
+    audio: np.ndarray,
+    *,
+    split: str,
+    stems: Iterable[str],
+    tags: dict | None = None,
+    beats: np.ndarray | None = None,
+    chords: Iterable[tuple[float, float, str]] | None = None,
+    notes: Iterable[np.ndarray] | None = None,
+) -> dict:
+    """Put one track into a store. It is there as a whole when this returns, and not at all before.
+
+    Parameters
+    ----------
+    folder : Path
+        The store; made if needed.
+    track_id : str
+        Letters, digits and ``. _ -`` only, since it names a file.
+    audio : np.ndarray, (S, samples), int16
+        16 kHz, full scale at 32768.
+    split, stems, tags, beats, chords, notes
+        As in :class:`phalar.datasets.tracks.Track`; ``tags`` must be plain JSON values.
+
+    Returns
+    -------
+    dict
+        The track's record.
+
+    Raises
+    ------
+    InputError
+        If the audio or the description cannot be stored.
+    """
+    stems = list(stems)
+    if not track_id or not all(c.isalnum() or c in "._-" for c in track_id) or track_id.startswith("."):
+        raise InputError(f"track id {track_id!r} cannot name a file: use letters, digits and . _ -")
+    if split not in SPLITS:
+        raise InputError(f"split {split!r} of track {track_id} is none of {', '.join(SPLITS)}")
+    if audio.dtype != np.int16 or audio.ndim != 2 or audio.shape[0] != len(stems) or audio.size == 0:
+        raise InputError(
+            f"audio of track {track_id} is {audio.dtype} {audio.shape}: it must be int16 ({len(stems)} stems, samples)"
+        )
+    audio_file, record_file = _files(folder, track_id)
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(audio), allow_pickle=False)
+    data = buffer.getbuffer()
+    record = {
+        "id": track_id,
+        "split": split,
+        "stems": stems,
+        "num_samples": audio.shape[1],
+        "tags": tags or {},
+        "file": f"{audio_file.parent.name}/{audio_file.name}",
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "beats": None if beats is None else np.asarray(beats).round(4).tolist(),
+        "chords": None if chords is None else [list(chord) for chord in chords],
+        "notes": None if notes is None else [np.asarray(stem).round(4).tolist() for stem in notes],
+    }
+    text = json.dumps(record)
+    if _record(folder, track_id) == json.loads(text):
+        return record  # another process was quicker: not whole for a moment would be worse than nothing
+    audio_file.parent.mkdir(parents=True, exist_ok=True)
+    record_file.unlink(missing_ok=True)  # from here until the end the track is not whole, and says so
+    with _replacing(audio_file) as file:
+        file.write(data)
+    with _replacing(record_file) as file:
+        file.write(text.encode())
+    return record
+
+
+def incomplete(folder: Path, track_ids: Iterable[str]) -> list[str]:
+    """Which of these tracks are not there, or not whole: no record, or audio of another size than it names."""
+    return [track_id for track_id in track_ids if _record(folder, track_id) is None]
+
+
+def write_index(folder: Path, dataset: str) -> Path:
+    """Gather the records of all whole tracks into ``index.json``.
+
+    Parameters
+    ----------
+    folder : Path
+        The store.
+    dataset : str
+        Name that the tracks will carry.
+
+    Returns
+    -------
+    Path
+        The index, put in place in one step.
+    """
+    ids = sorted(path.stem for path in (folder / "tracks").glob("*.json"))
+    records = [record for track_id in ids if (record := _record(folder, track_id)) is not None]
+    index = {"format": FORMAT, "dataset": dataset, "sample_rate": SAMPLE_RATE, "tracks": records}
+    with _replacing(folder / "index.json") as file:
+        file.write(json.dumps(index).encode())
+    return folder / "index.json"
+
+
+def open_store(folder: Path, track_ids: Iterable[str] | None = None) -> list[Track]:
+    """The tracks of a store, in order of their ids.
+
+    The size of every file is compared with the index, which costs no reading; :func:`verify` compares contents.
+
+    Parameters
+    ----------
+    folder : Path
+    track_ids : iterable of str, optional
+        Open these only; all if not given.
+
+    Raises
+    ------
+    RunError
+        If there is no index, it is damaged or of another version, it lacks one of ``track_ids``, or a track's audio is
+        missing or cut short.
+    """
+    index = _read_index(folder)
+    records = {record["id"]: record for record in index["tracks"]}
+    wanted = sorted(records if track_ids is None else set(track_ids))
+    if absent := [track_id for track_id in wanted if track_id not in records]:
+        raise RunError(f"{folder} has no track {absent[0]} ({len(absent)} missing in all): make the data set again")
+    return [_track(folder, index, records[track_id]) for track_id in wanted]
+
+
+def verify(folder: Path) -> list[str]:
+    """Ids of the tracks whose audio is not what was written, by checksum. Reads everything: about a second a GB."""
+    return [
+        record["id"]
+        for record in _read_index(folder)["tracks"]
+        if not (folder / record["file"]).is_file() or _sha256(folder / record["file"]) != record["sha256"]
+    ]
+
+
+def discard(folder: Path, track_id: str) -> None:
+    """Take a track out, so that it counts as not made."""
+    for path in reversed(_files(folder, track_id)):  # the record first
+        path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path, older_than: float = 3600) -> None:
+    """Remove what killed writers left behind: temporary files untouched for ``older_than`` seconds."""
+    for path in folder.rglob("*.part"):
+        try:
+            if time.time() - path.stat().st_mtime > older_than:
+                path.unlink()
+        except FileNotFoundError:  # another process swept it, or finished it
+            continue
+
+
+def _files(folder: Path, track_id: str) -> tuple[Path, Path]:
+    return folder / "tracks" / f"{track_id}.npy", folder / "tracks" / f"{track_id}.json"
+
+
+def _record(folder: Path, track_id: str) -> dict | None:
+    """A whole track's record, or None."""
+    audio_file, record_file = _files(folder, track_id)
+    try:
+        record = json.loads(record_file.read_bytes())
+        return record if audio_file.stat().st_size == record["bytes"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _read_index(folder: Path) -> dict:
+    path = folder / "index.json"
+    try:
+        index = json.loads(path.read_bytes())
+        version = index["format"]
+    except FileNotFoundError as error:
+        raise RunError(f"no data set at {folder}: there is no index.json; make the data set first") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged ({error}): delete it and make the data set again") from error
+    if version != FORMAT:
+        raise RunError(f"{path} has format {version}, this version reads {FORMAT}: delete {folder} and make it again")
+    return index
+
+
+def _track(folder: Path, index: dict, record: dict) -> Track:
+    path = folder / record["file"]
+    size = path.stat().st_size if path.is_file() else 0
+    if size != record["bytes"]:
+        raise RunError(
+            f"{path} has {size} bytes where the index says {record['bytes']}: it is missing or cut short; make the "
+            f"data set {index['dataset']} again (what is whole is kept)"
+        )
+    chords, notes = record["chords"], record["notes"]
+    return Track(
+        id=record["id"],
+        dataset=index["dataset"],
+        split=record["split"],
+        stems=tuple(record["stems"]),
+        sample_rate=index["sample_rate"],
+        num_samples=record["num_samples"],
+        file=path,
+        tags=record["tags"],
+        beats=None if record["beats"] is None else np.array(record["beats"]).reshape(-1, 2),
+        chords=None if chords is None else tuple((start, end, label) for start, end, label in chords),
+        notes=None if notes is None else tuple(np.array(stem).reshape(-1, 3) for stem in notes),
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file opened for writing under a temporary name, that takes its real one when all went well."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        os.chmod(temporary, 0o644)  # mkstemp makes files that nobody else may read
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

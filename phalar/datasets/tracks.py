@@ -1,0 +1,116 @@
+"""What a multitrack is: a piece of music as stems that sound together. The one form in which all data arrive."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError, RunError
+
+SPLITS = ("train", "valid", "test")
+
+FULL_SCALE = 32768
+"""The integer that stands for 1.0 in stored audio."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """One piece, stem by stem. The sum of its stems is its mix.
+
+    Attributes
+    ----------
+    id : str
+        Unique within the data set.
+    dataset : str
+        Name of the data set or corpus.
+    split : str
+        ``"train"``, ``"valid"`` or ``"test"``. No composition is in two splits.
+    stems : tuple of str
+        What plays each stem, such as ``"violin"``; a name may come twice. S of them.
+    sample_rate : int
+        Hz.
+    num_samples : int
+        Length of every stem.
+    file : Path
+        The stored audio: a ``.npy`` file of shape (S, num_samples), int16, full scale at 32768.
+    tags : dict
+        What is known of the piece as a whole (tempo, ensemble, key, title, composition, ...); keys differ by data set.
+    beats : np.ndarray, (beats, 2), or None
+        Seconds of each beat, and its number in the bar, counted from 1.
+    chords : tuple of (float, float, str), or None
+        Start and end in seconds, and label in the syntax of ``mir_eval.chord``.
+    notes : tuple of np.ndarray, each (notes, 3), or None
+        For each stem: onset and duration in seconds, and MIDI pitch, of every note.
+
+    Taught in ``book/corpora.md``.
+    """
+
+    id: str
+    dataset: str
+    split: str
+    stems: tuple[str, ...]
+    sample_rate: int
+    num_samples: int
+    file: Path = field(repr=False)
+    tags: dict = field(default_factory=dict, repr=False, hash=False)
+    beats: np.ndarray | None = field(default=None, repr=False, compare=False)
+    chords: tuple[tuple[float, float, str], ...] | None = field(default=None, repr=False, compare=False)
+    notes: tuple[np.ndarray, ...] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.num_samples / self.sample_rate
+
+    def excerpt(self, start: int = 0, length: int | None = None) -> np.ndarray:
+        """A piece of every stem, at the same place.
+
+        Only the samples asked for are read from the disk.
+
+        Parameters
+        ----------
+        start : int
+            First sample, from 0 to ``num_samples - 1``.
+        length : int, optional
+            Samples; up to the end if not given. Past the end of the track there are zeros.
+
+        Returns
+        -------
+        np.ndarray, (S, length), float32
+            In [-1, 1].
+
+        Raises
+        ------
+        InputError
+            If the excerpt would start outside the track, or has no samples.
+        RunError
+            If the stored audio is missing or cut short.
+        """
+        if not 0 <= start < self.num_samples:
+            raise InputError(
+                f"start={start} is outside track {self.id}, which has {self.num_samples} samples: "
+                f"choose 0 to {self.num_samples - 1}"
+            )
+        length = self.num_samples - start if length is None else length
+        if length < 1:
+            raise InputError(f"length={length}: an excerpt needs at least one sample")
+        stored = self._open()[:, start : start + length]
+        excerpt = np.zeros((len(self.stems), length), np.float32)
+        np.divide(stored, np.float32(FULL_SCALE), out=excerpt[:, : stored.shape[1]])
+        return excerpt
+
+    def _open(self) -> np.ndarray:
+        expected = (len(self.stems), self.num_samples)
+        try:
+            stored = np.load(self.file, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise RunError(
+                f"the audio of track {self.id} cannot be read from {self.file} ({error}): delete that file and make "
+                f"the data set {self.dataset} again (what is whole is kept)"
+            ) from error
+        if stored.shape != expected or stored.dtype != np.int16:
+            raise RunError(
+                f"{self.file} holds {stored.dtype} {stored.shape} where track {self.id} needs int16 {expected}: "
+                f"delete that file and make the data set {self.dataset} again (what is whole is kept)"
+            )
+        return stored

@@ -1,0 +1,106 @@
+"""PHALAR and every other row of the registry put together from their parts: front end, backbone, pooling, head, form.
+
+Paper section 3; book page *The model*. What the parts are is said here, once; what the whole does, in
+``stem_model.py``.
+"""
+
+import os
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from torch import nn
+
+from phalar.errors import InputError
+from phalar.model.backbone import HarmonicBackbone
+from phalar.model.cocola import Cocola
+from phalar.model.complex_layers import ComplexHead, RealHead
+from phalar.model.efficientnet import EfficientNet
+from phalar.model.frontend import LogCQT
+from phalar.model.mel import HarmonicPercussiveMel, LogMel
+from phalar.model.mert import Mert, Resampled
+from phalar.model.pooling import AveragePooling, MagnitudePooling, SpectralPooling
+from phalar.model.similarity import (
+    BilinearForm,
+    ComplexCosine,
+    HermitianForm,
+    SemidefiniteForm,
+    SesquilinearForm,
+    TanhBilinearForm,
+)
+from phalar.model.stem_model import StemModel
+from phalar.model.variants import EMBEDDING_DIM, Variant, variant
+
+__all__ = ["StemModel", "assemble", "build"]
+
+FRONTENDS = {"cqt": LogCQT, "mel": LogMel, "harmonic-percussive": HarmonicPercussiveMel, "24 kHz": Resampled}
+BACKBONES = ("axial", "efficientnet", "mert")
+POOLINGS = {"spectral": SpectralPooling, "magnitude": MagnitudePooling, "average": AveragePooling}
+HEADS = {"complex": ComplexHead, "real": RealHead, "real without norm": partial(RealHead, normalised=False)}
+FORMS = {
+    "sesquilinear": SesquilinearForm,
+    "hermitian": HermitianForm,
+    "semidefinite": SemidefiniteForm,
+    "cosine": ComplexCosine,
+    "bilinear": BilinearForm,
+    "tanh": TanhBilinearForm,
+}
+DROPOUT = 0.1  # share of channels (backbone) and of values (head) left out in training
+LARGEST = 4096  # channels or components of spectral pooling, so that a damaged file cannot ask for all memory
+
+
+def build(
+    name: str | Variant, *, backbone: str | os.PathLike | Mapping | None = None, seed: int | None = None
+) -> StemModel:
+    """A model of the registry with fresh weights.
+
+    Parameters
+    ----------
+    name : str
+        A variant's name: ``phalar models`` lists them.
+    backbone : path or str
+        For the MERT variants only: a local folder with MERT's ``config.json`` and weights, or its name on the hub,
+        ``"m-a-p/MERT-v1-95M"``. See ``phalar.model.mert.load_mert``.
+    seed : int, optional
+        Makes the weights a function of the seed and leaves torch's own random state alone.
+
+    Raises
+    ------
+    InputError
+        An unknown variant, a MERT variant without weights, or a backbone for another variant.
+    """
+    row = _checked(variant(name))
+    if row.backbone != "mert" and backbone is not None:
+        raise InputError(f"variant {row.name!r} has its own backbone; only the MERT variants take backbone=...")
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        if row.backbone == "mert":
+            return assemble(row, Mert.from_source(backbone, row.name))
+        return assemble(row, HarmonicBackbone(DROPOUT) if row.backbone == "axial" else EfficientNet(inputs=2))
+
+
+def assemble(row: Variant, backbone: nn.Module) -> StemModel:
+    """The parts that a row names around a backbone, whose ``out_channels`` decides their sizes."""
+    frontend = FRONTENDS[row.frontend]()
+    if row.pooling == "average":
+        pooling = AveragePooling(backbone.out_channels)
+    else:
+        pooling = POOLINGS[row.pooling](frontend.bins * backbone.out_channels, row.channels, row.components)
+    head = HEADS[row.head](pooling.out_features, EMBEDDING_DIM, DROPOUT)
+    whole = Cocola if row.backbone == "efficientnet" else StemModel
+    return whole(row, frontend, backbone, pooling, head, FORMS[row.form](EMBEDDING_DIM))
+
+
+def _checked(row: Variant) -> Variant:
+    """The row itself, or an InputError where it names a part that does not exist: rows also come from files."""
+    known = {"frontend": FRONTENDS, "backbone": BACKBONES, "pooling": POOLINGS, "head": HEADS, "form": FORMS}
+    for field, choices in known.items():
+        value = getattr(row, field)
+        if not isinstance(value, str) or value not in choices:
+            raise InputError(f"variant {row.name!r}: {field} = {value!r} does not exist; choose from {', '.join(choices)}")
+    for field in ("channels", "components"):
+        value = getattr(row, field)
+        if type(value) is not int or not 1 <= value <= LARGEST:
+            raise InputError(f"variant {row.name!r}: {field} = {value!r}; give a whole number from 1 to {LARGEST}")
+    return row

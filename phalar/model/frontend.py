@@ -1,0 +1,121 @@
+"""From a waveform to log-magnitude constant-Q frames: paper section 3 (input representation), book page *The model*.
+
+A constant-Q transform (CQT) spaces its bins evenly in pitch: bin k is centred on f_k = fmin * 2^(k / 12), and its
+window is Q cycles long whatever the frequency. A semitone is then one bin anywhere, so a convolution along frequency
+sees the same interval the same way in every octave.
+"""
+
+import contextlib
+import io
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from nnAudio.utils import create_cqt_kernels
+from torch import Tensor, nn
+
+SAMPLE_RATE = 16_000  # Hz
+HOP = 160  # samples: 100 frames a second
+BINS = 96  # eight octaves of twelve semitones
+BINS_PER_OCTAVE = 12
+FMIN = 16.35  # Hz: C0
+TOP_DB = 80.0  # decibels kept below the loudest bin of an item
+
+
+@lru_cache(maxsize=1)
+def _nnaudio_kernels() -> tuple[np.ndarray, np.ndarray]:
+    """Kernels (BINS, 32768) complex64 and their lengths in samples (BINS,), as nnAudio's ``CQT1992v2`` makes them.
+
+    Only the tables are nnAudio's; they are made once, since making them takes a second and prints a line.
+    """
+    q = 1.0 / (2 ** (1 / BINS_PER_OCTAVE) - 1)
+    with contextlib.redirect_stdout(io.StringIO()):
+        kernels, _, lengths, _ = create_cqt_kernels(q, SAMPLE_RATE, FMIN, BINS, BINS_PER_OCTAVE, norm=1, window="hann")
+    return kernels.astype(np.complex64), np.asarray(lengths, dtype=np.float32)
+
+
+class ConstantQ(nn.Module):
+    """Magnitudes of the constant-Q transform, equal to nnAudio's ``CQT1992v2`` and many times faster.
+
+    nnAudio correlates every bin with a kernel as long as the longest one (32,768 samples), though a kernel's support
+    halves with each octave: at the top, 127 of 128 products are with zero. Here each octave's kernels are cropped to
+    their support, which changes nothing but the time. Book: *The model*, "Constant-Q transform".
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        kernels, lengths = _nnaudio_kernels()
+        self.centre = kernels.shape[1] // 2
+        self.octaves = BINS // BINS_PER_OCTAVE
+        for octave in range(self.octaves):
+            rows = kernels[octave * BINS_PER_OCTAVE : (octave + 1) * BINS_PER_OCTAVE]
+            support = np.flatnonzero(np.abs(rows).max(axis=0))
+            half = int(max(self.centre - support[0], support[-1] + 1 - self.centre))
+            cropped = rows[:, self.centre - half : self.centre + half]
+            # Real and imaginary parts are stacked so that one real correlation does the work of a complex one.
+            stacked = torch.from_numpy(np.concatenate([cropped.real, cropped.imag]))[:, None].contiguous()
+            self.register_buffer(f"kernels_{octave}", stacked, persistent=False)
+        # nnAudio's "librosa" normalisation: a sine of amplitude one gives sqrt(length) / 2 in its bin.
+        self.register_buffer("gain", torch.from_numpy(np.sqrt(lengths))[:, None], persistent=False)
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """Magnitudes of a waveform.
+
+        Parameters
+        ----------
+        audio : Tensor (B, N), float32, 16 kHz
+            More than 16,384 samples, since the ends are mirrored by half a kernel.
+
+        Returns
+        -------
+        Tensor (B, 96, 1 + N // 160), float32
+            Entry (b, k, t): how strongly pitch C0 + k semitones sounds around t / 100 seconds.
+        """
+        frames = 1 + audio.shape[-1] // HOP
+        padded = F.pad(audio[:, None], (self.centre, self.centre), mode="reflect")
+        parts = [self._octave(padded, getattr(self, f"kernels_{i}"), frames) for i in range(self.octaves)]
+        return torch.cat(parts, dim=1) * self.gain
+
+    def _octave(self, padded: Tensor, kernels: Tensor, frames: int) -> Tensor:
+        length = kernels.shape[-1]
+        start = self.centre - length // 2
+        heard = padded[..., start : start + (frames - 1) * HOP + length]
+        real, imaginary = F.conv1d(heard, kernels, stride=HOP).chunk(2, dim=1)
+        return torch.sqrt(real.square() + imaginary.square())
+
+
+def decibels(magnitude: Tensor, power: bool = False) -> Tensor:
+    """Amplitude (or power) to decibels, cut ``TOP_DB`` below each item's loudest bin, then scaled: (dB + 80) / 80.
+
+    The published code hands (B, F, T) to torchaudio's ``AmplitudeToDB``, which reads that as *one* item, so the floor
+    follows the loudest clip of the batch and an embedding depends on its batch mates. Here each item has its own
+    floor; for a batch of one both agree. Book: *The model*, "Where text and code differ".
+
+    Parameters
+    ----------
+    magnitude : Tensor (B, F, T), float32, not negative
+    power : bool
+        Whether the values are powers (10 log10) rather than amplitudes (20 log10).
+
+    Returns
+    -------
+    Tensor (B, F, T), float32: 1 stands for 0 dB, and an item spans at most 1 from its loudest bin to its floor.
+    """
+    factor, smallest = (10.0, 1e-10) if power else (20.0, 1e-5)
+    db = factor * torch.log10(magnitude.clamp(min=smallest))
+    floor = db.amax(dim=(-2, -1), keepdim=True) - TOP_DB
+    return (torch.maximum(db, floor) + TOP_DB) / TOP_DB
+
+
+class LogCQT(nn.Module):
+    """The front end of PHALAR: constant-Q magnitudes on a decibel scale, (B, N) to (B, 96, T)."""
+
+    bins = BINS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transform = ConstantQ()
+
+    def forward(self, audio: Tensor) -> Tensor:
+        return decibels(self.transform(audio))

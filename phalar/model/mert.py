@@ -1,0 +1,189 @@
+"""MERT, a large transformer trained on music without labels, as a frozen backbone (Li et al. 2024).
+
+The paper's check that PHALAR's gain is not just its pooling and head: the same pooling and head on top of MERT's last
+layer reach much less. MERT hears 24 kHz and gives 75 steps of 768 features a second.
+
+``m-a-p/MERT-v1-95M`` is published with model code of its own, which the transformers library would have to execute.
+That is not needed: with its settings (no CQT input, no deep norm) the computation is HuBERT's, step for step, so
+transformers' own ``HubertModel`` takes the weights. Settings under which that is not so are refused. Nothing from the
+folder or the hub is ever run: settings are read as JSON, weights as safetensors or, where there are none, as the
+tensors of a torch archive.
+
+Limits: what is verified here is the arithmetic, on small random models; the published weights are not part of this
+package, and no result in the book comes from them unless it says so. Like the published baseline, this feeds MERT the
+waveform as it is, without the zero mean and unit variance that its own preprocessing applies. Taught in
+``book/model.md``.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchaudio.functional import resample
+
+from phalar.errors import InputError
+from phalar.model.frontend import SAMPLE_RATE
+from phalar.model.tensors import fill, read_tensors
+from phalar.model.torch_zip import StoredTensor, TorchZip
+
+RATE = 24_000  # Hz, what MERT hears
+EXAMPLE = "m-a-p/MERT-v1-95M"
+# The settings of HuBERT that decide what it computes; all others concern its training.
+SETTINGS = (
+    "conv_bias", "conv_dim", "conv_kernel", "conv_pos_batch_norm", "conv_stride", "do_stable_layer_norm",
+    "feat_extract_activation", "feat_extract_norm", "feat_proj_layer_norm", "hidden_act", "hidden_size",
+    "intermediate_size", "layer_norm_eps", "num_attention_heads", "num_conv_pos_embedding_groups",
+    "num_conv_pos_embeddings", "num_hidden_layers",
+)  # fmt: skip
+# Settings under which MERT is not HuBERT, and the value it must have.
+REQUIRED = {"feature_extractor_cqt": False, "deepnorm": False, "sample_rate": RATE}
+# torch's older and newer names for the two halves of a weight norm.
+RENAMED = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
+TRAINING_ONLY = ("masked_spec_embed",)
+
+
+class Resampled(nn.Module):
+    """The MERT variants' front end: nothing but the waveform at 24 kHz, (B, N) to (B, ceil(1.5 N)) float32."""
+
+    bins = 1
+
+    def forward(self, audio: Tensor) -> Tensor:
+        return resample(audio.float(), SAMPLE_RATE, RATE)
+
+
+class Mert(nn.Module):
+    """The last layer of a frozen HuBERT: waveforms at 24 kHz (B, N) to (B, hidden size, 1, T) float32.
+
+    It never trains: no gradients, no dropout, whatever ``train()`` is told. Its weights are part of ``state_dict``.
+
+    Parameters
+    ----------
+    config : mapping
+        Settings as MERT's ``config.json`` has them; what is left out is as in HuBERT base, hence as in MERT-v1-95M.
+    """
+
+    frozen = True
+
+    def __init__(self, config: Mapping) -> None:
+        super().__init__()
+        HubertConfig, HubertModel = _transformers()
+        for key, value in REQUIRED.items():
+            if config.get(key, value) != value:
+                raise InputError(f"MERT's setting {key} = {config[key]!r} makes another model; only {value!r} is computed")
+        self.config = {key: config[key] for key in SETTINGS if key in config}
+        try:
+            settings = HubertConfig(**self.config, mask_time_prob=0.0, mask_feature_prob=0.0)
+            self.model = HubertModel(settings)
+        except (TypeError, ValueError, KeyError, RuntimeError) as error:
+            raise InputError(f"no HuBERT has MERT's settings {self.config}: {error}") from error
+        self.out_channels = settings.hidden_size
+        self.requires_grad_(False).eval()
+
+    @classmethod
+    def from_source(cls, source: str | os.PathLike | Mapping | None, name: str = "mert-complex") -> "Mert":
+        """With the weights of a folder or a name on the hub; with random ones where only settings are given."""
+        if source is None:
+            raise InputError(
+                f"variant {name!r} needs MERT's weights: build({name!r}, backbone=FOLDER), or "
+                f"backbone={EXAMPLE!r} to download them"
+            )
+        return cls(source) if isinstance(source, Mapping) else load_mert(source)
+
+    def train(self, mode: bool = True) -> "Mert":
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, audio: Tensor) -> Tensor:
+        with torch.autocast(audio.device.type, enabled=False):
+            return self.model(audio.float()).last_hidden_state.transpose(1, 2)[:, :, None]
+
+
+def load_mert(source: str | os.PathLike) -> Mert:
+    """MERT with its published weights, from a local folder or from the hub. No code of the publisher's is executed.
+
+    Parameters
+    ----------
+    source : str or path
+        A folder with ``config.json`` and ``model.safetensors`` or ``pytorch_model.bin``; or a name on the Hugging Face
+        hub, such as ``"m-a-p/MERT-v1-95M"`` (380 MB, fetched once, then taken from the hub's cache).
+
+    Raises
+    ------
+    InputError
+        transformers is not installed, the folder or name does not exist, the settings are not those of a MERT that
+        HuBERT computes, or the weights do not fit them.
+    """
+    _transformers()
+    files = _local(Path(source)) if Path(source).is_dir() else _from_hub(str(source))
+    try:
+        config = json.loads(files["config"].read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{files['config']}: not readable as JSON ({error}); download it again") from error
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    if kind not in ("hubert", "mert_model"):
+        raise InputError(f"{files['config']}: model_type {kind!r} is not MERT ('mert_model') or HuBERT ('hubert')")
+    path = files["weights"]
+    tensors = read_tensors(path)[0] if path.suffix == ".safetensors" else _archive(path)
+    mert = Mert(config)
+    fill(mert.model, hubert_names(tensors), str(path), name="MERT")
+    return mert
+
+
+def hubert_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights under the names that ``HubertModel`` has today, float32; what only pre-training needs is left out."""
+    named = {}
+    for name, tensor in tensors.items():
+        module, dot, last = name.rpartition(".")
+        if last not in TRAINING_ONLY:
+            named[module + dot + RENAMED.get(last, last)] = tensor.float() if tensor.is_floating_point() else tensor
+    return named
+
+
+def _archive(path: Path) -> dict[str, Tensor]:
+    with TorchZip(path) as file:
+        tree = file.tree()
+        if not isinstance(tree, dict) or not all(isinstance(stored, StoredTensor) for stored in tree.values()):
+            raise file.refusal("is not a dictionary of tensors", "give MERT's own pytorch_model.bin")
+        return {str(name): file.tensor(str(name), stored) for name, stored in tree.items()}
+
+
+def _local(folder: Path) -> dict[str, Path]:
+    weights = [folder / name for name in ("model.safetensors", "pytorch_model.bin")]
+    found = next((path for path in weights if path.is_file()), None)
+    if found is None:
+        raise InputError(f"{folder}: has neither model.safetensors nor pytorch_model.bin; give MERT's folder")
+    return {"config": folder / "config.json", "weights": found}
+
+
+def _from_hub(name: str) -> dict[str, Path]:
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise InputError(f"{name}: no such folder; give the folder of MERT's files, or its name on the hub: {EXAMPLE}")
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        config = hf_hub_download(name, "config.json")
+        try:
+            weights = hf_hub_download(name, "model.safetensors")
+        except EntryNotFoundError:
+            weights = hf_hub_download(name, "pytorch_model.bin")
+    except Exception as error:  # the hub's client raises its own and its transport's errors, a dozen kinds
+        raise InputError(
+            f"{name}: is no folder here and could not be had from the hub ({type(error).__name__}); "
+            "download the files elsewhere and give their folder"
+        ) from error
+    return {"config": Path(config), "weights": Path(weights)}
+
+
+def _transformers() -> tuple[type, type]:
+    try:
+        from transformers import HubertConfig, HubertModel
+    except ImportError as error:
+        raise InputError(
+            "the MERT variants need the package transformers, which is not installed: pip install 'phalar[mert]'"
+        ) from error
+    return HubertConfig, HubertModel

@@ -1,0 +1,66 @@
+"""Learned spectral pooling: time alignment becomes phase (paper section 3; book page *The model*).
+
+The Fourier shift theorem does the work: delay a sequence by s of its T steps and component k of its transform is
+multiplied by exp(-2 pi i k s / T). What happens stays in the modulus; *when* it happens goes to the phase.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SpectralPooling(nn.Module):
+    """Project, transform over time, keep components 1 to C, and divide by the mean modulus.
+
+    Parameters
+    ----------
+    features : int
+        Length of one time step, flattened: frequency bins times channels.
+    channels : int
+        D, the number of learned projections whose course in time is analysed.
+    components : int
+        C, the number of Fourier components kept of each. The constant component is dropped: it says what sounds on
+        average, not when.
+    """
+
+    def __init__(self, features: int, channels: int = 80, components: int = 8) -> None:
+        super().__init__()
+        self.channels, self.components = channels, components
+        self.project = nn.Linear(features, channels, bias=False)
+        nn.init.xavier_normal_(self.project.weight)
+
+    @property
+    def out_features(self) -> int:
+        return self.channels * self.components
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, F, T) to (B, D * C) complex64: entry (d, k) is how strongly projection d repeats k times
+        within the excerpt (modulus) and where in its cycle it stands at the start (angle)."""
+        with torch.autocast(x.device.type, enabled=False):  # phases need single precision
+            steps = x.float().permute(0, 3, 2, 1).flatten(2)  # (B, T, F * channels)
+            return self.spectrum(self.project(steps).transpose(1, 2)).flatten(1)
+
+    def spectrum(self, sequence: Tensor) -> Tensor:
+        """Components 1..C of real sequences (B, D, T), scaled to a mean modulus of one: (B, D, C) complex."""
+        missing = max(0, 2 * (self.components + 1) + 1 - sequence.shape[-1])
+        padded = F.pad(sequence, (missing // 2, missing - missing // 2))
+        spectrum = torch.fft.rfft(padded, norm="ortho")[..., 1 : self.components + 1]
+        return spectrum / (spectrum.abs().mean(dim=(-2, -1), keepdim=True) + 1e-6)
+
+
+class MagnitudePooling(SpectralPooling):
+    """Spectral pooling without its phases: what repeats, but not when. An ablation of the paper."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).abs()
+
+
+class AveragePooling(nn.Module):
+    """Global average over frequency and time, (B, channels, F, T) to (B, channels): the "GAP" ablation."""
+
+    def __init__(self, out_features: int) -> None:
+        super().__init__()
+        self.out_features = out_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.float().mean(dim=(-2, -1))

@@ -1,0 +1,97 @@
+"""How well does y fit x? Scores of all pairs of two sets of embeddings (paper section 3; book page *The model*).
+
+Every module maps x (A, d) and y (B, d) to raw scores (A, B): row a, column b is s(x_a, y_b). A raw score need not be
+symmetric; ``symmetrised`` averages both directions, which for the bilinear form is the same as keeping the Hermitian
+part of W.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from phalar.model.complex_layers import complex_kaiming_, squared_modulus
+
+
+def unit(x: Tensor) -> Tensor:
+    """Scale complex embeddings (..., d) to length one; zero stays zero."""
+    return x * torch.rsqrt(squared_modulus(x).sum(dim=-1, keepdim=True) + 1e-6)
+
+
+def real_inner(x: Tensor, y: Tensor) -> Tensor:
+    """Re(x^H y) of all pairs, (A, d) and (B, d) complex to (A, B) real."""
+    return x.real @ y.real.T + x.imag @ y.imag.T
+
+
+def symmetrised(similarity: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """(s(x, y) + s(y, x)) / 2 of all pairs: the score used at inference, (A, B)."""
+    return (similarity(x, y) + similarity(y, x).T) / 2
+
+
+class SesquilinearForm(nn.Module):
+    """Re((W x)^H y) with a full complex W and unit x, y: PHALAR's score.
+
+    W is not constrained, so the form is indefinite: it can be negative, which says "these do not belong together" and
+    not just "these have nothing in common". There is no temperature; the size of W is the scale.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.W = nn.Parameter(torch.empty(dim, dim, dtype=torch.complex64))
+        complex_kaiming_(self.W)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return real_inner(unit(x) @ self.W.T, unit(y))
+
+
+class HermitianForm(SesquilinearForm):
+    """The same with W replaced by its Hermitian part, in training too: s(x, y) = s(y, x) by construction."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        x, y = unit(x), unit(y)
+        return (real_inner(x @ self.W.T, y) + real_inner(x, y @ self.W.T)) / 2
+
+
+class SemidefiniteForm(SesquilinearForm):
+    """Re((W x)^H (W y)): W^H W is positive semi-definite, so no embedding can be unlike itself ("PSD W")."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return real_inner(unit(x) @ self.W.T, unit(y) @ self.W.T)
+
+
+class ComplexCosine(nn.Module):
+    """|x^H y| after one shared complex projection, times a learned temperature: blind to a common rotation."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.projection = nn.Parameter(torch.eye(dim, dtype=torch.complex64))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        x, y = (unit(unit(v) @ self.projection.T) for v in (x, y))
+        modulus = torch.sqrt(squared_modulus(x.conj() @ y.T) + 1e-9)
+        return modulus * self.log_scale.exp().clamp(max=100.0)
+
+
+class BilinearForm(nn.Module):
+    """(W x)^T y of unit real embeddings, W starting at the identity: the score of the real-valued ablations."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.W = nn.Parameter(torch.eye(dim))
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return (F.normalize(x, dim=-1) @ self.W.T) @ F.normalize(y, dim=-1).T
+
+
+class TanhBilinearForm(nn.Module):
+    """tanh(LN(x))^T W tanh(LN(y)) with one layer norm for both sides and W ~ N(0, 0.05^2): the score of COCOLA."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.W = nn.Parameter(torch.randn(dim, dim) * 0.05)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return torch.tanh(self.norm(x)) @ self.W @ torch.tanh(self.norm(y)).T

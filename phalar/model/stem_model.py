@@ -1,0 +1,166 @@
+"""What every model of the registry does, whatever its parts: embed sounds, and score embeddings against each other.
+
+Paper section 3; book page *The model*. ``assembly.py`` puts the parts together.
+"""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from phalar import audio as sound
+from phalar.errors import InputError, SilentAudioWarning
+from phalar.model.similarity import symmetrised
+from phalar.model.variants import EMBEDDING_DIM, Variant
+
+
+class StemModel(nn.Module):
+    """A model that says how well a stem fits a mix: ``phalar.build`` makes one.
+
+    Sound goes through its parts in the order in which they are named here.
+
+    Parameters
+    ----------
+    row : Variant
+        The row of the registry that names the parts.
+    frontend : Module
+        Waveforms (B, N) at 16 kHz to pictures; nothing in it is learned.
+    backbone : Module
+        Pictures to features (B, channels, F, T).
+    pooling, head : Module
+        Features to one vector, and that to an embedding (B, 512).
+    form : Module
+        Embeddings (A, 512) and (B, 512) to raw scores (A, B).
+    """
+
+    def __init__(
+        self,
+        row: Variant,
+        frontend: nn.Module,
+        backbone: nn.Module,
+        pooling: nn.Module,
+        head: nn.Module,
+        form: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.variant = row
+        self.frontend = frontend
+        self.backbone = backbone
+        self.pooling = pooling
+        self.head = head
+        self.form = form
+
+    @property
+    def num_parameters(self) -> int:
+        """Learned real numbers; a complex weight counts as two, a frozen backbone (MERT) not at all."""
+        learned = [m for m in self.children() if not getattr(m, "frozen", False)]
+        return sum(p.numel() * (2 if p.is_complex() else 1) for m in learned for p in m.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.form.parameters()).device
+
+    def encode(self, audio: Tensor) -> Tensor:
+        """Waveforms (B, N) float32 at 16 kHz to embeddings (B, 512); the differentiable path that training uses."""
+        return self.encode_picture(self.picture(audio))
+
+    @torch.no_grad()  # nothing in the front end is learned
+    def picture(self, audio: Tensor) -> Tensor:
+        """What the front end shows the backbone."""
+        return self.frontend(audio)
+
+    def encode_picture(self, picture: Tensor) -> Tensor:
+        """Embeddings (B, 512) of what the front end gives, for pictures computed beforehand."""
+        return self.head(self.pooling(self.backbone(picture)))
+
+    def forward(self, anchors: Tensor, positives: Tensor) -> Tensor:
+        """Raw scores (B, B) of all anchors against all positives, both (B, N): the logits of the training loss.
+
+        Both sides go through the network as one batch, as in the published code: the real heads' batch norm then sees
+        anchors and positives together.
+        """
+        return self.form(*self.encode(torch.cat([anchors, positives])).chunk(2))
+
+    @torch.no_grad()
+    def embed(self, audio: Tensor | np.ndarray | Sequence, sample_rate: int, batch_size: int = 16) -> Tensor:
+        """Embeddings of clips, each as if it were alone.
+
+        Parameters
+        ----------
+        audio : array (N,), (B, N) or (B, channels, N), or a sequence of arrays (N_i,) or (channels, N_i)
+            Clips of 2 s or more; float in [-1, 1] or integer PCM; channels are averaged. Clips of a sequence may
+            differ in length. Trained on 2 to 10 s and tested on 5 s: cut longer recordings into windows.
+        sample_rate : int
+            Hz, of all clips; resampled to 16 kHz.
+        batch_size : int
+            Clips of equal length that go through the network at once. It changes the speed only.
+
+        Returns
+        -------
+        Tensor (B, 512), complex64 for the complex variants, else float32, on the model's device
+            For a complex entry the modulus says how strongly a feature is there and the angle where in its cycle it
+            stands at the start of the clip. A silent clip becomes zeros, with a SilentAudioWarning, and scores 0.
+
+        Raises
+        ------
+        InputError
+            Wrong rank, no clips, less than 2 s, NaN or infinite samples, an impossible rate.
+        """
+        clips = [sound.mono_16k(clip, sample_rate, f"clip {i}") for i, clip in enumerate(_as_clips(audio))]
+        dtype = torch.complex64 if self.variant.is_complex else torch.float32
+        result = torch.zeros(len(clips), EMBEDDING_DIM, dtype=dtype, device=self.device)
+        by_length: dict[int, list[int]] = {}
+        for i, clip in enumerate(clips):
+            if sound.is_silent(clip):
+                warnings.warn(f"silent audio in clip {i}: its score is 0", SilentAudioWarning, stacklevel=3)
+            else:
+                by_length.setdefault(len(clip), []).append(i)
+        was_training = self.training
+        self.eval()
+        try:
+            for indices in by_length.values():
+                for start in range(0, len(indices), batch_size):
+                    chosen = indices[start : start + batch_size]
+                    batch = torch.from_numpy(np.stack([clips[i] for i in chosen]))
+                    result[chosen] = self.encode(batch.to(self.device)).to(dtype)
+        finally:
+            self.train(was_training)
+        return result
+
+    @torch.no_grad()
+    def similarity(self, x: Tensor, y: Tensor) -> Tensor:
+        """Symmetrised scores of all pairs: embeddings (A, 512) and (B, 512) to (A, B) float32.
+
+        Higher fits better. An embedding of silence (zeros) scores 0 against anything, which says nothing either way.
+        Scores of one model compare, scores of two models do not.
+        """
+        for name, z in (("x", x), ("y", y)):
+            if z.ndim != 2 or z.shape[-1] != EMBEDDING_DIM or z.is_complex() != self.variant.is_complex:
+                wanted = "complex" if self.variant.is_complex else "real"
+                raise InputError(
+                    f"{name}: {z.dtype} of shape {tuple(z.shape)} is not (clips, {EMBEDDING_DIM}), {wanted}; "
+                    f"use the embed of the same {self.variant.name!r} model"
+                )
+            if not torch.isfinite(torch.view_as_real(z) if z.is_complex() else z).all():
+                raise InputError(f"{name}: embedding has NaN or infinite values; it did not come from model.embed")
+        heard = (x != 0).any(dim=1)[:, None] & (y != 0).any(dim=1)
+        return symmetrised(self.form, x, y) * heard
+
+
+def _as_clips(audio: Tensor | np.ndarray | Sequence) -> list:
+    """The clips of ``embed``'s first argument, one array each."""
+    if isinstance(audio, Tensor | np.ndarray):
+        if audio.ndim not in (1, 2, 3):
+            raise InputError(
+                f"audio: shape {tuple(audio.shape)} is not (samples,), (clips, samples) or (clips, channels, samples)"
+            )
+        clips = [audio] if audio.ndim == 1 else list(audio)
+    elif isinstance(audio, Sequence) and not isinstance(audio, str | bytes):
+        clips = list(audio)
+    else:
+        raise InputError(f"audio: {type(audio).__name__} is not an array or a sequence of arrays; read files first")
+    if not clips:
+        raise InputError("audio: no clips in it; give at least one")
+    return clips

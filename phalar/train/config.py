@@ -1,0 +1,95 @@
+"""What determines a training run, and its name. Book page *How it is trained*."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+from phalar import corpora, fingerprint
+from phalar.errors import InputError
+from phalar.model.variants import variant
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How weights are changed: everything about training that is not data or size."""
+
+    muon_lr: float = 0.02
+    adam_lr: float = 4e-3
+    weight_decay: float = 1e-3
+    momentum: float = 0.95
+    betas: tuple[float, float] = (0.9, 0.95)
+    target: float = 0.9  # probability asked of the true pair; the rest is spread over the other candidates
+    warmup: float = 0.0  # share of the steps over which learning rates rise from zero
+    decay: float = 0.0  # share of the steps, at the end, over which they fall to zero
+    as_published: bool = False  # the published Muon and brown noise, flaws included
+
+
+PRESETS = {
+    "published": Recipe(as_published=True),
+    # A short run gains from a start that does not overshoot and an end that settles.
+    "default": Recipe(warmup=0.05, decay=0.5),
+}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run. The same config gives the same weights, bit for bit on one machine's CPU."""
+
+    variant: str = "phalar"
+    corpora: tuple[str, ...] = ("chorales",)
+    steps: int = 100
+    batch_size: int = 32
+    seconds: tuple[float, float] = (2.0, 10.0)  # each batch has one length, uniform between these
+    seed: int = 0
+    preset: str = "default"
+    limit: int = 0  # tracks of each corpus and split, 0 for all: a sliver for trying things out
+    valid_every: int = 25  # steps between looks at the validation split
+    recipe: Recipe = field(default_factory=Recipe)
+
+    def __post_init__(self) -> None:
+        variant(self.variant)
+        for name in self.corpora:
+            corpora.folder(name)  # refuses an unknown name
+        low, high = self.seconds
+        if not 2.0 <= low <= high:
+            raise InputError(f"excerpt lengths {self.seconds} s: give a shortest of at least 2 and a longest above it")
+        for name, least in (("steps", 1), ("batch_size", 2), ("valid_every", 1), ("limit", 0), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} = {getattr(self, name)}; it is at least {least}")
+
+    @property
+    def hash(self) -> str:
+        """Name of the run: settings, corpora's versions, and the code that training goes through."""
+        code = fingerprint.of_code(
+            "model", "train", "datasets/pairs.py", "datasets/augment.py", "evaluate/retrieval.py"
+        )
+        versions = [corpora.folder(name).name for name in self.corpora]
+        return fingerprint.fingerprint([asdict(self), versions, code])
+
+
+def config(
+    variant: str,
+    corpora: Sequence[str],
+    *,
+    steps: int,
+    seed: int = 0,
+    preset: str = "default",
+    batch_size: int = 32,
+    seconds: Sequence[float] = (2.0, 10.0),
+    limit: int = 0,
+    valid_every: int = 25,
+) -> TrainConfig:
+    """A checked TrainConfig from plain values."""
+    if preset not in PRESETS:
+        raise InputError(f"unknown preset {preset!r}; there are {', '.join(PRESETS)}")
+    return TrainConfig(
+        variant=variant,
+        corpora=tuple(corpora),
+        steps=int(steps),
+        batch_size=int(batch_size),
+        seconds=(float(seconds[0]), float(seconds[1])),
+        seed=int(seed),
+        preset=preset,
+        limit=int(limit),
+        valid_every=int(valid_every),
+        recipe=PRESETS[preset],
+    )

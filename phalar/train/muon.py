@@ -1,0 +1,81 @@
+"""Muon: momentum whose matrices are replaced by the nearest one with equal singular values (Jordan et al. 2024).
+
+A gradient matrix is usually dominated by a few directions. Making it (nearly) orthogonal gives every direction the
+same step, so rare features learn as fast as common ones. Book page *How it is trained*.
+
+What it does not do: the singular values come out between about 0.7 and 1.2, not exactly one. Five steps of a fast
+polynomial are enough; exactness buys nothing.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # odd polynomial a x + b x^3 + c x^5 that drives (0, 1] to about 1
+
+
+def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
+    """U V^H of a matrix (..., m, n) with singular value decomposition U S V^H, nearly.
+
+    Real or complex: for complex matrices the conjugate transpose keeps phases, and the result is nearly unitary.
+    """
+    a, b, c = COEFFICIENTS
+    tall = matrix.shape[-2] > matrix.shape[-1]
+    x = matrix.mH if tall else matrix
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.mH
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mH if tall else x
+
+
+def muon_update(step: Tensor, as_published: bool = False) -> Tensor:
+    """The update of one weight of two or more dimensions: orthogonalised, then scaled by sqrt(max(1, rows / columns)).
+
+    Parameters
+    ----------
+    step : Tensor
+        Momentum of a matrix (out, in), a kernel (out, in, h, w), or a complex matrix.
+    as_published : bool
+        As the authors' code does it: complex matrices stacked as real ones [Re; Im], which does not make them nearly
+        unitary; and a kernel's scale read off its own height and width, so that a 3 x 1 kernel steps sqrt(3) times as
+        far as a 1 x 3 kernel.
+    """
+    if as_published and step.is_complex():
+        stacked = muon_update(torch.cat([step.real, step.imag]), as_published)
+        return torch.complex(*stacked.chunk(2))
+    flat = step.flatten(1)
+    rows, columns = step.shape[-2:] if as_published else flat.shape
+    return orthogonalise(flat).view_as(step) * math.sqrt(max(1.0, rows / columns))
+
+
+class Muon(torch.optim.Optimizer):
+    """Nesterov momentum with orthogonalised updates and decoupled weight decay.
+
+    Parameters
+    ----------
+    params : iterable of Tensor
+        Weights of two or more dimensions, real or complex.
+    lr, momentum, weight_decay : float
+    as_published : bool
+        See ``muon_update``.
+    """
+
+    def __init__(self, params, lr=0.02, momentum=0.95, weight_decay=0.0, as_published=False) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.as_published = as_published
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                if not state:
+                    state["momentum"] = torch.zeros_like(weight)
+                average = state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
+                ahead = torch.lerp(weight.grad, average, group["momentum"])
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                weight.sub_(group["lr"] * muon_update(ahead, self.as_published))

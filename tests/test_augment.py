@@ -1,0 +1,103 @@
+"""Augmentation: each noise has the spectrum of its colour and the level it is given."""
+
+import numpy as np
+import pytest
+import torch
+
+from phalar.datasets import augment
+from phalar.datasets.augment import BAND, BROWN, BURSTS, PINK, WHITE, Noise
+
+RATE = 16_000
+OFF = Noise(0.0, (0, 0))
+
+
+def only(monkeypatch, name):
+    """Leave one noise, always on, 20 dB below the music."""
+    for each in ("WHITE", "PINK", "BROWN", "BAND", "BURSTS"):
+        monkeypatch.setattr(augment, each, Noise(1.0, (20, 20)) if each == name else OFF)
+
+
+def slope(noise):
+    """Decibels an octave from 100 Hz to 4 kHz of noise (clips, N)."""
+    power = torch.fft.rfft(noise).abs().square().mean(0).numpy()
+    frequency = np.fft.rfftfreq(noise.shape[-1], 1 / RATE)
+    octaves = np.arange(np.log2(100), np.log2(4000), 0.5)
+    level = [10 * np.log10(power[(frequency >= 2**o) & (frequency < 2 ** (o + 0.5))].mean()) for o in octaves]
+    return np.polyfit(octaves, level, 1)[0]
+
+
+@pytest.mark.parametrize(("name", "per_octave"), [("WHITE", 0.0), ("PINK", -3.01), ("BROWN", -6.02)])
+def test_colours_fall_by_their_decibels_an_octave(monkeypatch, name, per_octave):
+    only(monkeypatch, name)
+    noise = augment.gaussian_noise(24, RATE, torch.Generator().manual_seed(0))
+    assert slope(noise) == pytest.approx(per_octave, abs=0.35)
+    assert 10 * torch.log10(noise.square().mean()).item() == pytest.approx(-20, abs=0.5)
+
+
+def test_published_brown_noise_is_white(monkeypatch):
+    only(monkeypatch, "BROWN")
+    noise = augment.gaussian_noise(24, RATE, torch.Generator().manual_seed(0), as_published=True)
+    assert slope(noise) == pytest.approx(0, abs=0.35)
+
+
+def test_band_noise_stays_in_a_band_of_an_octave_or_more(monkeypatch):
+    only(monkeypatch, "BAND")
+    noise = augment.gaussian_noise(16, RATE, torch.Generator().manual_seed(0))
+    frequency = np.fft.rfftfreq(RATE, 1 / RATE)
+    for clip in torch.fft.rfft(noise).abs().square().numpy():
+        heard = frequency[clip > clip.max() * 1e-4]
+        assert heard.min() >= 99
+        assert heard.max() <= 8000
+        assert heard.max() / heard.min() > 1.9
+        inside = (frequency >= heard.min()) & (frequency <= heard.max())
+        assert clip[inside].sum() > 0.999 * clip.sum()
+    assert 10 * torch.log10(noise.square().mean()).item() == pytest.approx(-20, abs=0.7)
+
+
+def test_bursts_are_one_to_three_and_short(monkeypatch):
+    only(monkeypatch, "BURSTS")
+    noise = augment.bursts(200, 4000, torch.Generator().manual_seed(0))
+    counts = []
+    for clip in noise.numpy():
+        places = np.flatnonzero(clip)
+        runs = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1)
+        counts.append(len(runs))
+        assert all(10 <= len(run) <= 90 for run in runs)  # bursts may touch
+    assert set(counts) == {1, 2, 3}
+    heard = noise[noise != 0]
+    assert 10 * torch.log10(heard.square().mean()).item() == pytest.approx(-20, abs=0.7)
+
+
+def test_gain_is_common_to_a_pair_and_within_6_db(monkeypatch):
+    only(monkeypatch, "NONE")
+    waves = torch.rand(2, 300, 50) + 0.5
+    ratio = augment.augment(waves, torch.Generator().manual_seed(0)) / waves
+    gain = 20 * torch.log10(ratio[0, :, 0])
+    assert torch.allclose(ratio, ratio[0, :, :1].expand_as(ratio), rtol=1e-4)
+    assert gain.min() >= -6.001
+    assert gain.max() <= 6.001
+    assert gain.max() - gain.min() > 11
+
+
+def test_anchor_and_positive_get_noise_of_their_own(monkeypatch):
+    only(monkeypatch, "WHITE")
+    waves = torch.randn(1, 4, 1000).repeat(2, 1, 1)
+    a, p = augment.augment(waves, torch.Generator().manual_seed(0))
+    assert not torch.allclose(a, p)
+
+
+def test_noises_come_with_their_chance():
+    generator = torch.Generator().manual_seed(0)
+    for noise in (WHITE, PINK, BROWN, BAND, BURSTS):
+        on = (augment._level(noise, 4000, generator) > 0).float().mean().item()
+        assert on == pytest.approx(noise.chance, abs=0.03)
+
+
+def test_silence_stays_silent_and_finite():
+    assert not augment.augment(torch.zeros(2, 3, 500), torch.Generator().manual_seed(0)).any()
+
+
+def test_the_result_is_a_function_of_the_generator():
+    waves = torch.randn(2, 3, 500)
+    a, b = (augment.augment(waves, torch.Generator().manual_seed(5)) for _ in range(2))
+    assert a.equal(b)

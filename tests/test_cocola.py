@@ -1,0 +1,243 @@
+"""COCOLA: its front end against librosa, its backbone against the definition, all of it against published vectors."""
+
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+import torchaudio.transforms as T
+
+from phalar.errors import InputError
+from phalar.model.assembly import build
+from phalar.model.cocola import Cocola
+from phalar.model.efficientnet import EfficientNet, same_padding
+from phalar.model.mel import SHORTEST, HarmonicPercussiveMel
+from phalar.model.official import load_official
+
+VECTORS = Path(__file__).resolve().parents[2] / "shared" / "official_vectors"
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def music(items: int, samples: int) -> torch.Tensor:
+    """A held chord, clicks, and a little noise, different for each item."""
+    t = torch.arange(samples) / 16_000
+    audio = noise(items, samples) * 0.01
+    for i in range(items):
+        audio[i] += sum(torch.sin(2 * torch.pi * f * 2 ** (i / 12) * t) for f in (110, 220, 330)) / 3
+        audio[i, i * 777 :: 4_000] += 1.0
+    return audio
+
+
+@pytest.fixture(scope="module")
+def model() -> Cocola:
+    """Fresh weights, batch norms calibrated so that what goes in decides what comes out."""
+    torch.manual_seed(0)
+    model = build("cocola").train()
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.momentum = None
+    with torch.no_grad():
+        for seed in range(2):
+            model.encode_picture(noise(8, 2, 64, 64, seed=seed) * 20 - 40)
+    return model.eval()
+
+
+def test_parameter_count():
+    assert build("cocola").num_parameters == 5_189_980
+
+
+@pytest.mark.parametrize("samples", [16_000, 24_077])
+def test_front_end_equals_librosa(samples):
+    audio = music(2, samples)
+    ours = HarmonicPercussiveMel()(audio)
+    stft = T.Spectrogram(n_fft=1024, win_length=400, hop_length=160, power=None)
+    for item, features in zip(audio, ours, strict=True):
+        parts = librosa.decompose.hpss(stft(item).numpy())
+        mels = [
+            librosa.feature.melspectrogram(S=np.abs(p) ** 2, sr=16_000, n_mels=64, fmin=60, fmax=7800) for p in parts
+        ]
+        expected = np.stack([librosa.power_to_db(mel, ref=np.max) for mel in mels])
+        np.testing.assert_allclose(features.numpy(), expected, atol=1e-3)  # decibels, of 80
+
+
+def test_silence_is_full_scale():
+    """As librosa has it: relative to its own maximum, nothing is as loud as it gets."""
+    assert not HarmonicPercussiveMel()(torch.zeros(1, 8_000)).any()
+
+
+def reference_backbone(state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """EfficientNet-B0 by hand in eval mode: paddings written out as 224 × 224 images need them."""
+
+    def norm(x, name):
+        s = [state[f"{name}.norm.{key}"] for key in ("running_mean", "running_var", "weight", "bias")]
+        return F.batch_norm(x, *s, eps=1e-3)
+
+    def conv(x, name, before=0, after=0, stride=1, groups=1):
+        x = F.pad(x, (before, after, before, after))
+        return norm(F.conv2d(x, state[f"{name}.conv.weight"], stride=stride, groups=groups), name)
+
+    x = F.silu(conv(x, "stem", 0, 1, 2))
+    # before, after, stride of the sixteen blocks' filters
+    threes, fives = (1, 1, 1), (2, 2, 1)
+    rows = [threes, (0, 1, 2), threes, (1, 2, 2), fives, (0, 1, 2), threes, threes]
+    rows += [fives, fives, fives, (1, 2, 2), fives, fives, fives, threes]
+    for i, (before, after, stride) in enumerate(rows):
+        name, y = f"blocks.{i}", x
+        if i > 0:
+            y = F.silu(conv(y, f"{name}.widen"))
+        y = F.silu(conv(y, f"{name}.filter", before, after, stride, groups=y.shape[1]))
+        squeeze, excite = (
+            [state[f"{name}.attend.{part}.{w}"] for w in ("weight", "bias")] for part in ("squeeze", "excite")
+        )
+        gate = F.conv2d(F.silu(F.conv2d(y.mean((2, 3), keepdim=True), *squeeze)), *excite)
+        y = conv(y * gate.sigmoid(), f"{name}.narrow")
+        x = x + y if stride == 1 and x.shape == y.shape else y
+    return F.silu(conv(x, "top"))
+
+
+@pytest.mark.parametrize("frames", [32, 101, 130])
+def test_backbone_equals_its_definition(model, frames):
+    x = noise(2, 2, 64, frames) * 20 - 40
+    with torch.no_grad():
+        ours, expected = model.backbone(x), reference_backbone(model.backbone.state_dict(), x)
+    assert ours.shape == (2, 1280, 2, frames // 32)
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+    assert (ours[0] - ours[1]).norm() > 0.1 * ours.norm()  # the comparison sees the input
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "size", "margins"),
+    [(3, 2, 224, (0, 1)), (5, 2, 14, (1, 2)), (3, 1, 7, (1, 1)), (1, 1, 7, (0, 0)), (3, 2, 7, (1, 1))],
+)
+def test_same_padding(kernel, stride, size, margins):
+    assert same_padding(kernel, stride, size) == margins
+
+
+def test_drop_connect_drops_whole_items_and_keeps_the_mean():
+    torch.manual_seed(0)
+    block = EfficientNet(2).blocks[-2]  # the deepest with a residual
+    assert block.residual
+    assert block.drop == pytest.approx(0.2 * 14 / 16)
+    block.train()
+    x = noise(1000, 192, 1, 1)
+    branch = block(x) - x
+    dropped = (branch.flatten(1).abs().amax(1) < 1e-6).float().mean().item()
+    assert dropped == pytest.approx(block.drop, abs=0.04)
+    assert torch.equal(block.eval()(x), block(x))
+
+
+def test_embedding_never_depends_on_batch_mates(model):
+    audio = music(3, 12_000)
+    audio[1] *= 1e-3
+    with torch.no_grad():
+        together = model.encode(audio)
+        alone = torch.cat([model.encode(item[None]) for item in audio])
+    assert (together[0] - together[1]).norm() > 1e-2 * together.norm()  # or the comparison would say nothing
+    assert together.dtype == torch.float32
+    assert (together - alone).abs().max() <= 1e-5
+
+
+def test_score_is_the_formula_for_every_pair(model):
+    x, y = noise(3, 512), noise(2, 512, seed=1)
+    with torch.no_grad():
+        scores = model.form(x, y)
+        normalise = model.form.norm
+        expected = [[normalise(a).tanh() @ model.form.W @ normalise(b).tanh() for b in y] for a in x]
+    torch.testing.assert_close(scores, torch.tensor(expected), rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(model.form(x, x), model.form(x, x).T)  # W is free
+
+
+@pytest.mark.parametrize(("mode", "hidden"), [("harmonic", 1), ("percussive", 0)])
+def test_a_mode_hides_the_other_part(model, mode, hidden):
+    audio = music(2, 12_000)
+    features = model.frontend(audio)
+    features[:, hidden] = 0
+    with torch.no_grad():
+        expected = model.encode_picture(features)
+        both = model.encode(audio)
+        try:
+            model.mode = mode
+            assert torch.equal(model.encode(audio), expected)
+        finally:
+            model.mode = "random"
+    assert not torch.allclose(both, expected)
+
+
+def test_random_draws_in_training_only():
+    model = build("cocola")
+    assert model.eval().draw_parts(50).all()
+    torch.manual_seed(0)
+    drawn = model.train().draw_parts(3000)
+    assert drawn.any(dim=1).all()  # never neither
+    for row in ((True, False), (False, True), (True, True)):
+        share = (drawn == torch.tensor(row)).all(1).float().mean().item()
+        assert share == pytest.approx(1 / 3, abs=0.04)
+    model.mode = "harmonic"
+    assert torch.equal(model.draw_parts(2), torch.tensor([[True, False]] * 2))
+
+
+def test_pairs_can_share_what_they_show(model):
+    audio = music(2, 12_000)
+    parts = torch.tensor([[True, False], [True, True]])
+    features = model.frontend(audio)
+    features[0, 1] = 0
+    with torch.no_grad():
+        assert torch.equal(model.encode(audio, parts), model.encode_picture(features))
+
+
+def test_both_of_a_pair_show_the_same(monkeypatch):
+    torch.manual_seed(0)
+    model = build("cocola").train()
+    shown = []
+    monkeypatch.setattr(model, "encode", lambda audio, parts: shown.append(parts) or torch.zeros(len(audio), 512))
+    assert model(torch.zeros(40, SHORTEST), torch.zeros(40, SHORTEST)).shape == (40, 40)
+    assert torch.equal(shown[0][:40], shown[0][40:])
+    assert len(shown[0].unique(dim=0)) == 3
+
+
+def test_a_training_step_reaches_every_weight():
+    torch.manual_seed(0)
+    model = build("cocola").train()
+    model.mode = "both"
+    audio = music(4, 8_000)
+    F.cross_entropy(model(audio, audio.flip(1)), torch.arange(4)).backward()
+    silent = [name for name, p in model.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
+    assert not silent
+
+
+@pytest.mark.parametrize("shape", [(SHORTEST,), (1, SHORTEST - 1), (1, 1, 16_000)])
+def test_unusable_audio_is_refused(model, shape):
+    with pytest.raises(InputError, match="at least 4960 samples"):
+        model.encode(torch.zeros(shape))
+    assert model.encode(torch.zeros(1, SHORTEST)).shape == (1, 512)
+
+
+def test_an_unknown_mode_is_refused():
+    model = build("cocola")
+    with pytest.raises(InputError, match="'loud'; choose from harmonic, percussive, both, random"):
+        model.mode = "loud"
+    assert model.mode == "random"
+
+
+@pytest.mark.parametrize("clip", [0, 1, 2])
+def test_published_vectors(clip):
+    if not VECTORS.is_dir():
+        pytest.skip(f"the published vectors are not at {VECTORS}")
+    model = load_official(VECTORS / "cocola.ckpt")
+    assert isinstance(model, Cocola)
+    assert not model.training
+    with np.load(VECTORS / "phalar.npz") as audio, np.load(VECTORS / "cocola.npz") as expected, torch.no_grad():
+        embedding = model.encode(torch.from_numpy(audio[f"audio_{clip}"]))
+        raw = model.form(embedding, embedding)
+        for name, ours in (
+            ("embedding", embedding),
+            ("similarity", raw),
+            ("similarity_symmetric", (raw + raw.T) / 2),
+        ):
+            theirs = torch.from_numpy(expected[f"{name}_{clip}"])
+            assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max(), name

@@ -1,0 +1,269 @@
+"""The sampler plays the written notes: in tune for every program in use, as loud and as long as asked."""
+
+import struct
+
+import librosa
+import numpy as np
+import pytest
+from scipy.signal import find_peaks
+
+from phalar.corpora import chorales
+from phalar.corpora.loudness import loudness
+from phalar.corpora.rendering import SAMPLE_RATE, render_stems
+from phalar.corpora.sampler import Note, play
+from phalar.corpora.soundfont import SoundFont, installed_font
+from phalar.errors import InputError, RunError
+
+RATE = 32_000
+
+# Lowest and highest note of each voice in the four-part chorales, soprano to bass; `test_chorales` holds them to it.
+VOICE_RANGES = ((57, 81), (53, 74), (48, 69), (36, 64))
+
+
+def keys_in_use() -> dict[str, range]:
+    """For each instrument every key that it may be asked for."""
+    players = {name: [] for name in chorales.PROGRAMS}
+    for ensemble in chorales.ENSEMBLES.values():
+        for voice, name in enumerate(ensemble):
+            players[name].append(voice)
+    for voice, names in enumerate(chorales.RANDOM_ENSEMBLE):
+        for name in names:
+            players[name].append(voice)
+    return {
+        name: range(min(VOICE_RANGES[v][0] for v in voices), max(VOICE_RANGES[v][1] for v in voices) + 1)
+        for name, voices in players.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def font():
+    return SoundFont(installed_font())
+
+
+def hertz(key: float) -> float:
+    return 440 * 2 ** ((key - 69) / 12)
+
+
+def note(font, program, key, duration=0.7, velocity=90.0, **more):
+    return play(font, program, [Note(0.0, duration, key, velocity, **more)], int(RATE * (duration + 0.5)), RATE)
+
+
+def measured_key(audio: np.ndarray, about: float) -> float:
+    """Pitch as a (fractional) MIDI key, looked for within an octave and a half of ``about``.
+
+    The autocorrelation names the period up to a multiple; the spectrum decides which: the fundamental and the odd
+    harmonics are above what lies between them. A strong second harmonic (an oboe's) does not mislead it.
+    """
+    audio = audio[int(0.25 * RATE) : int(0.65 * RATE)]
+    size = 1 << 16
+    correlation = np.fft.irfft(np.abs(np.fft.rfft(audio, size)) ** 2)[: size // 2]
+    correlation *= len(audio) / (len(audio) - np.arange(len(correlation)).clip(max=len(audio) - 1))
+    lags = np.arange(int(RATE / hertz(about + 18)), int(RATE / hertz(about - 18)) + 2)
+    values = correlation[lags] / correlation[0]
+    peaks, _ = find_peaks(values, height=0.85 * values.max())
+    spectrum = np.abs(np.fft.rfft(audio * np.hanning(len(audio)), size))
+    frequency = RATE / size
+
+    def near(f: float) -> float:
+        return spectrum[max(int(0.97 * f / frequency), 1) : int(1.03 * f / frequency) + 2].max()
+
+    for peak in peaks:  # from the shortest period on
+        before, at, after = values[peak - 1 : peak + 2]
+        lag = lags[peak] + 0.5 * (before - after) / (before - 2 * at + after)
+        f = RATE / lag
+        # The true period is reached once nothing sounds at half its frequency, or at one and a half.
+        if max(near(0.5 * f), near(1.5 * f)) < 0.02 * spectrum.max():
+            return 69 + 12 * np.log2(f / 440)
+    return np.nan
+
+
+@pytest.mark.parametrize("instrument", chorales.PROGRAMS)
+def test_every_instrument_is_in_tune_on_every_note_it_may_play(font, instrument):
+    keys = keys_in_use()[instrument]
+    errors = {key: 100 * (measured_key(note(font, chorales.PROGRAMS[instrument], key), key) - key) for key in keys}
+    assert {key: round(cents) for key, cents in errors.items() if not abs(cents) < 50} == {}
+    assert np.median(np.abs(list(errors.values()))) < 15
+
+
+@pytest.mark.parametrize("instrument", ["violin", "cello", "horn", "tuba", "bassoon", "saxophone", "flute"])
+def test_a_second_method_agrees_on_the_pitch(font, instrument):
+    keys = keys_in_use()[instrument]
+    for key in (keys[0], keys[len(keys) // 2], keys[-1]):
+        audio = note(font, chorales.PROGRAMS[instrument], key)[int(0.2 * RATE) : int(0.65 * RATE)]
+        f0 = librosa.yin(audio, fmin=hertz(key - 14), fmax=hertz(key + 14), sr=RATE, frame_length=4096)
+        assert abs(1200 * np.log2(np.median(f0) / hertz(key))) < 50, (instrument, key)
+
+
+def test_the_measure_hears_a_wrong_note(font):
+    assert measured_key(note(font, 40, 70), 69) == pytest.approx(70, abs=0.2)
+    assert measured_key(note(font, 40, 81), 69) == pytest.approx(81, abs=0.2)
+    assert measured_key(note(font, 68, 76), 76) == pytest.approx(76, abs=0.2)
+    assert measured_key(note(font, 73, 69, cents=60.0), 69) == pytest.approx(69.6, abs=0.2)
+
+
+@pytest.mark.parametrize("instrument", chorales.PROGRAMS)
+def test_every_note_sounds_is_finite_and_ends(font, instrument):
+    program = chorales.PROGRAMS[instrument]
+    levels = []
+    for key in keys_in_use()[instrument]:
+        audio = note(font, program, key, duration=0.5)
+        assert np.isfinite(audio).all()
+        levels.append(np.sqrt(np.mean(audio[: RATE // 2] ** 2)))
+        assert np.sqrt(np.mean(audio[-RATE // 20 :] ** 2)) < 0.05 * levels[-1], key
+    assert 20 * np.log10(max(levels) / min(levels)) < 15
+
+
+def test_a_held_note_keeps_its_level(font):
+    """A wrong loop shows as a level that beats, or as a note that runs dry."""
+    for program in chorales.PROGRAMS.values():
+        audio = play(font, program, [Note(0, 4.0, 62, 90)], 4 * RATE, RATE)[RATE // 2 :]
+        blocks = np.sqrt(np.mean(audio[: len(audio) // 3200 * 3200].reshape(-1, 3200) ** 2, axis=1))
+        assert 20 * np.log10(blocks.max() / blocks.min()) < 12, program
+
+
+def test_velocity_is_loudness_and_notes_add_up(font):
+    soft, loud = note(font, 56, 70, velocity=50), note(font, 56, 70, velocity=100)
+    rise = 20 * np.log10(np.std(loud) / np.std(soft))
+    assert 40 * np.log10(2) - 0.5 < rise < 40 * np.log10(2) + 2  # and a little brighter
+    one, two = Note(0.0, 0.5, 60, 80), Note(0.3, 0.5, 67, 90)
+    both = play(font, 73, [one, two], RATE, RATE)
+    apart = play(font, 73, [one], RATE, RATE) + play(font, 73, [two], RATE, RATE)
+    np.testing.assert_allclose(both, apart, atol=1e-6)
+    assert not play(font, 73, [two], RATE, RATE)[: int(0.3 * RATE)].any()
+
+
+def test_vibrato_bends_a_long_note_by_its_depth(font):
+    audio = play(font, 71, [Note(0, 3.0, 69, 90, vibrato_cents=40, vibrato_hz=5)], 3 * RATE, RATE)
+    f0 = librosa.yin(audio[RATE : int(2.8 * RATE)], fmin=300, fmax=600, sr=RATE, frame_length=2048, hop_length=256)
+    cents = 1200 * np.log2(f0 / 440)
+    assert 30 < np.percentile(cents, 95) < 55
+    assert -55 < np.percentile(cents, 5) < -25
+
+
+def test_unknown_presets_and_files_are_refused(font, tmp_path):
+    with pytest.raises(InputError, match="program 200"):
+        font.zones(200, 60)
+    wrong = tmp_path / "wrong.sf2"
+    wrong.write_bytes(b"RIFF0000WAVEfmt ")
+    with pytest.raises(InputError, match=r"wrong\.sf2"):
+        SoundFont(wrong)
+
+
+def test_a_hole_between_zones_takes_the_nearest(font):
+    """TimGM6mb's alto saxophone has no zone for E4: the letter of the format is silence."""
+    (zone,) = font.zones(65, 64)
+    assert zone.distance(64) == 1
+    assert measured_key(note(font, 65, 64), 64) == pytest.approx(64, abs=0.5)
+
+
+# --- a font of our own, where every answer is known ---------------------------------------------------------------
+
+
+def made_font(path, *zones: dict, shared: dict | None = None, preset: dict | None = None):
+    """A SoundFont with one sample: 100 periods of a sine of 441 Hz at 44.1 kHz, root key 60 by its header."""
+    wave = (16000 * np.sin(2 * np.pi * np.arange(10_000) / 100)).astype("<i2").tobytes()
+
+    def chunk(name, content):
+        return name + struct.pack("<I", len(content)) + content
+
+    def generators(values: dict) -> bytes:
+        return b"".join(struct.pack("<Hh", operator, amount) for operator, amount in values.items())
+
+    parts = ([shared] if shared else []) + [{**zone, 53: 0} for zone in zones]
+    counts = np.cumsum([0] + [len(part) for part in parts])
+    presets = {**(preset or {}), 41: 0}
+    tables = {
+        b"phdr": struct.pack("<20sHHHIII", b"p", 0, 0, 0, 0, 0, 0)
+        + struct.pack("<20sHHHIII", b"EOP", 0, 0, 1, 0, 0, 0),
+        b"pbag": struct.pack("<HHHH", 0, 0, len(presets), 0),
+        b"pmod": bytes(10),
+        b"pgen": generators(presets) + bytes(4),
+        b"inst": struct.pack("<20sH", b"i", 0) + struct.pack("<20sH", b"EOI", len(parts)),
+        b"ibag": b"".join(struct.pack("<HH", count, 0) for count in counts),
+        b"imod": bytes(10),
+        b"igen": b"".join(map(generators, parts)) + bytes(4),
+        b"shdr": struct.pack("<20sIIIIIBbHH", b"s", 0, 10_000, 1000, 9000, 44100, 60, 0, 0, 1)
+        + struct.pack("<20sIIIIIBbHH", b"EOS", 0, 0, 0, 0, 0, 0, 0, 0, 0),
+    }
+    pdta = b"pdta" + b"".join(chunk(name, table) for name, table in tables.items())
+    body = chunk(b"LIST", b"sdta" + chunk(b"smpl", wave)) + chunk(b"LIST", pdta)
+    path.write_bytes(chunk(b"RIFF", b"sfbk" + body))
+    return SoundFont(path)
+
+
+@pytest.mark.parametrize(
+    ("zone", "shared", "preset", "semitones"),
+    [
+        ({}, None, None, 0.0),
+        ({58: 55}, None, None, 5.0),
+        ({}, {58: 55}, None, 5.0),  # from the instrument's global zone
+        ({58: 62}, {58: 55}, None, -2.0),  # which the zone's own overrides
+        ({58: -1}, None, None, 0.0),
+        ({51: 3, 52: -25}, None, None, 2.75),
+        ({52: 20}, None, {52: 30, 51: -1}, -0.5),  # a preset's values are added
+    ],
+)
+def test_root_and_tuning_generators_decide_the_pitch(tmp_path, zone, shared, preset, semitones):
+    font = made_font(tmp_path / "own.sf2", {54: 1, **zone}, shared=shared, preset=preset)
+    key = measured_key(note(font, 0, 60, duration=0.9), 69 + semitones)
+    assert key == pytest.approx(69 + 12 * np.log2(441 / 440) + semitones, abs=0.02)
+
+
+def test_scale_tuning_ranges_and_loops(tmp_path):
+    font = made_font(tmp_path / "a.sf2", {43: 0 | 59 << 8, 54: 1}, {43: 60 | 127 << 8, 54: 1, 56: 50, 58: 60})
+    assert [z.keys for z in font.zones(0, 59)] == [(0, 59)]
+    assert measured_key(note(font, 0, 72, duration=0.9), 75) == pytest.approx(75.04, abs=0.02)
+    unlooped = made_font(tmp_path / "b.sf2", {})
+    audio = play(unlooped, 0, [Note(0, 2.0, 60, 127)], RATE, RATE)
+    assert np.abs(audio[: int(0.22 * RATE)]).max() > 0.4
+    assert not audio[int(0.23 * RATE) :].any()  # 10,000 samples at 44.1 kHz
+    assert np.abs(note(font, 0, 50, duration=0.9)[int(0.8 * RATE) : int(0.9 * RATE)]).max() > 0.1
+
+
+def test_a_sine_is_played_clean(tmp_path):
+    """Interpolation, loop, envelope and filter leave a sine a sine."""
+    font = made_font(tmp_path / "own.sf2", {54: 1})
+    audio = play(font, 0, [Note(0, 2.0, 64, 127)], 2 * RATE, RATE)[RATE // 2 : 3 * RATE // 2].astype(float)
+    t = np.arange(len(audio)) / RATE
+    f = 441 * 2 ** (4 / 12)
+    basis = np.stack([np.sin(2 * np.pi * f * t), np.cos(2 * np.pi * f * t)], 1)
+    rest = audio - basis @ np.linalg.lstsq(basis, audio, rcond=None)[0]
+    assert 20 * np.log10(np.std(rest) / np.std(audio)) < -60
+
+
+# --- stems --------------------------------------------------------------------------------------------------------
+
+
+def test_loudness_is_the_standards():
+    t = np.arange(10 * SAMPLE_RATE) / SAMPLE_RATE
+    sine = np.sin(2 * np.pi * 997 * t)
+    assert loudness(sine, SAMPLE_RATE) == pytest.approx(-3.01, abs=0.1)  # the standard's own tolerance
+    assert loudness(0.1 * sine, SAMPLE_RATE) == pytest.approx(loudness(sine, SAMPLE_RATE) - 20, abs=1e-6)
+    exact = np.sin(2 * np.pi * 997 * np.arange(5 * 48_000) / 48_000)
+    assert loudness(exact, 48_000) == pytest.approx(-3.01, abs=0.005)
+    rests = np.concatenate([sine, np.zeros(20 * SAMPLE_RATE)])
+    assert loudness(rests, SAMPLE_RATE) == pytest.approx(-3.01, abs=0.15)  # silence does not count
+    assert loudness(np.zeros(SAMPLE_RATE), SAMPLE_RATE) == -np.inf
+    assert loudness(sine[:100], SAMPLE_RATE) == -np.inf
+
+
+def test_stems_are_equally_loud_silent_in_rests_and_sum_below_full_scale(font):
+    first = [Note(0.0, 1.0, 72, 110), Note(4.0, 1.0, 74, 100)]
+    second = [Note(0.0, 5.0, 48, 40)]
+    stems = render_stems(font, [(56, first), (42, second)])
+    assert stems.dtype == np.int16
+    audio = stems / 32768
+    levels = [loudness(stem, SAMPLE_RATE) for stem in audio]
+    assert levels[0] == pytest.approx(levels[1], abs=0.1)
+    assert max(np.abs(audio.sum(0)).max(), np.abs(audio).max()) == pytest.approx(0.9, abs=1e-3)
+    assert np.abs(audio[0, 2 * SAMPLE_RATE : int(3.9 * SAMPLE_RATE)]).max() < 1e-4
+    assert 5.0 < stems.shape[1] / SAMPLE_RATE < 6.5
+    onset = np.flatnonzero(np.abs(audio[0, 3 * SAMPLE_RATE :]) > 0.02)[0] / SAMPLE_RATE + 3
+    assert onset == pytest.approx(4.0, abs=0.06)
+
+
+def test_a_stem_that_stays_silent_is_an_error(tmp_path):
+    font = made_font(tmp_path / "own.sf2", {54: 1})
+    font.waveforms[:] = 0
+    with pytest.raises(RunError, match="silence"):
+        render_stems(font, [(0, [Note(0, 1, 60, 80)])])
