@@ -47,7 +47,9 @@ def to_float(samples: np.ndarray | Tensor, name: str = "audio") -> np.ndarray:
     try:
         array = samples.detach().cpu().numpy() if isinstance(samples, Tensor) else np.asarray(samples)
     except (TypeError, ValueError) as error:  # rows of unequal length, bfloat16
-        raise InputError(f"{name}: {type(samples).__name__} cannot be used as samples ({error}); give an array") from error
+        raise InputError(
+            f"{name}: {type(samples).__name__} cannot be used as samples ({error}); give an array"
+        ) from error
     if array.dtype in _PCM_SCALE:
         return (array / _PCM_SCALE[array.dtype]).astype(np.float32)
     if array.dtype == np.uint8:

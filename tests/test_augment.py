@@ -101,3 +101,13 @@ def test_the_result_is_a_function_of_the_generator():
     waves = torch.randn(2, 3, 500)
     a, b = (augment.augment(waves, torch.Generator().manual_seed(5)) for _ in range(2))
     assert a.equal(b)
+
+
+def test_a_share_scales_every_chance_and_zero_leaves_the_gain_alone():
+    generator = torch.Generator().manual_seed(0)
+    for noise in (WHITE, PINK, BROWN, BAND, BURSTS):
+        on = (augment._level(noise, 4000, generator, share=0.5) > 0).float().mean().item()
+        assert on == pytest.approx(noise.chance / 2, abs=0.03)
+    waves = torch.rand(2, 5, 400) + 0.5
+    ratio = augment.augment(waves, torch.Generator().manual_seed(0), share=0.0) / waves
+    assert torch.allclose(ratio, ratio[:1, :, :1].expand_as(ratio), rtol=1e-4)

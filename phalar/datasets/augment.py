@@ -35,7 +35,7 @@ BURST_COUNT = (1, 3)
 BURST_LENGTH = (10, 30)  # samples
 
 
-def augment(waves: Tensor, generator: torch.Generator, as_published: bool = False) -> Tensor:
+def augment(waves: Tensor, generator: torch.Generator, share: float = 1.0, as_published: bool = False) -> Tensor:
     """A common gain for each pair, then noise for each clip.
 
     Parameters
@@ -44,6 +44,8 @@ def augment(waves: Tensor, generator: torch.Generator, as_published: bool = Fals
         Anchors and positives.
     generator : torch.Generator
         On the same device; the result is a function of its state.
+    share : float
+        Factor on the chance of every noise, 0 to 1.
     as_published : bool
         Brown noise as the published code makes it: integrated over the wrong axis, hence white in effect.
 
@@ -53,14 +55,18 @@ def augment(waves: Tensor, generator: torch.Generator, as_published: bool = Fals
     """
     gain = 10 ** (_uniform((1, waves.shape[1], 1), -GAIN_DB, GAIN_DB, generator) / 20)
     clips = (waves * gain).flatten(0, 1)
+    if share == 0:
+        return clips.view_as(waves)
     power = clips.square().mean(dim=-1, keepdim=True)
     noise = torch.sqrt(power) * (
-        gaussian_noise(*clips.shape, generator, as_published) + bursts(*clips.shape, generator)
+        gaussian_noise(*clips.shape, generator, share, as_published) + bursts(*clips.shape, generator, share)
     )
     return (clips + noise).view_as(waves)
 
 
-def gaussian_noise(clips: int, length: int, generator: torch.Generator, as_published: bool = False) -> Tensor:
+def gaussian_noise(
+    clips: int, length: int, generator: torch.Generator, share: float = 1.0, as_published: bool = False
+) -> Tensor:
     """White, pink, brown and band-limited noise in one draw, (clips, length), for clips of power one."""
     device = generator.device
     size = scipy.fft.next_fast_len(length, real=True)
@@ -77,16 +83,16 @@ def gaussian_noise(clips: int, length: int, generator: torch.Generator, as_publi
     total = torch.zeros(clips, len(frequency), device=device)
     for noise, spectrum in spectra:
         mean = spectrum.mean(dim=-1, keepdim=True).clamp(min=1e-12)  # a very short clip may have no bin in a band
-        total += _level(noise, clips, generator).square() * spectrum / mean
+        total += _level(noise, clips, generator, share).square() * spectrum / mean
     # Unit complex Gaussians have an expected inverse transform of power 2 / size, hence the factor.
     draw = torch.view_as_complex(torch.randn(clips, len(frequency), 2, generator=generator, device=device))
     return torch.fft.irfft(draw * torch.sqrt(total), n=size)[:, :length] * (size / 2) ** 0.5
 
 
-def bursts(clips: int, length: int, generator: torch.Generator) -> Tensor:
+def bursts(clips: int, length: int, generator: torch.Generator, share: float = 1.0) -> Tensor:
     """One to three short crackles of noise, (clips, length): as loud while they last as their ratio says."""
     device = generator.device
-    level = _level(BURSTS, clips, generator)
+    level = _level(BURSTS, clips, generator, share)
     position = torch.arange(length, device=device)
     gate = torch.zeros(clips, length, dtype=torch.bool, device=device)
     count = _integer((clips, 1), *BURST_COUNT, generator)
@@ -99,9 +105,9 @@ def bursts(clips: int, length: int, generator: torch.Generator) -> Tensor:
     return noise * level
 
 
-def _level(noise: Noise, clips: int, generator: torch.Generator) -> Tensor:
+def _level(noise: Noise, clips: int, generator: torch.Generator, share: float = 1.0) -> Tensor:
     """Amplitude of a noise against clips of power one, (clips, 1); zero where chance leaves it out."""
-    added = torch.rand(clips, 1, generator=generator, device=generator.device) < noise.chance
+    added = torch.rand(clips, 1, generator=generator, device=generator.device) < share * noise.chance
     return added * 10 ** (-_uniform((clips, 1), *noise.snr_db, generator) / 20)
 
 

@@ -136,7 +136,9 @@ def evaluate(
     too_large = [k for k in ks if k > len(tracks)]
     if too_large:
         raise InputError(f"K = {too_large[0]} with {len(tracks)} tracks; choose K up to {len(tracks)}")
-    scores = np.stack([pair_scores(model, fixed_pairs(tracks, d, seconds, seed), advance=advance) for d in range(draws)])
+    scores = np.stack(
+        [pair_scores(model, fixed_pairs(tracks, d, seconds, seed), advance=advance) for d in range(draws)]
+    )
     return [summarise(scores, k) for k in ks], scores
 
 

@@ -98,7 +98,9 @@ def _checked(row: Variant) -> Variant:
     for field, choices in known.items():
         value = getattr(row, field)
         if not isinstance(value, str) or value not in choices:
-            raise InputError(f"variant {row.name!r}: {field} = {value!r} does not exist; choose from {', '.join(choices)}")
+            raise InputError(
+                f"variant {row.name!r}: {field} = {value!r} does not exist; choose from {', '.join(choices)}"
+            )
     for field in ("channels", "components"):
         value = getattr(row, field)
         if type(value) is not int or not 1 <= value <= LARGEST:

@@ -79,4 +79,6 @@ def _described(metadata: dict[str, str], source: str | os.PathLike) -> tuple[Var
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{source}: not a phalar checkpoint (it names no variant); save models with phalar.save") from error
+        raise InputError(
+            f"{source}: not a phalar checkpoint (it names no variant); save models with phalar.save"
+        ) from error

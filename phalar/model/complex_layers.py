@@ -90,7 +90,7 @@ class ComplexHead(nn.Module):
 
 
 class RealHead(nn.Module):
-    """The real counterpart for the ablations: linear, batch norm (or none), SiLU, linear; (B, in) to (B, out) float32."""
+    """The real counterpart for the ablations: linear, batch norm (or none), SiLU, linear; (B, in) to (B, out)."""
 
     def __init__(self, in_features: int, out_features: int, dropout: float = 0.1, normalised: bool = True) -> None:
         super().__init__()

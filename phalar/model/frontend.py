@@ -30,7 +30,7 @@ def _nnaudio_kernels() -> tuple[np.ndarray, np.ndarray]:
     Only the tables are nnAudio's; they are made once, since making them takes a second and prints a line.
     """
     q = 1.0 / (2 ** (1 / BINS_PER_OCTAVE) - 1)
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), torch.device("cpu"):
         kernels, _, lengths, _ = create_cqt_kernels(q, SAMPLE_RATE, FMIN, BINS, BINS_PER_OCTAVE, norm=1, window="hann")
     return kernels.astype(np.complex64), np.asarray(lengths, dtype=np.float32)
 

@@ -14,6 +14,7 @@ from phalar.errors import InputError
 from phalar.model.efficientnet import REDUCTION
 from phalar.model.frontend import BINS, HOP, SAMPLE_RATE, TOP_DB, decibels
 from phalar.model.hpss import hpss
+from phalar.model.precision import full_precision
 
 FMIN, FMAX = 60.0, 7800.0  # Hz
 N_FFT = 1024  # samples, 64 ms
@@ -67,7 +68,7 @@ class LogMel(nn.Module):
         InputError
             For audio that is not (B, N) or too short.
         """
-        with torch.autocast(audio.device.type, enabled=False):
+        with full_precision(audio.device):
             power = stft(audio.float(), self.window).abs().square()
             return decibels(self.bands @ power, power=True)
 
@@ -99,7 +100,7 @@ class HarmonicPercussiveMel(nn.Module):
                 f"cocola: audio of shape {tuple(audio.shape)} cannot be used; give (batch, samples) with at least "
                 f"{SHORTEST} samples ({SHORTEST / SAMPLE_RATE:.2f} s) at {SAMPLE_RATE} Hz"
             )
-        with torch.autocast(audio.device.type, enabled=False):
+        with full_precision(audio.device):
             parts = torch.stack(hpss(stft(audio.float(), self.window)), dim=1)
             return relative_decibels(self.bands @ parts.abs().square())
 

@@ -27,6 +27,7 @@ from torchaudio.functional import resample
 
 from phalar.errors import InputError
 from phalar.model.frontend import SAMPLE_RATE
+from phalar.model.precision import full_precision
 from phalar.model.tensors import fill, read_tensors
 from phalar.model.torch_zip import StoredTensor, TorchZip
 
@@ -73,12 +74,14 @@ class Mert(nn.Module):
         HubertConfig, HubertModel = _transformers()
         for key, value in REQUIRED.items():
             if config.get(key, value) != value:
-                raise InputError(f"MERT's setting {key} = {config[key]!r} makes another model; only {value!r} is computed")
+                raise InputError(
+                    f"MERT's setting {key} = {config[key]!r} makes another model; only {value!r} is computed"
+                )
         self.config = {key: config[key] for key in SETTINGS if key in config}
         try:
             settings = HubertConfig(**self.config, mask_time_prob=0.0, mask_feature_prob=0.0)
             self.model = HubertModel(settings)
-        except (TypeError, ValueError, KeyError, RuntimeError) as error:
+        except Exception as error:  # transformers validates with a family of exceptions of its own
             raise InputError(f"no HuBERT has MERT's settings {self.config}: {error}") from error
         self.out_channels = settings.hidden_size
         self.requires_grad_(False).eval()
@@ -98,7 +101,7 @@ class Mert(nn.Module):
 
     @torch.no_grad()
     def forward(self, audio: Tensor) -> Tensor:
-        with torch.autocast(audio.device.type, enabled=False):
+        with full_precision(audio.device):
             return self.model(audio.float()).last_hidden_state.transpose(1, 2)[:, :, None]
 
 
@@ -181,7 +184,8 @@ def _from_hub(name: str) -> dict[str, Path]:
 
 def _transformers() -> tuple[type, type]:
     try:
-        from transformers import HubertConfig, HubertModel
+        with torch.device("cpu"):  # tensors that modules make as they are imported belong to no model's device
+            from transformers import HubertConfig, HubertModel
     except ImportError as error:
         raise InputError(
             "the MERT variants need the package transformers, which is not installed: pip install 'phalar[mert]'"

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from phalar.model.precision import full_precision
+
 
 class SpectralPooling(nn.Module):
     """Project, transform over time, keep components 1 to C, and divide by the mean modulus.
@@ -36,7 +38,7 @@ class SpectralPooling(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, F, T) to (B, D * C) complex64: entry (d, k) is how strongly projection d repeats k times
         within the excerpt (modulus) and where in its cycle it stands at the start (angle)."""
-        with torch.autocast(x.device.type, enabled=False):  # phases need single precision
+        with full_precision(x.device):  # phases need single precision
             steps = x.float().permute(0, 3, 2, 1).flatten(2)  # (B, T, F * channels)
             return self.spectrum(self.project(steps).transpose(1, 2)).flatten(1)
 

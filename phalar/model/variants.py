@@ -100,6 +100,6 @@ def variant(name: str | Variant) -> Variant:
     """The row of that name, or an InputError that lists the names there are."""
     if isinstance(name, Variant):
         return name
-    if name not in VARIANTS:
+    if not isinstance(name, str) or name not in VARIANTS:
         raise InputError(f"unknown variant {name!r}; the registry has {', '.join(VARIANTS)}")
     return VARIANTS[name]

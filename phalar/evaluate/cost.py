@@ -1,0 +1,109 @@
+"""What a model costs: parameters, and arithmetic for a second of audio (paper section 5; book page *The model*).
+
+A FLOP is one real addition or multiplication. Counted are matrix products, convolutions, attention and Fourier
+transforms of one embedding, front end included. A product of complex matrices counts as the 4 real multiplications and
+4 additions that each of its terms is made of. Additions, activations, norms and medians in between are not counted, as
+is usual: they cost time by the memory they move, not by their arithmetic. So FLOPs are not seconds: `phalar bench`
+measures those.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+from torchaudio.models import hubert_base
+
+from phalar.model.assembly import assemble, build
+from phalar.model.frontend import SAMPLE_RATE
+from phalar.model.stem_model import StemModel
+from phalar.model.variants import VARIANTS, variant
+
+SECONDS = 5.0  # length of the clip that is embedded, as in the tests
+
+
+def model_rows() -> list[dict[str, str | int]]:
+    """The registry as a table: variant, learned parameters, FLOPs per second of audio, and what differs from PHALAR."""
+    return [
+        {
+            "variant": name,
+            "parameters": count_parameters(name),
+            "flops_per_second": flops_per_second(name),
+            "differs": row.differs,
+        }
+        for name, row in VARIANTS.items()
+    ]
+
+
+def model_markdown(rows: Sequence[dict]) -> str:
+    """The rows as a Markdown table, FLOPs in millions."""
+    lines = ["| variant | parameters | MFLOP per second of audio | what differs |", "| --- | ---: | ---: | --- |"]
+    for row in rows:
+        differs = row["differs"].replace("|", "\\|")
+        mega = row["flops_per_second"] / 1e6
+        lines.append(f"| `{row['variant']}` | {row['parameters']:,} | {mega:,.0f} | {differs} |")
+    return "\n".join(lines) + "\n"
+
+
+def count_parameters(name: str) -> int:
+    """Learned real numbers of a variant. A frozen MERT is not counted and need not be at hand."""
+    return _shape_of(name).num_parameters
+
+
+def flops_per_second(name: str, seconds: float = SECONDS) -> int:
+    """FLOPs of embedding one clip of that many seconds, divided by its length."""
+    return round(count_flops(_shape_of(name), seconds) / seconds)
+
+
+@torch.no_grad()
+def count_flops(model: StemModel, seconds: float = SECONDS) -> int:
+    """FLOPs of embedding one clip with a model on the device ``meta``. Nothing is computed there, so the count takes no
+    time, and no compiled function hides its arithmetic."""
+    clip = torch.empty(1, round(seconds * SAMPLE_RATE), device="meta")
+    with FlopCounterMode(display=False, custom_mapping=_formulas()) as counter:
+        model.eval().encode(clip)
+    return counter.get_total_flops()
+
+
+class _HubertBase(nn.Module):
+    """Stands for MERT-v1-95M: the same layers, as torchaudio has them, so that counting needs no other package."""
+
+    frozen = True
+    out_channels = 768
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = hubert_base()
+
+    def forward(self, audio: Tensor) -> Tensor:
+        return self.model(audio)[0].transpose(1, 2)[:, :, None]
+
+
+def _shape_of(name: str) -> StemModel:
+    """A variant whose weights hold no numbers."""
+    row = variant(name)
+    if row.backbone != "mert":
+        return build(row, seed=0).to("meta")
+    with torch.device("meta"):  # 94 million weights that are never made
+        return assemble(row, _HubertBase())
+
+
+def _formulas() -> dict:
+    """How torch's counter shall count what it counts wrongly (complex products) or not at all (Fourier transforms)."""
+    aten = torch.ops.aten
+
+    def product(a: Tensor, b: Tensor, *_, out_val: Tensor, **__) -> int:
+        return out_val.numel() * a.shape[-1] * (8 if a.is_complex() else 2)
+
+    def affine(bias: Tensor, a: Tensor, b: Tensor, *_, out_val: Tensor, **__) -> int:
+        return product(a, b, out_val=out_val)
+
+    def real_fourier(x: Tensor, axes: Sequence[int], *_, **__) -> int:
+        points = math.prod(x.shape[axis] for axis in axes)
+        return round(2.5 * x.numel() * math.log2(points))  # half of the usual 5 N log2 N, as the input is real
+
+    rules = {aten.mm: product, aten.bmm: product, aten.addmm: affine, aten.baddbmm: affine, aten._fft_r2c: real_fourier}
+    for rule in rules.values():
+        rule._get_raw = True  # torch's counter then hands over tensors, not just their shapes
+    return rules

@@ -1,0 +1,245 @@
+"""Does this stem fit this mix? Scores and rankings over whole recordings, of any rate and number of channels.
+
+The model was trained on 2 to 10 s and is tested on 5 s. So a mix and a stem are laid side by side from their beginning,
+over the part that both have; where that is longer than 10 s it is cut into windows of 5 s (the last one ends with the
+part), and the score is the mean over the windows in which both sides sound. Book notebook *Retrieval*.
+"""
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from phalar import audio
+from phalar.audio import SAMPLE_RATE, Clip
+from phalar.errors import InputError, PhalarWarning, SilentAudioWarning
+from phalar.model import checkpoints
+from phalar.model.assembly import build
+from phalar.model.official import load_official
+from phalar.model.stem_model import StemModel
+from phalar.model.variants import VARIANTS
+
+WHOLE = 10 * SAMPLE_RATE  # samples: no more than this is heard in one piece
+WINDOW = 5 * SAMPLE_RATE  # samples: longer recordings are cut into pieces of this length
+BATCH = 16  # windows that go through the network at once
+MANY = 8  # stems from which on a progress bar is shown
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Match:
+    """One stem of a ranking.
+
+    name : str
+        Its path, or "stem 3" for the third (from 0) where an array was given
+    index : int
+        Its place among the stems that were given, from 0
+    score : float or None
+        How well it fits; 0 where it is never heard together with the mix, None where it could not be read
+    windows : int
+        How many windows the score is the mean of
+    problem : str or None
+        Why it could not be read
+    """
+
+    name: str
+    index: int
+    score: float | None
+    windows: int
+    problem: str | None = None
+
+
+def score(mix: Clip, stem: Clip, model: StemModel | str | os.PathLike = "reference") -> float:
+    """How well a stem fits a mix that lacks it. Higher is better; the scale is the model's own.
+
+    >>> phalar.score("mix.wav", "bass.flac")
+    >>> phalar.score((mix, 44_100), (stem, 48_000))
+
+    Parameters
+    ----------
+    mix, stem : path, or (array, rate)
+        Arrays (samples,) or (channels, samples), float in [-1, 1] or integer PCM; rate in Hz. At least 2 s each, both
+        starting at the same moment of the music.
+    model : StemModel, "reference", a checkpoint's path, or a variant's name (untrained)
+
+    Returns
+    -------
+    float
+        The mean over windows; 0.0, with a SilentAudioWarning, where mix and stem are never heard together.
+
+    Raises
+    ------
+    InputError
+        A clip that cannot be read, is shorter than 2 s or not finite; an unknown model.
+    """
+    scorer = _Scorer(resolve_model(model), audio.load(mix, "mix"))
+    match = scorer.finish([scorer.cut(0, _name(stem, "stem"), audio.load(stem, "stem"))])[0]
+    if not match.windows:
+        warnings.warn(f"silent audio: mix and {match.name} never sound together; the score is 0", SilentAudioWarning, 2)
+    return match.score
+
+
+def rank(
+    mix: Clip,
+    stems: Sequence[Clip],
+    model: StemModel | str | os.PathLike = "reference",
+    *,
+    progress: bool | None = None,
+) -> list[Match]:
+    """Stems by how well they fit a mix, best first.
+
+    Stems are read one at a time, the mix is embedded once, and windows of several stems go through the network
+    together.
+
+    Parameters
+    ----------
+    mix, model
+        As in ``score``.
+    stems : sequence of clips
+        Paths, or (array, rate) pairs. Scores of stems of unequal length are means over unequal parts of the mix.
+    progress : bool, optional
+        A bar on standard error; by default for more than 8 stems.
+
+    Returns
+    -------
+    list of Match
+        Best first. A stem that is never heard together with the mix has score 0.0 and no windows, with a
+        SilentAudioWarning. One that cannot be read comes last, with score None and a PhalarWarning: the others are
+        ranked all the same.
+
+    Raises
+    ------
+    InputError
+        No stems, an unknown model, or a mix that cannot be used.
+    """
+    if isinstance(stems, str | bytes | os.PathLike) or not isinstance(stems, Sequence) or not stems:
+        raise InputError(
+            f"stems: {_shown(stems)} is not a list of clips; give at least one path or (array, rate) in it"
+        )
+    scorer = _Scorer(resolve_model(model), audio.load(mix, "mix"))
+    matches: list[Match] = []
+    waiting: list[_Cut] = []
+    bar = tqdm(stems, desc="rank stems", unit="stem", disable=not (len(stems) > MANY if progress is None else progress))
+    for index, stem in enumerate(bar):
+        name = _name(stem, f"stem {index}")
+        try:
+            waiting.append(scorer.cut(index, name, audio.load(stem, name)))
+        except InputError as error:
+            warnings.warn(f"left out of the ranking: {error}", PhalarWarning, 2)
+            matches.append(Match(name, index, None, 0, str(error)))
+        if sum(len(cut.spans) for cut in waiting) >= BATCH:
+            matches += scorer.finish(waiting)
+            waiting = []
+    matches += scorer.finish(waiting)
+    for match in matches:
+        if match.score is not None and not match.windows:
+            warnings.warn(
+                f"silent audio: mix and {match.name} never sound together; its score is 0", SilentAudioWarning, 2
+            )
+    return sorted(matches, key=lambda m: (m.score is None, -(m.score or 0.0), m.index))
+
+
+def resolve_model(model: StemModel | str | os.PathLike) -> StemModel:
+    """The model that a name stands for, in eval mode.
+
+    Parameters
+    ----------
+    model : StemModel, str or path
+        A model (returned as it is); ``"reference"``; the path of a checkpoint, ours (``.safetensors``) or the authors'
+        (``.ckpt``); or a variant's name, which gives it untrained, with the weights of seed 0.
+
+    Raises
+    ------
+    InputError
+        It is none of these; the message lists what there is.
+    """
+    if isinstance(model, StemModel):
+        return model
+    if isinstance(model, str | os.PathLike):
+        if model == checkpoints.REFERENCE:
+            return checkpoints.load(model)
+        if model in VARIANTS:
+            return build(model, seed=0).eval()
+        path = Path(model)
+        if path.suffix == ".ckpt":
+            return load_official(path)
+        if path.suffix == ".safetensors" or path.is_file():
+            return checkpoints.load(path)
+    raise InputError(
+        f"model {_shown(model)}: no such checkpoint or variant; give 'reference', the path of a .safetensors or .ckpt "
+        f"file, or one of {', '.join(VARIANTS)} (untrained)"
+    )
+
+
+def spans(samples: int) -> list[Span]:
+    """Where a recording of that many samples is cut: one piece up to 10 s, else windows of 5 s, the last at its end.
+
+    >>> spans(12 * 16_000)
+    [(0, 80000), (80000, 160000), (112000, 192000)]
+    """
+    if samples <= WHOLE:
+        return [(0, samples)]
+    starts = [*range(0, samples - WINDOW + 1, WINDOW)]
+    if starts[-1] + WINDOW < samples:
+        starts.append(samples - WINDOW)
+    return [(start, start + WINDOW) for start in starts]
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A stem's windows that are to be scored, and where in the mix they lie."""
+
+    name: str
+    index: int
+    spans: list[Span]
+    windows: list[np.ndarray]
+
+
+class _Scorer:
+    """Scores windows of stems against the same windows of one mix, each of which is embedded once."""
+
+    def __init__(self, model: StemModel, mix: np.ndarray) -> None:
+        self.model, self.mix = model, mix
+        self.embedded: dict[Span, Tensor] = {}
+
+    def cut(self, index: int, name: str, stem: np.ndarray) -> _Cut:
+        """The windows of a stem in which both it and the mix are heard."""
+        heard = [
+            (start, stop)
+            for start, stop in spans(min(len(self.mix), len(stem)))
+            if not audio.is_silent(self.mix[start:stop]) and not audio.is_silent(stem[start:stop])
+        ]
+        # Copies, so that a long stem with a few sounding windows can be let go.
+        return _Cut(name, index, heard, [stem[start:stop].copy() for start, stop in heard])
+
+    def finish(self, cuts: Sequence[_Cut]) -> list[Match]:
+        """Embed and score what was cut."""
+        new = list(dict.fromkeys(span for cut in cuts for span in cut.spans if span not in self.embedded))
+        self.embedded |= dict(zip(new, self._embed([self.mix[start:stop] for start, stop in new]), strict=True))
+        stems = iter(self._embed([window for cut in cuts for window in cut.windows]))
+        return [self._match(cut, stems) for cut in cuts]
+
+    def _match(self, cut: _Cut, stems: Iterator[Tensor]) -> Match:
+        if not cut.spans:
+            return Match(cut.name, cut.index, 0.0, 0)
+        pairs = [(self.embedded[span], next(stems)) for span in cut.spans]
+        scores = self.model.similarity(*(torch.stack(side) for side in zip(*pairs, strict=True))).diagonal()
+        return Match(cut.name, cut.index, float(scores.double().mean()), len(pairs))
+
+    def _embed(self, windows: Sequence[np.ndarray]) -> list[Tensor]:
+        return list(self.model.embed(windows, SAMPLE_RATE, batch_size=BATCH)) if windows else []
+
+
+def _name(clip: Clip, otherwise: str) -> str:
+    return os.fspath(clip) if isinstance(clip, str | os.PathLike) else otherwise
+
+
+def _shown(value: object) -> str:
+    return repr(value) if isinstance(value, str | os.PathLike | int | float | list) else type(value).__name__

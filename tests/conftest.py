@@ -1,0 +1,93 @@
+"""What several test files share: stirred models, music-like sound, and where the fixtures of the workplace lie."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from phalar.model.assembly import build
+from phalar.model.stem_model import StemModel
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def official_vectors() -> Path:
+    """Folder of what the authors' code computes from random weights; the test is skipped where it is absent."""
+    folder = SHARED / "official_vectors"
+    if not folder.is_dir():
+        pytest.skip(f"the published vectors are not at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def music():
+    """music(items, seconds): (items, N) float32 at 16 kHz, a held chord, clicks and noise, different for each item."""
+
+    def make(items: int, seconds: float = 2.0, seed: int = 0) -> torch.Tensor:
+        samples = round(seconds * 16_000)
+        t = torch.arange(samples) / 16_000
+        audio = 0.01 * torch.randn(items, samples, generator=torch.Generator().manual_seed(seed))
+        for i in range(items):
+            for k, pitch in enumerate((110, 165, 220, 330)):
+                phase = 2 * torch.pi * pitch * 2 ** ((seed + 2 * i) / 12) * t
+                audio[i] += 0.1 * torch.sin(phase) * (1 + torch.sin(2 * torch.pi * (k + 1 + i) / 3 * t))
+            audio[i, i * 777 :: 6_000 + 500 * i] += 0.5
+        return audio
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def stirred(music):
+    """stirred(name): a model of the registry as training might leave it, in eval mode; one of each name a session.
+
+    Fresh models are degenerate: every residual branch is scaled by zero, W of the real form is the identity, batch
+    norms have seen nothing. Tests on them would miss most of the code. Do not change what this returns.
+    """
+
+    @cache
+    def make(name: str, backbone: str | None = None) -> StemModel:
+        return stir(build(name, backbone=backbone, seed=1), music(4, 2.0, seed=9))
+
+    return make
+
+
+@torch.no_grad()
+def stir(model: StemModel, audio: torch.Tensor, seed: int = 2) -> StemModel:
+    generator = torch.Generator().manual_seed(seed)
+    for name, weight in model.named_parameters():
+        if name.startswith("backbone.model."):
+            continue
+        if name.endswith(".scale"):
+            weight.copy_(0.3 * torch.randn(weight.shape, generator=generator))
+        elif weight.ndim < 2:
+            weight.add_(0.1 * torch.randn(weight.shape, generator=generator))
+        elif name.startswith("form."):
+            noise = torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
+            weight.add_(0.1 * noise / weight.shape[0] ** 0.5)
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.momentum = None  # a plain average over what it sees
+    if norms:
+        model.train()
+        for shift in range(2):
+            model.encode(audio.roll(1_000 * shift, dims=-1))
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def wav(tmp_path_factory):
+    """wav(name, samples, rate): the path of a sound file with samples (N,) or (channels, N)."""
+    import soundfile
+
+    folder = tmp_path_factory.mktemp("wav")
+
+    def write(name: str, samples: np.ndarray | torch.Tensor, rate: int = 16_000, subtype: str = "FLOAT") -> Path:
+        path = folder / name
+        soundfile.write(path, np.asarray(samples).T, rate, subtype=subtype)
+        return path
+
+    return write

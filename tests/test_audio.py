@@ -1,0 +1,131 @@
+"""Whatever sound comes in: brought to mono, 16 kHz, float32, or refused with one sentence that helps."""
+
+import numpy as np
+import pytest
+import torch
+
+from phalar import audio
+from phalar.errors import InputError
+
+RNG = np.random.default_rng(0)
+FINE = RNG.standard_normal(40_000).astype(np.float32) * 0.1
+
+
+def test_floats_at_16_khz_pass_unchanged():
+    assert np.array_equal(audio.mono_16k(FINE, 16_000), FINE)
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(np.int16, 2**15), (np.int32, 2**31)])
+def test_integer_pcm_equals_float(dtype, scale):
+    pcm = np.round(FINE.astype(np.float64) * scale).astype(dtype)
+    np.testing.assert_allclose(audio.mono_16k(pcm, 16_000), FINE, atol=1.0 / min(scale, 2**23))
+
+
+def test_eight_bits_are_unsigned():
+    pcm = np.array([0, 64, 128, 255], dtype=np.uint8)
+    np.testing.assert_allclose(audio.to_float(pcm), [-1, -0.5, 0, 127 / 128])
+
+
+def test_channels_are_averaged():
+    stereo = np.stack([FINE, -0.5 * FINE])
+    np.testing.assert_allclose(audio.mono_16k(stereo, 16_000), FINE / 4, atol=1e-7)
+
+
+def test_tensors_and_lists_are_arrays():
+    assert np.array_equal(audio.mono_16k(torch.from_numpy(FINE), 16_000), FINE)
+    assert np.array_equal(audio.mono_16k(FINE.tolist(), 16_000), FINE)
+
+
+def test_44_khz_stereo_keeps_pitch_and_length():
+    t = np.arange(3 * 44_100) / 44_100
+    tone = np.sin(2 * np.pi * 440 * t)
+    mono = audio.mono_16k(np.stack([tone, tone]).astype(np.float32), 44_100)
+    assert mono.shape == (48_000,)
+    spectrum = np.abs(np.fft.rfft(mono[8_000:40_000] * np.hanning(32_000)))
+    assert spectrum.argmax() / 2 == pytest.approx(440, abs=0.5)
+    assert mono[8_000:40_000].std() == pytest.approx(np.sqrt(0.5), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "says"),
+    [
+        (FINE[:31_999], 16_000, r"2\.00 s long; at least 2 s"),
+        (np.zeros(0, np.float32), 16_000, r"0\.00 s long"),
+        (np.zeros((0, 40_000), np.float32), 16_000, "no channels"),
+        (np.float32(1.0), 16_000, r"shape \(\)"),
+        (np.zeros((2, 2, 40_000), np.float32), 16_000, r"shape \(2, 2, 40000\)"),
+        (np.zeros((40_000, 2), np.float32), 16_000, "transpose"),
+        (np.where(np.arange(40_000) == 16_000, np.nan, FINE), 16_000, r"sample 16000 \(at 1\.000 s\) is nan"),
+        (np.where(np.arange(40_000) == 5, -np.inf, FINE), 16_000, r"sample 5 .* is -inf"),
+        (np.stack([np.full(40_000, np.inf), np.full(40_000, -np.inf)]), 16_000, "sample 0 .* is nan"),
+        (np.zeros(40_000, np.int64), 16_000, "int64 have no defined full scale"),
+        (np.zeros(40_000, bool), 16_000, "bool have no defined full scale"),
+        (np.zeros(40_000, np.complex64), 16_000, "complex64"),
+        ([[0.0] * 40_000, [0.0] * 3], 16_000, "list cannot be used as samples"),
+        (torch.zeros(40_000, dtype=torch.bfloat16), 16_000, "cannot be used as samples"),
+        (FINE, 0, "sample rate 0"),
+        (FINE, -16_000, "sample rate -16000"),
+        (FINE, "44100", "sample rate '44100'"),
+        (FINE, None, "sample rate None"),
+        (FINE, 44_100.5, r"sample rate 44100\.5"),
+        (FINE, float("nan"), "sample rate nan"),
+        (FINE, float("inf"), "sample rate inf"),
+        (FINE, np.array([16_000, 2]), "sample rate array"),
+        (FINE, 10**9, "sample rate 1000000000"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+def test_what_cannot_be_used_is_refused(samples, rate, says):
+    with pytest.raises(InputError, match=says) as refused:
+        audio.mono_16k(samples, rate, "the bass")
+    assert str(refused.value).startswith("the bass: ")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("rate", [16_000, 16_000.0, np.int32(16_000), np.float64(16_000)])
+def test_any_kind_of_number_is_a_rate(rate):
+    assert audio.check_rate(rate) == 16_000
+    assert type(audio.check_rate(rate)) is int
+
+
+def test_files_come_back(wav):
+    stereo = np.stack([FINE, FINE[::-1]])
+    samples, rate = audio.read(wav("stereo.wav", stereo, 44_100))
+    assert rate == 44_100
+    assert np.array_equal(samples, stereo)
+    np.testing.assert_allclose(audio.load(wav("mono.flac", FINE, 16_000, "PCM_16")), FINE, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("text.wav", b"hello, this is no sound at all\n" * 50),
+        ("empty.wav", b""),
+        ("cut.wav", b"RIFF\x24\x00\x00\x00WAVEfmt "),
+        ("cut.flac", b"fLaC\x00\x00\x00"),
+        ("noise.mp3", bytes(range(256)) * 3),
+    ],
+)
+def test_unreadable_files_are_refused(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match="cannot be read as audio|long; at least") as refused:
+        audio.load(tmp_path / name)
+    assert str(tmp_path / name) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_missing_files_are_refused(tmp_path):
+    for path in (tmp_path / "none.wav", tmp_path):
+        with pytest.raises(InputError, match="no such file"):
+            audio.load(path)
+
+
+@pytest.mark.parametrize("clip", [FINE, None, 5, (FINE,), [FINE, 16_000]])
+def test_a_clip_is_a_path_or_a_pair(clip):
+    with pytest.raises(InputError, match="neither a path nor a pair"):
+        audio.load(clip)
+
+
+def test_silence():
+    assert audio.is_silent(np.full(100, 9e-6, np.float32))
+    assert not audio.is_silent(np.full(100, 2e-5, np.float32))

@@ -1,0 +1,195 @@
+"""Weights on disk: what is saved comes back bit for bit; what is not a checkpoint is refused, and nothing runs."""
+
+import json
+import os
+import pickle
+import struct
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import phalar
+from phalar.errors import InputError
+from phalar.model import checkpoints
+from phalar.model.assembly import build
+from phalar.model.variants import PHALAR, VARIANTS
+
+OWN = [name for name in VARIANTS if not name.startswith("mert")]
+
+
+def described(**changes) -> dict[str, str]:
+    """The text of a checkpoint of PHALAR, with some of it changed."""
+    row = {"name": "phalar", "differs": ""} | {k: v for k, v in changes.items() if k not in ("format", "notes")}
+    return {"format": changes.get("format", "phalar-1"), "variant": json.dumps(row), "notes": "{}"}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_round_trip_is_bit_exact(name, stirred, tmp_path):
+    model = stirred(name)
+    phalar.save(model, tmp_path / "m.safetensors", steps=3, corpora=["chorales"])
+    again = phalar.load(tmp_path / "m.safetensors")
+    assert again.variant == model.variant
+    assert type(again) is type(model)
+    assert not again.training
+    for key, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[key], value), key
+        assert again.state_dict()[key].dtype == value.dtype
+    assert checkpoints.notes(tmp_path / "m.safetensors") == {"steps": 3, "corpora": ["chorales"]}
+
+
+def test_embeddings_come_back_too(stirred, music, tmp_path):
+    phalar.save(stirred("phalar"), tmp_path / "m.safetensors")
+    audio = music(1)
+    ours, again = (m.embed(audio, 16_000) for m in (stirred("phalar"), phalar.load(str(tmp_path / "m.safetensors"))))
+    assert torch.equal(ours, again)
+
+
+def test_a_killed_write_leaves_the_old_file_whole(stirred, tmp_path, monkeypatch):
+    path = tmp_path / "m.safetensors"
+    phalar.save(stirred("gap"), path)
+    before = path.read_bytes()
+
+    def interrupted(tensors, filename, metadata):
+        with open(filename, "wb") as file:
+            file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("phalar.model.tensors.save_file", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        phalar.save(stirred("phalar"), path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["m.safetensors"]
+
+
+def test_others_may_read_the_file(stirred, tmp_path):
+    phalar.save(stirred("gap"), tmp_path / "m.safetensors")
+    (tmp_path / "plain").write_bytes(b"")
+    assert (tmp_path / "m.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def altered(path, **metadata):
+    """PHALAR's tensors, to be spoiled one by one, and a function that writes them."""
+    tensors = {k: v.clone() for k, v in build("phalar", seed=0).state_dict().items()}
+    return tensors, lambda: save_file(tensors, path, described(**metadata))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda t: t.pop("head.norm.gain"), r"missing 'head\.norm\.gain'"),
+        (lambda t: [t.pop(k) for k in list(t) if k.startswith("head.")], r"missing 'head\.\w+\.\w+' and 3 more"),
+        (lambda t: t.update(extra=torch.ones(1)), "unexpected 'extra'"),
+        (lambda t: t.update({"form.W": t["form.W"][:, :5].clone()}), r"form\.W is torch\.complex64 \(512, 5\), not"),
+        (lambda t: t.update({"form.W": t["form.W"].real.clone()}), r"form\.W is torch\.float32"),
+        (
+            lambda t: t.update({"head.norm.gain": torch.ones(512, dtype=torch.int32)}),
+            r"head\.norm\.gain is torch\.int32",
+        ),
+        (lambda t: t["form.W"].__setitem__((3, 4), complex(0, float("nan"))), r"form\.W has NaN or infinite"),
+        (lambda t: t["head.norm.gain"].__setitem__(0, float("inf")), r"head\.norm\.gain has NaN or infinite"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_named(tmp_path, spoil, says):
+    path = tmp_path / "m.safetensors"
+    tensors, write = altered(path)
+    write()
+    phalar.load(path)
+    spoil(tensors)
+    write()
+    with pytest.raises(InputError, match=says) as refused:
+        phalar.load(path)
+    assert str(path) in str(refused.value)
+
+
+def test_a_refused_file_leaves_the_model_as_it_was():
+    model = build("phalar", seed=0)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    tensors = {k: torch.zeros_like(v) for k, v in before.items()}
+    tensors["form.W"][0, 0] = float("nan")
+    with pytest.raises(InputError):
+        checkpoints.fill(model, tensors, "here")
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("metadata", "says"),
+    [
+        ({}, "names no variant"),
+        ({"format": "phalar-1"}, "names no variant"),
+        ({"format": "phalar-1", "variant": "no json"}, "names no variant"),
+        ({"format": "phalar-1", "variant": "[]"}, "names no variant"),
+        ({"format": "phalar-1", "variant": "{}"}, "names no variant"),
+        ({"format": "phalar-9", "variant": "{}"}, "this version reads 'phalar-1'"),
+        (described(surprise=1), "names no variant"),
+        (described(pooling="eval"), "pooling = 'eval' does not exist; choose from spectral"),
+        (described(frontend=["cqt"]), "frontend = "),
+        (described(channels=10**12), "channels = 1000000000000; give a whole number"),
+        (described(components=-1), "components = -1"),
+        (described(channels="80"), "channels = '80'"),
+        (described(channels=8), r"is torch\.float32"),
+        (described(head="real"), "does not fit"),
+        ({**described(), "backbone": "{}"}, "has its own backbone"),
+        ({**described(), "backbone": "{"}, "names no variant"),
+        (described(frontend="24 kHz", backbone="mert"), "needs MERT's weights"),
+    ],
+)
+def test_text_that_describes_no_model_is_refused(tmp_path, metadata, says):
+    path = tmp_path / "m.safetensors"
+    save_file(build("phalar", seed=0).state_dict(), path, metadata)
+    with pytest.raises(InputError, match=says) as refused:
+        phalar.load(path)
+    assert str(path) in str(refused.value)
+
+
+class Bomb:
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def claimed(size: int) -> bytes:
+    """A safetensors file whose header claims one tensor of so many bytes, and holds four."""
+    header = json.dumps({"w": {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}}).encode()
+    return struct.pack("<Q", len(header)) + header + b"\0" * 4
+
+
+def test_what_is_no_safetensors_file_is_refused_and_nothing_runs(tmp_path):
+    mark = tmp_path / "ran"
+    torch.save({"w": Bomb(mark)}, tmp_path / "torch.safetensors")
+    contents = {
+        "pickle": pickle.dumps(Bomb(mark)),
+        "torch": (tmp_path / "torch.safetensors").read_bytes(),
+        "text": b"hello",
+        "empty": b"",
+        "zip": b"PK\x03\x04" + b"\0" * 100,
+        "big header": struct.pack("<Q", 1 << 40) + b"{}",
+        "big tensor": claimed(3_000_000_000),
+        "negative": struct.pack("<Q", 8) + b'{"w":{}}',
+    }
+    for name, content in contents.items():
+        path = tmp_path / f"{name}.safetensors"
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="not a readable safetensors file") as refused:
+            phalar.load(path)
+        assert str(path) in str(refused.value)
+    assert not mark.exists()
+    pickle.loads(contents["pickle"])
+    assert mark.exists()  # it would have run
+
+
+def test_missing_files(tmp_path):
+    for path in (tmp_path / "none.safetensors", tmp_path):
+        with pytest.raises(InputError, match="no such file"):
+            phalar.load(path)
+
+
+def test_reference_loads_or_says_how_to_make_one():
+    try:
+        model = phalar.load("reference")
+    except InputError as error:
+        assert "phalar train" in str(error)  # noqa: PT017
+    else:
+        assert model.variant == PHALAR

@@ -1,0 +1,84 @@
+"""Parameters and FLOPs: against counts made by hand."""
+
+import pytest
+import torch
+from torch import nn
+
+from phalar.evaluate import cost
+from phalar.model.assembly import build
+from phalar.model.variants import VARIANTS
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return {row["variant"]: row for row in cost.model_rows()}
+
+
+def test_every_variant_has_a_row(rows):
+    assert list(rows) == list(VARIANTS)
+    assert rows["phalar"]["parameters"] == 2_293_104
+    assert rows["cocola"]["parameters"] == 5_189_980
+    assert rows["mert-complex"]["parameters"] == 1_766_400
+    assert all(row["flops_per_second"] > 1e8 for row in rows.values())
+
+
+def test_the_arithmetic_of_the_complex_head(rows):
+    """`phalar` and `cosine` embed alike; a head of 640 x 512 and 512 x 512 complex numbers costs 8 FLOPs for each, and
+    `gap` saves it with the projection and the Fourier transforms."""
+    assert rows["phalar"]["flops_per_second"] == rows["cosine"]["flops_per_second"]
+    head = 8 * (640 * 512 + 512 * 512)
+    projection = 2 * 16 * 5760 * 80
+    fourier = 2.5 * 80 * 19 * torch.log2(torch.tensor(19.0)).item()
+    real_head = 2 * (60 * 512 + 512 * 512)
+    saved = (rows["phalar"]["flops_per_second"] - rows["gap"]["flops_per_second"]) * 5
+    assert saved == pytest.approx(head + projection + fourier - real_head, rel=1e-3)
+
+
+def test_the_transform_and_the_backbone_by_hand(rows):
+    """Kernels' lengths times bins times frames; weights of each convolution times the places where it is computed."""
+    model = build("phalar")
+    kernels = [getattr(model.frontend.transform, f"kernels_{i}") for i in range(8)]
+    transform = sum(2 * k.numel() * 501 for k in kernels)
+    steps, backbone = 501, 2 * 8 * 96 * 501
+    for block in model.backbone.blocks:
+        mixing = [block.frequency.mix, block.frequency.out, block.time.mix, block.time.out]
+        mixing += [block.pointwise.mix, block.pointwise.out]
+        backbone += 2 * sum(m.weight.numel() for m in mixing) * 96 * steps
+        if block.widen is not None:
+            steps = (steps + 1) // 2
+            backbone += 2 * block.widen.weight.numel() * 96 * steps
+    rest = 8 * (640 * 512 + 512 * 512) + 2 * 16 * 5760 * 80
+    assert rows["phalar"]["flops_per_second"] * 5 == pytest.approx(transform + backbone + rest, rel=1e-3)
+
+
+def test_complex_products_count_four_times_real_ones():
+    class Model(nn.Module):
+        def __init__(self, dtype):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(16_000, 7, dtype=dtype))
+
+        def encode(self, audio):
+            return audio.to(self.weight.dtype) @ self.weight
+
+    real, imaginary = (cost.count_flops(Model(d).to("meta"), 1.0) for d in (torch.float32, torch.complex64))
+    assert real == 2 * 16_000 * 7
+    assert imaginary == 4 * real
+
+
+def test_the_stand_in_for_mert_costs_what_mert_costs():
+    pytest.importorskip("transformers", reason="the optional package transformers is not installed")
+    from phalar.model.assembly import assemble
+    from phalar.model.mert import Mert
+
+    with torch.device("meta"):
+        real = assemble(VARIANTS["mert-real"], Mert({}))
+        stand_in = cost._HubertBase()
+    assert sum(p.numel() for p in stand_in.parameters()) == sum(p.numel() for p in real.backbone.parameters())
+    assert round(cost.count_flops(real) / 5) == cost.flops_per_second("mert-real")
+
+
+def test_markdown(rows):
+    text = cost.model_markdown(list(rows.values()))
+    assert len(text.splitlines()) == 2 + len(VARIANTS)
+    assert "| `phalar` | 2,293,104 | 381 | the full model |" in text
+    assert "complex cosine \\|x^H y\\|" in text

@@ -1,0 +1,230 @@
+"""Scores and rankings over recordings of any kind, and what unusable ones get."""
+
+import numpy as np
+import pytest
+import soxr
+import torch
+
+import phalar
+from phalar import matching
+from phalar.errors import InputError, PhalarWarning, SilentAudioWarning
+from phalar.matching import Match, rank, resolve_model, score, spans
+from phalar.model.variants import VARIANTS
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def model(stirred):
+    return stirred("phalar")
+
+
+def clip(music, seconds, seed=0):
+    return music(1, seconds, seed)[0].numpy(), RATE
+
+
+def by_hand(model, mix, stem, windows):
+    """Mean of the scores of windows in seconds, one at a time."""
+    cuts = [slice(round(a * RATE), round(b * RATE)) for a, b in windows]
+    scores = [model.similarity(model.embed(mix[0][c], RATE), model.embed(stem[0][c], RATE)).item() for c in cuts]
+    return sum(scores) / len(scores)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "windows"),
+    [
+        (2, [(0, 2)]),
+        (10, [(0, 10)]),
+        (10.5, [(0, 5), (5, 10), (5.5, 10.5)]),
+        (15, [(0, 5), (5, 10), (10, 15)]),
+        (61, [*((5 * i, 5 * i + 5) for i in range(12)), (56, 61)]),
+    ],
+)
+def test_where_a_recording_is_cut(seconds, windows):
+    assert spans(round(seconds * RATE)) == [(round(a * RATE), round(b * RATE)) for a, b in windows]
+
+
+@pytest.mark.parametrize("samples", [160_001, 163_999, 240_000, 1_000_003])
+def test_windows_cover_everything_to_the_end(samples):
+    cut = spans(samples)
+    assert all(stop - start == 80_000 for start, stop in cut)
+    assert cut[0][0] == 0
+    assert cut[-1][1] == samples
+    assert all(later[0] <= earlier[1] for earlier, later in zip(cut, cut[1:], strict=False))
+
+
+def test_short_recordings_are_heard_whole(model, music):
+    mix, stem = clip(music, 6), clip(music, 6, 1)
+    assert score(mix, stem, model) == pytest.approx(by_hand(model, mix, stem, [(0, 6)]), abs=1e-4)
+
+
+def test_long_recordings_are_the_mean_of_their_windows(model, music):
+    mix, stem = clip(music, 12), clip(music, 14, 1)
+    expected = by_hand(model, mix, stem, [(0, 5), (5, 10), (7, 12)])
+    assert score(mix, stem, model) == pytest.approx(expected, abs=1e-4)
+
+
+def test_only_the_part_both_have_is_compared(model, music):
+    mix, stem = clip(music, 4), clip(music, 3, 1)
+    assert score(mix, stem, model) == pytest.approx(by_hand(model, mix, stem, [(0, 3)]), abs=1e-4)
+    assert score(stem, mix, model) == pytest.approx(score(mix, stem, model), abs=1e-4)  # it is symmetric
+
+
+def test_silent_windows_are_left_out(model, music):
+    (mix, _), (stem, _) = clip(music, 15), clip(music, 15, 1)
+    mix, stem = mix.copy(), stem.copy()
+    stem[: 5 * RATE] = 0
+    mix[10 * RATE :] = 0
+    expected = by_hand(model, (mix, RATE), (stem, RATE), [(5, 10)])
+    assert score((mix, RATE), (stem, RATE), model) == pytest.approx(expected, abs=1e-4)
+    assert rank((mix, RATE), [(stem, RATE)], model)[0].windows == 1
+
+
+def test_never_heard_together_is_zero_and_said(model, music):
+    mix, silence = clip(music, 3), (np.zeros(3 * RATE, np.float32), RATE)
+    for pair in ((mix, silence), (silence, mix)):
+        with pytest.warns(SilentAudioWarning, match="never sound together; the score is 0"):
+            assert score(*pair, model) == 0.0
+    with pytest.warns(SilentAudioWarning, match="stem 1 never sound together"):
+        ranking = rank(mix, [mix, silence], model)
+    assert [m.windows for m in sorted(ranking, key=lambda m: m.index)] == [1, 0]
+    assert next(m for m in ranking if m.index == 1).score == 0.0
+
+
+def test_files_rates_and_channels(model, music, wav):
+    """The same music as a 44.1 kHz stereo file, as 16-bit samples at 48 kHz, and as it is."""
+    mix, stem = clip(music, 3), clip(music, 3, 1)
+    expected = score(mix, stem, model)
+    high = soxr.resample(stem[0], RATE, 44_100)
+    stereo = wav("stereo.wav", np.stack([high * 1.2, high * 0.8]), 44_100)
+    pcm = np.round(soxr.resample(mix[0], RATE, 48_000) * 2**15).clip(-(2**15), 2**15 - 1).astype(np.int16)
+    assert score((pcm, 48_000), str(stereo), model) == pytest.approx(expected, abs=0.02)
+    assert score(wav("mix.wav", mix[0]), (torch.from_numpy(stem[0]), RATE), model) == pytest.approx(expected, abs=1e-5)
+
+
+def test_ranking_equals_scores_in_order(model, music):
+    mix = clip(music, 12)
+    stems = [clip(music, seconds, seed) for seed, seconds in enumerate((3, 12, 7, 11, 12, 2, 13, 5.5), start=1)]
+    ranking = rank(mix, stems, model)
+    assert [m.score for m in ranking] == sorted((m.score for m in ranking), reverse=True)
+    for match in ranking:
+        assert match.score == pytest.approx(score(mix, stems[match.index], model), abs=1e-4)
+        assert match.name == f"stem {match.index}"
+    assert sorted(m.index for m in ranking) == list(range(8))
+    assert {m.index: m.windows for m in ranking}[6] == 3
+
+
+def test_the_mix_is_embedded_once_and_stems_together(model, music, monkeypatch):
+    mix, seen = clip(music, 6), []
+    plain = type(model).embed
+
+    def counted(self, clips, rate, batch_size=16):
+        seen.append(len(clips))
+        return plain(self, clips, rate, batch_size)
+
+    monkeypatch.setattr(type(model), "embed", counted)
+    rank(mix, [clip(music, 6, s) for s in range(1, 21)], model)
+    assert seen == [1, 16, 4]
+
+
+def test_stems_are_read_one_at_a_time(model, music, monkeypatch):
+    """What waits for the network is never more than a batch of windows, however many stems there are."""
+    waiting, cut, finish = [0], matching._Scorer.cut, matching._Scorer.finish
+
+    def counted_cut(self, *a):
+        made = cut(self, *a)
+        waiting.append(waiting[-1] + len(made.windows))
+        return made
+
+    def counted_finish(self, cuts):
+        waiting.append(0)
+        return finish(self, cuts)
+
+    monkeypatch.setattr(matching._Scorer, "cut", counted_cut)
+    monkeypatch.setattr(matching._Scorer, "finish", counted_finish)
+    rank(clip(music, 2), [clip(music, 2, s) for s in range(40)], model)
+    assert max(waiting) == matching.BATCH
+
+
+def test_one_unreadable_stem_does_not_lose_the_others(model, music, wav, tmp_path):
+    mix, good = clip(music, 3), wav("good.wav", clip(music, 3, 1)[0])
+    (tmp_path / "bad.wav").write_text("no sound")
+    with pytest.warns(PhalarWarning, match=r"left out of the ranking: .*bad\.wav: cannot be read as audio"):
+        ranking = rank(mix, [tmp_path / "bad.wav", good], model)
+    assert [m.name for m in ranking] == [str(good), str(tmp_path / "bad.wav")]
+    assert ranking[1] == Match(str(tmp_path / "bad.wav"), 0, None, 0, ranking[1].problem)
+    assert "cannot be read" in ranking[1].problem
+    assert ranking[0].problem is None
+
+
+@pytest.mark.parametrize(
+    ("stem", "says"),
+    [
+        ((np.zeros(31_000, np.float32), RATE), "1.94 s long"),
+        ((np.full(40_000, np.nan, np.float32), RATE), "is nan"),
+        ((np.zeros(40_000, np.int64), RATE), "int64"),
+        ((np.ones(40_000, np.float32), 0), "sample rate 0"),
+        ("none.wav", "no such file"),
+        (np.zeros(40_000), "neither a path nor a pair"),
+        (None, "neither a path nor a pair"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(model, music, stem, says):
+    mix = clip(music, 3)
+    with pytest.raises(InputError, match=says):
+        score(mix, stem, model)
+    with pytest.raises(InputError, match=says):
+        score(stem, mix, model)
+    with pytest.raises(InputError, match=says):
+        rank(stem, [mix], model)
+    with pytest.warns(PhalarWarning, match=says):
+        assert rank(mix, [stem], model)[0].score is None
+
+
+@pytest.mark.parametrize("stems", [[], (), "stem.wav", None, 5, {"a.wav"}])
+def test_a_list_of_stems_is_needed(model, music, stems):
+    with pytest.raises(InputError, match="is not a list of clips; give at least one"):
+        rank(clip(music, 3), stems, model)
+
+
+@pytest.mark.parametrize(
+    ("count", "progress", "shown"), [(2, None, False), (9, None, True), (2, True, True), (9, False, False)]
+)
+def test_a_bar_for_many_stems(model, music, capsys, count, progress, shown):
+    rank(clip(music, 2), [clip(music, 2, s) for s in range(count)], model, progress=progress)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert ("rank stems" in err) == shown
+
+
+def test_models_by_name(model, stirred, tmp_path):
+    assert resolve_model(model) is model
+    untrained = resolve_model("gap")
+    assert untrained.variant.name == "gap"
+    assert not untrained.training
+    assert torch.equal(untrained.form.W, resolve_model("gap").form.W)
+    phalar.save(stirred("magnitude"), tmp_path / "m.safetensors")
+    for path in (tmp_path / "m.safetensors", str(tmp_path / "m.safetensors")):
+        assert resolve_model(path).variant.name == "magnitude"
+
+
+def test_official_checkpoints_by_path(official_vectors):
+    assert resolve_model(official_vectors / "phalar.ckpt").variant.name == "phalar"
+
+
+@pytest.mark.parametrize("name", ["resnet", "", None, 3, "best", ["phalar"]])
+def test_unknown_models_are_refused_with_the_choices(name, music):
+    with pytest.raises(InputError, match=r"no such checkpoint or variant; give 'reference', .* or one of phalar, gap"):
+        resolve_model(name)
+    with pytest.raises(InputError, match=", ".join(VARIANTS)):
+        score(clip(music, 2), clip(music, 2), name)
+
+
+def test_model_files_that_are_not(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        resolve_model(tmp_path / "none.safetensors")
+    with pytest.raises(InputError, match="no such file"):
+        resolve_model("none.ckpt")
+    (tmp_path / "weights.bin").write_bytes(b"no")
+    with pytest.raises(InputError, match="not a readable safetensors file"):
+        resolve_model(tmp_path / "weights.bin")

@@ -1,0 +1,215 @@
+"""The MERT variants on tiny random HuBERTs on disk: the real loading path, and nothing from the folder runs."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+import phalar
+from phalar.errors import InputError
+from phalar.evaluate.cost import _HubertBase
+from phalar.model.assembly import assemble, build
+from phalar.model.mert import Mert, Resampled, hubert_names, load_mert
+from phalar.model.variants import VARIANTS
+
+transformers = pytest.importorskip("transformers", reason="the optional package transformers is not installed")
+
+TINY = {
+    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,
+    "conv_dim": (16,) * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def hubert():
+    torch.manual_seed(0)
+    return transformers.HubertModel(transformers.HubertConfig(**TINY)).eval()
+
+
+@pytest.fixture
+def folder(hubert, tmp_path):
+    """As MERT is published: its own model type, and code that would have to be run."""
+    hubert.save_pretrained(tmp_path)
+    change(tmp_path, model_type="mert_model", architectures=["MERTModel"], sample_rate=24_000, deepnorm=False,
+           feature_extractor_cqt=False, attention_relax=-1.0,
+           auto_map={"AutoConfig": "evil.Config", "AutoModel": "evil.Model"})  # fmt: skip
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit\n")
+    return tmp_path
+
+
+def change(folder, **settings):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+
+
+@pytest.mark.parametrize("name", ["mert-complex", "mert-real"])
+def test_the_whole_path(name, folder, hubert, music):
+    model = build(name, backbone=folder, seed=0).eval()
+    audio = music(3, 2.5)
+    z = model.embed(audio, 16_000)
+    assert z.dtype == (torch.complex64 if name == "mert-complex" else torch.float32)
+    alone = torch.cat([model.embed(clip[None], 16_000) for clip in audio])
+    assert (z - alone).abs().max() <= 1e-5 * z.abs().max()
+    assert (z[0] - z[1]).abs().max() > 1e-3 * z.abs().max()
+    with torch.no_grad():  # what it is made of, one by one
+        features = hubert(Resampled()(audio)).last_hidden_state.mT
+        torch.testing.assert_close(model.backbone(model.frontend(audio))[:, :, 0], features, rtol=1e-4, atol=1e-4)
+        if name == "mert-real":
+            head = model.head
+            hidden = torch.nn.functional.silu(head.linear1(features.mean(-1)))
+            torch.testing.assert_close(z, head.linear2(hidden), rtol=1e-3, atol=1e-4)
+        else:
+            v = model.pooling.project(features.mT).mT
+            torch.testing.assert_close(z, model.head(model.pooling.spectrum(v).flatten(1)), rtol=1e-3, atol=1e-4)
+    assert not (folder / "ran").exists()
+    assert "evil" not in sys.modules
+
+
+def test_it_stays_frozen(folder, music):
+    model = build("mert-complex", backbone=folder, seed=0).train()
+    assert not any(module.training for module in model.backbone.modules())
+    assert model.head.training
+    model(music(2), music(2, seed=1)).diagonal().sum().backward()
+    assert all(p.grad is None and not p.requires_grad for p in model.backbone.parameters())
+    assert all(p.grad is not None for part in (model.pooling, model.head, model.form) for p in part.parameters())
+
+
+def test_parameters_are_the_learned_ones(folder):
+    model = build("mert-real", backbone=folder)
+    assert model.num_parameters == (32 * 512 + 512) + (512 * 512 + 512) + 512 * 512
+    for name, expected in (("mert-complex", 1_766_400), ("mert-real", 918_528)):  # at MERT's own width of 768
+        with torch.device("meta"):
+            assert assemble(VARIANTS[name], _HubertBase()).num_parameters == expected
+
+
+def test_step_rate_and_resampling():
+    """24 kHz, then 75 steps a second; a sine keeps its pitch."""
+    t = torch.arange(32_000) / 16_000
+    high = Resampled()(torch.sin(2 * torch.pi * 1_000 * t)[None])
+    assert high.shape == (1, 48_000)
+    assert torch.fft.rfft(high[0]).abs().argmax().item() == 2_000
+    with torch.device("meta"):
+        steps = _HubertBase().eval()(torch.empty(1, 120_000)).shape
+    assert steps == (1, 768, 1, 374)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "torch", "old names", "half"])
+def test_weights_in_every_published_form(kind, folder, hubert):
+    expected = load_mert(folder).state_dict()
+    state = hubert.state_dict()
+    if kind == "old names":
+        old = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+        state = {next((k.replace(a, b) for a, b in old.items() if a in k), k): v for k, v in state.items()}
+        assert "encoder.pos_conv_embed.conv.weight_g" in state
+    if kind == "half":
+        state = {k: v.half() for k, v in state.items()}
+    if kind != "safetensors":
+        (folder / "model.safetensors").unlink()
+        torch.save(state, folder / "pytorch_model.bin")
+    again = load_mert(str(folder)).state_dict()
+    assert expected.keys() == again.keys()
+    tolerance = 1e-3 if kind == "half" else 0
+    assert all(torch.allclose(v, again[k], rtol=0, atol=tolerance) for k, v in expected.items())
+    assert all(v.dtype == torch.float32 for v in again.values())
+
+
+def test_a_larger_kind_of_hubert_too(tmp_path, music):
+    """Stable layer norm, layer norms in the feature extractor, a batch norm on positions: settings are followed."""
+    torch.manual_seed(1)
+    settings = TINY | {"do_stable_layer_norm": True, "feat_extract_norm": "layer", "conv_pos_batch_norm": True}
+    hubert = transformers.HubertModel(transformers.HubertConfig(**settings)).eval()
+    hubert.save_pretrained(tmp_path)
+    audio = music(1)
+    with torch.no_grad():
+        expected = hubert(audio).last_hidden_state.mT[:, :, None]
+        torch.testing.assert_close(load_mert(tmp_path)(audio), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_checkpoints_hold_the_backbone_too(folder, tmp_path, music):
+    model = build("mert-complex", backbone=folder, seed=0).eval()
+    phalar.save(model, tmp_path / "m.safetensors")
+    (folder / "model.safetensors").unlink()
+    again = phalar.load(tmp_path / "m.safetensors")
+    assert all(torch.equal(v, again.state_dict()[k]) for k, v in model.state_dict().items())
+    assert torch.equal(again.embed(music(1), 16_000), model.embed(music(1), 16_000))
+
+
+def test_official_names_of_the_backbone(hubert):
+    state = {f"backbone.model.{k}": v for k, v in hubert.state_dict().items()}
+    ours = hubert_names(state)
+    assert set(ours) == {f"backbone.model.{k}" for k in Mert(TINY).model.state_dict()}
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"model_type": "bert"}, "model_type 'bert' is not MERT"),
+        ({"model_type": None}, "model_type None"),
+        ({"feature_extractor_cqt": True}, "feature_extractor_cqt = True makes another model; only False"),
+        ({"deepnorm": True}, "deepnorm = True"),
+        ({"sample_rate": 16_000}, "sample_rate = 16000"),
+        ({"hidden_size": 64}, "'MERT'|is torch"),
+        ({"num_hidden_layers": 3}, r"missing 'encoder\.layers\.2"),
+        ({"num_attention_heads": 5}, "no HuBERT has MERT's settings"),
+        ({"conv_dim": "many"}, "no HuBERT has MERT's settings"),
+    ],
+)
+def test_settings_that_make_another_model_are_refused(folder, settings, says):
+    change(folder, **settings)
+    with pytest.raises(InputError, match=says):
+        build("mert-complex", backbone=folder)
+
+
+@pytest.mark.parametrize("name", ["mert-complex", "mert-real"])
+def test_without_weights_it_says_how(name):
+    with pytest.raises(InputError, match=f"'{name}' needs MERT's weights: build.*m-a-p/MERT-v1-95M"):
+        build(name)
+
+
+def test_folders_that_are_not_merts(folder, tmp_path):
+    with pytest.raises(InputError, match="no such folder; give the folder of MERT's files"):
+        build("mert-real", backbone=tmp_path / "none")
+    (folder / "model.safetensors").write_bytes(b"no")
+    with pytest.raises(InputError, match="not a readable safetensors file"):
+        build("mert-real", backbone=folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"has neither model\.safetensors nor pytorch_model\.bin"):
+        build("mert-real", backbone=folder)
+    (folder / "pytorch_model.bin").write_bytes(b"no")
+    with pytest.raises(InputError, match="is not a zip archive"):
+        build("mert-real", backbone=folder)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(InputError, match="not readable as JSON"):
+        build("mert-real", backbone=folder)
+
+
+def test_a_bomb_in_the_weights_does_not_go_off(folder):
+    class Bomb:
+        def __reduce__(self):
+            return open, (str(folder / "ran"), "w")
+
+    (folder / "model.safetensors").unlink()
+    torch.save({"masked_spec_embed": Bomb()}, folder / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"io\.open"):
+        build("mert-real", backbone=folder)
+    assert not (folder / "ran").exists()
+
+
+def test_a_hub_that_cannot_be_reached(monkeypatch):
+    import huggingface_hub
+
+    def fail(*_, **__):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)
+    with pytest.raises(
+        InputError, match=r"m-a-p/MERT-v1-95M: is no folder here and could not be had from the hub .ConnectionError"
+    ):
+        build("mert-complex", backbone="m-a-p/MERT-v1-95M")
+
+
+def test_without_transformers_it_says_so(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(InputError, match=r"pip install 'phalar\[mert\]'"):
+        build("mert-complex", backbone=folder)

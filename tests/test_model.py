@@ -1,0 +1,385 @@
+"""Every model of the registry as a whole: what it counts, what it computes, and what it does with any sound."""
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+import phalar
+from phalar.errors import InputError, SilentAudioWarning
+from phalar.model.assembly import StemModel, assemble, build
+from phalar.model.cocola import Cocola
+from phalar.model.complex_layers import ComplexHead
+from phalar.model.official import load_official, read_official, translate
+from phalar.model.tensors import fill
+from phalar.model.variants import PHALAR, VARIANTS, Variant, variant
+
+OWN = [name for name in VARIANTS if not name.startswith("mert")]
+PARAMETERS = dict.fromkeys(("phalar", "psd", "hermitian", "mel"), 2_293_104)
+PARAMETERS |= {"gap": 684_400, "magnitude": 1_442_160, "cosine": 2_293_105, "cocola": 5_189_980}
+
+# ---------------------------------------------------------------- the registry
+
+
+def test_the_registry_is_the_papers():
+    names = "phalar gap magnitude cosine psd hermitian mel cocola mert-complex mert-real"
+    assert list(VARIANTS) == names.split()
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_parameters(name):
+    model = build(name)
+    assert model.num_parameters == PARAMETERS[name]
+    assert isinstance(model, StemModel)
+
+
+def test_parameters_of_the_parts():
+    model = build("phalar")
+    reals = {
+        n: sum(2 * p.numel() if p.is_complex() else p.numel() for p in m.parameters())
+        for n, m in model.named_children()
+    }
+    assert reals["form"] == 524_288
+    assert sum(reals.values()) - reals["form"] == 1_768_816
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("phalar", {}),
+        ("gap", {"pooling": "average", "head": "real", "form": "bilinear"}),
+        ("magnitude", {"pooling": "magnitude", "head": "real", "form": "bilinear"}),
+        ("cosine", {"form": "cosine"}),
+        ("psd", {"form": "semidefinite"}),
+        ("hermitian", {"form": "hermitian"}),
+        ("mel", {"frontend": "mel"}),
+        ("mert-complex", {"frontend": "24 kHz", "backbone": "mert"}),
+    ],
+)
+def test_an_ablation_differs_in_exactly_the_stated_thing(name, changes):
+    assert VARIANTS[name].changes() == changes
+
+
+@pytest.mark.parametrize("name", ["cosine", "psd", "hermitian", "mel"])
+def test_what_does_not_differ_has_the_same_weights(name):
+    """Same seed, same parts, same numbers."""
+    ours, phalars = build(name, seed=3).state_dict(), build("phalar", seed=3).state_dict()
+    shared = [k for k in phalars if not k.startswith("form.")]
+    assert all(torch.equal(ours[k], phalars[k]) for k in shared)
+
+
+@pytest.mark.parametrize("name", ["Phalar", "", None, 3, ["phalar"], "resnet"])
+def test_unknown_variants_are_refused(name):
+    with pytest.raises(InputError, match=f"unknown variant {re.escape(repr(name))}; the registry has phalar, gap"):
+        build(name)
+
+
+def test_a_row_of_ones_own_is_a_model():
+    row = Variant("wide", "twice the components", components=16)
+    assert variant(row) is row
+    assert build(row).head.linear1.weight.shape == (512, 80 * 16)
+
+
+@pytest.mark.parametrize("change", [{"form": "cosin"}, {"channels": 0}, {"channels": 5.0}, {"components": True}])
+def test_a_row_that_names_no_part_is_refused(change):
+    with pytest.raises(InputError, match=f"variant 'mine': {next(iter(change))} = "):
+        build(Variant("mine", "", **change))
+
+
+def test_only_mert_takes_a_backbone(tmp_path):
+    with pytest.raises(InputError, match="'gap' has its own backbone"):
+        build("gap", backbone=tmp_path)
+
+
+def test_a_seed_makes_the_weights_and_leaves_torch_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first = build("phalar", seed=1).state_dict()
+    assert torch.equal(torch.rand(3), expected)
+    again, other = build("phalar", seed=1).state_dict(), build("phalar", seed=2).state_dict()
+    assert all(torch.equal(first[k], again[k]) for k in first)
+    assert not torch.equal(first["form.W"], other["form.W"])
+
+
+# ---------------------------------------------------------------- embeddings
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_embedding_never_depends_on_its_batch_mates(name, stirred, music):
+    model, audio = stirred(name), music(4)
+    audio[2] *= 1e-3  # a quiet one: its floor must be its own
+    together = model.embed(audio, 16_000)
+    alone = torch.cat([model.embed(clip[None], 16_000) for clip in audio])
+    size = together.abs().mean()
+    assert (together - alone).abs().max() <= 1e-5 * together.abs().max().clamp(min=1)
+    assert (together[0] - together[1]).abs().mean() > 1e-3 * size  # or the comparison would say nothing
+    assert together.dtype == (torch.complex64 if VARIANTS[name].is_complex else torch.float32)
+    assert together.shape == (4, 512)
+
+
+@pytest.mark.parametrize("name", ["phalar", "gap", "cocola"])
+def test_clips_of_any_length_in_one_call_are_embedded_as_if_alone(name, stirred, music):
+    clips = [music(1, seconds, seed=i)[0] for i, seconds in enumerate((2.0, 3.37, 2.0, 5.0, 2.5))]
+    together = stirred(name).embed(clips, 16_000, batch_size=2)
+    alone = torch.cat([stirred(name).embed(clip, 16_000) for clip in clips])
+    assert (together - alone).abs().max() <= 1e-5 * together.abs().max().clamp(min=1)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_the_batch_size_changes_the_speed_only(batch_size, stirred, music):
+    model, audio = stirred("phalar"), music(4)
+    torch.testing.assert_close(model.embed(audio, 16_000, batch_size=batch_size), model.embed(audio, 16_000))
+
+
+def test_shapes_of_sound_that_mean_the_same(stirred, music):
+    model, audio = stirred("gap"), music(2).numpy()
+    expected = model.embed(audio, 16_000)
+    stereo = np.stack([audio * 1.5, audio * 0.5], axis=1)
+    for same in (torch.from_numpy(audio), list(audio), tuple(audio), audio[:, None], stereo, [audio[0], stereo[1]]):
+        torch.testing.assert_close(model.embed(same, 16_000), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(model.embed(audio[1], 16_000), expected[1:])
+
+
+def test_pcm_and_other_rates_are_the_same_sound(stirred, music):
+    import soxr
+
+    model, audio = stirred("phalar"), music(1, 3.0)[0].numpy()
+    expected = model.embed(audio, 16_000)
+    pcm = np.round(audio * 2**15).clip(-(2**15), 2**15 - 1).astype(np.int16)
+    high = soxr.resample(audio, 16_000, 44_100)
+    for same, rate in ((pcm, 16_000), (np.stack([high, high]), 44_100)):
+        clip = same[None] if same.ndim == 2 else same
+        other = model.embed(clip, rate)
+        assert (other - expected).norm() < 0.02 * expected.norm()
+
+
+def test_embedding_leaves_the_mode_and_the_graph_alone(stirred, music):
+    model = build("magnitude", seed=0).train()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    z = model.embed(music(2), 16_000)
+    assert model.training
+    assert not z.requires_grad
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())  # batch norms too
+    with pytest.raises(InputError):
+        model.embed(torch.full((1, 32_000), torch.nan), 16_000)
+    assert model.training
+
+
+@pytest.mark.parametrize(
+    ("sound", "rate", "says"),
+    [
+        (torch.zeros(2, 31_999), 16_000, "clip 0: 2.00 s long"),
+        (torch.zeros(0, 32_000), 16_000, "no clips"),
+        ([], 16_000, "no clips"),
+        (torch.zeros(2, 0), 16_000, "clip 0: 0.00 s long"),
+        (torch.zeros(1, 1, 1, 32_000), 16_000, r"shape \(1, 1, 1, 32000\)"),
+        (torch.tensor(1.0), 16_000, r"shape \(\)"),
+        (torch.zeros(32_000, dtype=torch.int64), 16_000, "clip 0: samples of type int64"),
+        ([np.zeros(32_000), np.full(32_000, np.nan)], 16_000, "clip 1: sample 0 .* is nan"),
+        ([np.zeros(32_000), np.full(32_000, np.inf)], 16_000, "clip 1: sample 0 .* is inf"),
+        (np.zeros((1, 32_000)), 0, "sample rate 0"),
+        (np.zeros((1, 32_000)), "16000", "sample rate '16000'"),
+        ("song.wav", 16_000, "str is not an array"),
+        (None, 16_000, "NoneType is not an array"),
+        ([None], 16_000, "clip 0: samples of type object"),
+    ],
+)
+def test_sound_that_cannot_be_used_is_refused(stirred, sound, rate, says):
+    with pytest.raises(InputError, match=says):
+        stirred("gap").embed(sound, rate)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_silence_is_zeros_and_scores_zero(name, stirred, music):
+    model, audio = stirred(name), music(3)
+    audio[1] = 0
+    with pytest.warns(SilentAudioWarning, match="clip 1: its score is 0"):
+        z = model.embed(audio, 16_000)
+    assert not z[1].any()
+    scores = model.similarity(z, z)
+    assert not scores[1].any()
+    assert not scores[:, 1].any()
+    assert scores[0, 2] != 0
+
+
+def test_loudness_hardly_matters_above_the_floor(stirred, music):
+    """Decibels shift, and the norms take the shift away: no score may overflow or turn to NaN at any level."""
+    model, audio = stirred("phalar"), music(1)
+    for gain in (1e-3, 1e3, 1e18):
+        z = model.embed(audio * gain, 16_000)
+        assert torch.isfinite(torch.view_as_real(z)).all()
+        assert torch.isfinite(model.similarity(z, z)).all()
+
+
+# ---------------------------------------------------------------- scores
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_the_score_is_symmetric(name, stirred, music):
+    model = stirred(name)
+    z = model.embed(music(4), 16_000)
+    x, y = z[:1], z[1:]
+    scores = model.similarity(x, y)
+    assert scores.shape == (1, 3)
+    assert scores.dtype == torch.float32
+    torch.testing.assert_close(scores, model.similarity(y, x).T, rtol=1e-4, atol=1e-5)
+
+
+def test_the_raw_score_of_phalar_is_not_symmetric(stirred, music):
+    model = stirred("phalar")
+    z = model.embed(music(4), 16_000)
+    assert (model.form(z, z) - model.form(z, z).T).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("x", "says"),
+    [
+        (torch.zeros(2, 511, dtype=torch.complex64), r"x: torch\.complex64 of shape \(2, 511\)"),
+        (torch.zeros(512, dtype=torch.complex64), r"x: torch\.complex64 of shape \(512,\)"),
+        (torch.zeros(2, 512), r"x: torch\.float32 of shape \(2, 512\) is not \(clips, 512\), complex"),
+        (torch.full((1, 512), complex(0, float("nan"))), "x: embedding has NaN"),
+    ],
+)
+def test_what_is_no_embedding_is_refused(stirred, x, says):
+    with pytest.raises(InputError, match=says):
+        stirred("phalar").similarity(x, torch.ones(1, 512, dtype=torch.complex64))
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_training_scores_are_the_forms_of_one_batch(name, music):
+    """Batch norms see anchors and positives together; every learned weight gets a gradient."""
+    torch.manual_seed(0)
+    model = build(name).train()
+    for key, weight in model.named_parameters():
+        if key.endswith(".scale"):
+            torch.nn.init.normal_(weight)
+    scores = model(music(3), music(3, seed=1))
+    assert scores.shape == (3, 3)
+    torch.nn.functional.cross_entropy(scores, torch.arange(3)).backward()
+    idle = [
+        k
+        for k, p in model.named_parameters()
+        if p.grad is None or not torch.isfinite(torch.view_as_real(p.grad) if p.is_complex() else p.grad).all()
+    ]
+    assert not idle
+
+
+def test_a_pair_set_of_eight_can_be_learned_by_heart(music):
+    """Eight mixes against their own missing stems, without noise: 100 % after a few steps."""
+    from phalar.train.config import Recipe
+    from phalar.train.loop import contrastive_loss, optimisers
+
+    anchors, positives = music(8, 2.0, seed=0), music(8, 2.0, seed=1).flip(0)
+    model = build("phalar", seed=0).train()
+    steps = optimisers(model, Recipe())
+    torch.manual_seed(0)
+    with torch.no_grad():
+        untrained = contrastive_loss(model.eval()(anchors, positives)).item()
+    model.train()
+    for _ in range(5):
+        loss = contrastive_loss(model(anchors, positives))
+        for optimiser in steps.values():
+            optimiser.zero_grad()
+        loss.backward()
+        for optimiser in steps.values():
+            optimiser.step()
+    scores = model.similarity(model.embed(anchors, 16_000), model.embed(positives, 16_000))
+    assert (scores.argmax(dim=1) == torch.arange(8)).all()
+    assert loss < 0.7 * untrained
+
+
+# ---------------------------------------------------------------- what the authors' code computes
+
+
+def published(folder, name) -> StemModel:
+    """The variant with the weights that its vectors were computed from."""
+    if name in ("phalar", "cocola"):
+        return load_official(folder / f"{name}.ckpt")
+    if name in ("psd", "hermitian"):
+        state = read_official(folder / "phalar.ckpt").state
+    else:
+        with np.load(folder / f"{name}.npz") as stored:
+            state = {k.removeprefix("state/"): torch.from_numpy(stored[k]) for k in stored.files if "state/" in k}
+    model = build(name)
+    fill(model, translate(state, name), name)
+    return model.eval()
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_published_vectors(name, official_vectors):
+    model = published(official_vectors, name)
+    assert model.variant.name == name
+    with np.load(official_vectors / "phalar.npz") as sounds, np.load(official_vectors / f"{name}.npz") as expected:
+        for clip in range(3):
+            z = model.embed(sounds[f"audio_{clip}"], 16_000)
+            with torch.no_grad():
+                raw = model.form(z, z)
+            pair = torch.stack([z.real, z.imag], dim=1) if z.is_complex() else z
+            for key, ours in (
+                ("embedding", pair),
+                ("similarity", raw),
+                ("similarity_symmetric", model.similarity(z, z)),
+            ):
+                theirs = torch.from_numpy(expected[f"{key}_{clip}"])
+                assert ours.shape == theirs.shape
+                assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max(), (key, clip)
+
+
+def test_official_checkpoints_convert(official_vectors, tmp_path):
+    model = phalar.load_official(official_vectors / "phalar.ckpt")
+    assert isinstance(model.head, ComplexHead)
+    assert not model.training
+    phalar.save(model, tmp_path / "out.safetensors")
+    again = phalar.load(tmp_path / "out.safetensors")
+    assert all(torch.equal(v, again.state_dict()[k]) for k, v in model.state_dict().items())
+
+
+def test_official_refusals_name_the_file(tmp_path):
+    (tmp_path / "no.ckpt").write_bytes(b"no")
+    with pytest.raises(InputError, match=r"no\.ckpt"):
+        phalar.load_official(tmp_path / "no.ckpt")
+
+
+# ---------------------------------------------------------------- the package
+
+
+def test_public_names():
+    for name in phalar.__all__:
+        assert getattr(phalar, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'embed'; it has"):
+        _ = phalar.embed
+    assert phalar.SAMPLE_RATE == 16_000
+
+
+def test_importing_it_is_quick():
+    """PyTorch waits until it is needed."""
+    import subprocess
+    import sys
+
+    code = "import sys, phalar; print([m for m in ('torch', 'numpy', 'librosa') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_version_is_the_projects():
+    import tomllib
+    from pathlib import Path
+
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert phalar.__version__ == project["version"]
+
+
+def test_nothing_else_warns(stirred, music):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stirred("phalar").embed(music(1), 16_000)
+
+
+def test_cocola_is_assembled_like_the_others():
+    model = build("cocola", seed=0)
+    assert type(model) is Cocola
+    assert "mode='random'" in repr(model)
+    assert assemble(PHALAR, build("phalar").backbone).variant is PHALAR
