@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     length.add_argument("--steps", type=int, help="optimiser steps (default 100)")
     length.add_argument("--minutes", type=float, help="as many steps as fit, timed on the first few")
     train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--preset", default="default", help="'published', 'default' (sooner there) or 'short' (no noise)")
+    train.add_argument("--preset", default="default", help="'published', 'default' or 'short' (no added noise)")
     train.add_argument("--batch-size", type=int, default=32)
     train.add_argument("--seconds", type=float, nargs=2, default=(2.0, 10.0), metavar=("MIN", "MAX"))
     train.add_argument("--limit", type=int, default=0, help="tracks of each split, 0 for all")

@@ -108,7 +108,7 @@ def test_files_come_back(wav):
 )
 def test_unreadable_files_are_refused(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match="cannot be read as audio|long; at least") as refused:
+    with pytest.raises(InputError, match=r"cannot be read as audio|long; at least") as refused:
         audio.load(tmp_path / name)
     assert str(tmp_path / name) in str(refused.value)
     assert "\n" not in str(refused.value)

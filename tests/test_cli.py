@@ -54,6 +54,7 @@ def test_a_score_is_one_number_and_json_is_one_object(capsys, clips):
     assert json.loads(out)["score"] == pytest.approx(value, abs=1e-3)
 
 
+@pytest.mark.filterwarnings("default::phalar.errors.PhalarWarning")
 def test_a_ranking_puts_the_best_first_and_the_unreadable_last(capsys, clips):
     stems = [clips[name] for name in ("stereo", "text", "mix")]
     code, out, err = run(capsys, "rank", clips["mix"], *stems, "--model", "phalar", "--json")
@@ -74,6 +75,7 @@ def test_bad_audio_is_one_line_with_the_file_and_exit_code_2(capsys, clips, bad)
     assert len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.filterwarnings("default::phalar.errors.PhalarWarning")
 def test_a_silent_stem_scores_zero_with_a_warning(capsys, clips):
     code, out, err = run(capsys, "score", clips["mix"], clips["silent"], "--model", "phalar")
     assert (code, float(out)) == (0, 0.0)

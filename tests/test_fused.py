@@ -1,4 +1,4 @@
-"""The compiled backbone computes what the plain one does: forward, every gradient, odd shapes, any number of threads."""
+"""The compiled backbone computes what the plain one does: forward, gradients, odd shapes, any number of threads."""
 
 from contextlib import contextmanager
 

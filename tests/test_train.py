@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import pytest
 import torch
@@ -45,7 +46,7 @@ def test_rates_rise_stay_and_fall():
     assert max(factors) == 1.0
     assert factors[10:40] == [1.0] * 30
     assert factors[-1] == pytest.approx(0.02)
-    assert all(a >= b for a, b in zip(factors[50:], factors[51:], strict=False))
+    assert all(a >= b for a, b in pairwise(factors[50:]))
     assert {learning_rate_factor(s, 100, PRESETS["published"]) for s in range(100)} == {1.0}
 
 

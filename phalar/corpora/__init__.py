@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import paths
-from ..datasets import store
-from ..datasets.tracks import SPLITS, Track
-from ..errors import InputError, RunError
-from . import chorales
-from .building import build_all
+from phalar import paths
+from phalar.corpora import chorales
+from phalar.corpora.building import build_all
+from phalar.datasets import store
+from phalar.datasets.tracks import SPLITS, Track
+from phalar.errors import InputError, RunError
 
 
 @dataclass(frozen=True)

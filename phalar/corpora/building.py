@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .. import paths
-from ..datasets import store
-from ..errors import InputError, RunError
+from phalar import paths
+from phalar.datasets import store
+from phalar.errors import InputError, RunError
 
 
 def build_all(corpus: str, folder: Path, pieces: Sequence[str], *, jobs: int | None = None, progress: bool = True):

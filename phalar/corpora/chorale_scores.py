@@ -10,8 +10,8 @@ from pathlib import Path
 from music21 import converter, corpus, expressions
 from music21.stream import Measure, Part
 
-from ..errors import RunError
-from .score import Score, Written
+from phalar.corpora.score import Score, Written
+from phalar.errors import RunError
 
 VOICES = ["Soprano", "Alto", "Tenor", "Bass"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets.store import write_track
+from phalar.datasets.store import write_track
 
 VERSION = 3
 """Raised whenever the same id would come out as other bytes."""
@@ -92,10 +92,10 @@ def build(piece: str, folder: Path) -> None:
         The store.
     """
     # Here, not above: these need music21 and numba, and reading a finished corpus needs neither.
-    from . import chorale_scores
-    from .performance import draw_style, play_voice, tempo_curve
-    from .rendering import render_stems
-    from .soundfont import SoundFont, installed_font
+    from phalar.corpora import chorale_scores
+    from phalar.corpora.performance import draw_style, play_voice, tempo_curve
+    from phalar.corpora.rendering import render_stems
+    from phalar.corpora.soundfont import SoundFont, installed_font
 
     row, score = table()[piece], chorale_scores.read(piece)
     rng = np.random.default_rng(int.from_bytes(_digest("performance", piece), "little"))

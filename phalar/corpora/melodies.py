@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from .score import Score
+from phalar.corpora.score import Score
 
 GAP = -0.6
 """Cost of a note that only one of two melodies has; a shared note counts 1, a different one -1."""
@@ -143,7 +143,7 @@ def write_table(path: Path) -> None:
     A piece without a title of its own gets that of the piece with the nearest melody, if it is the same melody.
     Reading takes about a minute.
     """
-    from . import chorale_scores
+    from phalar.corpora import chorale_scores
 
     scores = [score for name in chorale_scores.paths() if (score := chorale_scores.read(name)) is not None]
     titles = chorale_titles(score.id for score in scores)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .sampler import Note
-from .score import Score, Written
+from phalar.corpora.sampler import Note
+from phalar.corpora.score import Score, Written
 
 GRID = 0.25
 """Quarter notes between two points of the tempo curve."""

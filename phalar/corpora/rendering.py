@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import soxr
 
-from ..errors import RunError
-from .loudness import loudness
-from .sampler import Note, play
-from .soundfont import SoundFont
+from phalar.corpora.loudness import loudness
+from phalar.corpora.sampler import Note, play
+from phalar.corpora.soundfont import SoundFont
+from phalar.errors import RunError
 
 SAMPLE_RATE = 16_000
 """Hz, of every stem."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from .soundfont import SoundFont
+from phalar.corpora.soundfont import SoundFont
 
 BLOCK = 32
 """Envelopes, vibrato and filter are computed once a block of samples (1 ms at 32 kHz)."""

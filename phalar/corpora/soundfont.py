@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError, RunError
+from phalar.errors import InputError, RunError
 
 SAMPLE_HEADER = np.dtype(
     [

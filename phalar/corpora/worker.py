@@ -12,8 +12,8 @@ from pathlib import Path
 
 def main(corpus: str, folder: str) -> None:
     """Build pieces until standard input ends."""
-    from ..datasets import store
-    from . import CORPORA
+    from phalar.corpora import CORPORA
+    from phalar.datasets import store
 
     answers, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints must not be taken for an answer
     for line in sys.stdin:

@@ -2,7 +2,7 @@
 
 Five noises, each with a chance of its own, drawn apart for anchor and positive. White, pink, brown and band-limited
 noise are Gaussian, and a sum of independent Gaussian noises is Gaussian with the sum of their spectra: one noise per
-clip, shaped by the sum, does the work of four. Book page *How a pair is made*.
+clip, shaped by the sum, does the work of four. Book page *How it is trained*, "Noise".
 """
 
 from dataclasses import dataclass

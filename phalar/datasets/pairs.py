@@ -1,7 +1,7 @@
 """Pairs of submixes that belong together: what the model trains and is tested on (paper section 4, "Data").
 
 A pair is cut from one track at one place: the *anchor* is the sum of some of its stems, the *positive* the sum of some
-of the others. Nothing but the music ties them together. Book page *How a pair is made*.
+of the others. Nothing but the music ties them together. Book page *How it is trained*, "A pair".
 """
 
 from collections.abc import Sequence

@@ -23,8 +23,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..errors import InputError, RunError
-from .tracks import SPLITS, Track
+from phalar.datasets.tracks import SPLITS, Track
+from phalar.errors import InputError, RunError
 
 FORMAT = 1
 """Version of the folder's layout."""

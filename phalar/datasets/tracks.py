@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError, RunError
+from phalar.errors import InputError, RunError
 
 SPLITS = ("train", "valid", "test")
 

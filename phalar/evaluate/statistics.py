@@ -1,4 +1,4 @@
-"""How sure a number is. Book page *How to read*, "Uncertainty"."""
+"""How sure a number is. Book page *How to read and how to run*, "Uncertainty"."""
 
 import numpy as np
 

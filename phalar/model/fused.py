@@ -1,5 +1,5 @@
-"""The fast twin of the backbone on a CPU: each residual branch as one compiled function (book page *What training
-costs*).
+"""The fast twin of the backbone on a CPU: each residual branch as one compiled function (book page *How it is
+trained*, "Speed on a CPU").
 
 ``fused.c`` is compiled once with the C compiler at hand and kept in the cache; without a compiler, or with
 ``PHALAR_FUSED=0``, the plain PyTorch code in ``backbone.py`` runs instead. Both compute the same thing; a test holds

@@ -116,9 +116,9 @@ def stage(profile: str, records_path: Path, root: Path) -> Path:
 
 def parameter_counts() -> dict[str, int]:
     """Real parameters of every model of the registry, counted in freshly built ones."""
-    from phalar.model.assembly import build
+    from phalar.evaluate.cost import count_parameters
 
-    return {name: build(name, seed=0).num_parameters for name in VARIANTS}
+    return {name: count_parameters(name) for name in VARIANTS}
 
 
 def _notebook(name: str, profile: str, root: Path) -> dict[str, bytes]:

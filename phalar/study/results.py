@@ -1,7 +1,7 @@
 """The tidy record of results: one JSON line a number, appended by the code that measured it, never typed.
 
 A line is self-contained: what was measured on what, how sure it is, and the code, settings and day that made it.
-Shares (top-1 accuracy, F1) are kept from 0 to 1; tables multiply by 100. Book page: *How to read and run*.
+Shares (top-1 accuracy, F1) are kept from 0 to 1; tables multiply by 100. Book page: *How to read and how to run*.
 """
 
 import dataclasses

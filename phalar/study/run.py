@@ -1,7 +1,7 @@
 """Run the study's notebooks through papermill, each one once for what determines it.
 
 papermill is not trusted on its word: a notebook counts as executed only if papermill raised nothing, marked no
-exception and no output is an error. Book page: *How to read and run*.
+exception and no output is an error. Book page: *How to read and how to run*.
 """
 
 import hashlib

@@ -27,12 +27,13 @@ class Recipe:
 
 PRESETS = {
     "published": Recipe(as_published=True),
-    # For runs shorter than the paper's. LayerScales start at zero, and until they have grown the backbone is linear: they learn faster.
-    # A start that does not overshoot and an end that settles do the rest.
-    "default": Recipe(vector_lr=2e-2, warmup=0.05, decay=0.5),
+    # For runs shorter than the paper's. LayerScales start at zero, and until they have grown the backbone is linear;
+    # the form starts small, and until it has grown all scores are alike: both learn faster here. A start that does not
+    # overshoot and an end that settles do the rest.
+    "default": Recipe(vector_lr=2e-2, form_lr=1e-2, warmup=0.05, decay=0.5),
     # For a few thousand pairs. Noise makes a model robust in the end and slow at the start: a run this short does not
     # get beyond the start, and is tested on clean sound.
-    "short": Recipe(vector_lr=2e-2, warmup=0.05, decay=0.5, noise=0.0),
+    "short": Recipe(vector_lr=2e-2, form_lr=1e-2, warmup=0.05, decay=0.5, noise=0.0),
 }
 
 

@@ -73,7 +73,7 @@ def learning_rate_factor(step: int, steps: int, recipe: Recipe) -> float:
 
 def optimisers(model: StemModel, recipe: Recipe) -> dict[str, torch.optim.Optimizer]:
     """Muon for the encoder's weights of two or more dimensions, Adam for the rest and for the similarity."""
-    encoder = [p for name, p in model.named_parameters() if not name.startswith("form.")]
+    encoder = [p for name, p in model.named_parameters() if not name.startswith("form.") and p.requires_grad]
     matrices, vectors = [p for p in encoder if p.ndim >= 2], [p for p in encoder if p.ndim < 2]
     adam = [
         {"params": vectors, "lr": recipe.vector_lr},
