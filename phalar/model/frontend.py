@@ -20,6 +20,9 @@ HOP = 160  # samples: 100 frames a second
 BINS = 96  # eight octaves of twelve semitones
 BINS_PER_OCTAVE = 12
 FMIN = 16.35  # Hz: C0
+OCTAVES = BINS // BINS_PER_OCTAVE
+LOW_OCTAVES = 2  # from the bottom: those whose kernels are so long that spectra are the faster way
+NEGLIGIBLE = 1e-7  # of a kernel spectrum's peak: what lies below is left out
 TOP_DB = 80.0  # decibels kept below the loudest bin of an item
 
 
@@ -39,25 +42,26 @@ class ConstantQ(nn.Module):
     """Magnitudes of the constant-Q transform, equal to nnAudio's ``CQT1992v2`` and many times faster.
 
     nnAudio correlates every bin with a kernel as long as the longest one (32,768 samples), though a kernel's support
-    halves with each octave: at the top, 127 of 128 products are with zero. Here each octave's kernels are cropped to
-    their support, which changes nothing but the time. Book: *The model*, "Constant-Q transform".
+    halves with each octave: at the top, 127 of 128 products are with zero. Here the upper octaves' kernels are cropped
+    to their support. The lower octaves' kernels stay long, but hear a narrow band only: there the correlation is a
+    product of spectra. It is needed every 160 samples only, and sampling in time is folding in frequency, so spectra
+    are folded before they are transformed back. Nothing changes but the time. Book: *The model*.
     """
 
     def __init__(self) -> None:
         super().__init__()
         kernels, lengths = _nnaudio_kernels()
         self.centre = kernels.shape[1] // 2
-        self.octaves = BINS // BINS_PER_OCTAVE
-        for octave in range(self.octaves):
+        for octave in range(LOW_OCTAVES, OCTAVES):
             rows = kernels[octave * BINS_PER_OCTAVE : (octave + 1) * BINS_PER_OCTAVE]
             support = np.flatnonzero(np.abs(rows).max(axis=0))
             half = int(max(self.centre - support[0], support[-1] + 1 - self.centre))
             cropped = rows[:, self.centre - half : self.centre + half]
             # Real and imaginary parts are stacked so that one real correlation does the work of a complex one.
-            stacked = torch.from_numpy(np.concatenate([cropped.real, cropped.imag]))[:, None].contiguous()
-            self.register_buffer(f"kernels_{octave}", stacked, persistent=False)
+            stacked = np.concatenate([cropped.real, cropped.imag])[:, None]
+            self.register_buffer(f"kernels_{octave}", torch.tensor(stacked, device="cpu"), persistent=False)
         # nnAudio's "librosa" normalisation: a sine of amplitude one gives sqrt(length) / 2 in its bin.
-        self.register_buffer("gain", torch.from_numpy(np.sqrt(lengths))[:, None], persistent=False)
+        self.register_buffer("gain", torch.tensor(np.sqrt(lengths)[:, None], device="cpu"), persistent=False)
 
     def forward(self, audio: Tensor) -> Tensor:
         """Magnitudes of a waveform.
@@ -74,8 +78,9 @@ class ConstantQ(nn.Module):
         """
         frames = 1 + audio.shape[-1] // HOP
         padded = F.pad(audio[:, None], (self.centre, self.centre), mode="reflect")
-        parts = [self._octave(padded, getattr(self, f"kernels_{i}"), frames) for i in range(self.octaves)]
-        return torch.cat(parts, dim=1) * self.gain
+        low = self._low_octaves(padded[:, 0], frames)
+        high = [self._octave(padded, getattr(self, f"kernels_{i}"), frames) for i in range(LOW_OCTAVES, OCTAVES)]
+        return torch.cat([low, *high], dim=1) * self.gain
 
     def _octave(self, padded: Tensor, kernels: Tensor, frames: int) -> Tensor:
         length = kernels.shape[-1]
@@ -83,6 +88,35 @@ class ConstantQ(nn.Module):
         heard = padded[..., start : start + (frames - 1) * HOP + length]
         real, imaginary = F.conv1d(heard, kernels, stride=HOP).chunk(2, dim=1)
         return torch.sqrt(real.square() + imaginary.square())
+
+    def _low_octaves(self, padded: Tensor, frames: int) -> Tensor:
+        # Whole seconds, so that few lengths of transform (and tables of kernel spectra) are ever needed.
+        size = -(-padded.shape[-1] // SAMPLE_RATE) * SAMPLE_RATE
+        steps = size // HOP
+        spectrum = torch.fft.rfft(padded, n=size)
+        parts = []
+        for below, above, kernels in _kernel_spectra(size, padded.device):
+            band = torch.cat([spectrum[:, 1 : below + 1].flip(-1).conj(), spectrum[:, :above]], dim=-1)
+            folded = (band[:, None] * kernels).unflatten(-1, (-1, steps)).sum(dim=-2)
+            parts.append(torch.fft.ifft(folded)[..., :frames].abs() / HOP)
+        return torch.cat(parts, dim=1)
+
+
+@lru_cache(maxsize=16)
+def _kernel_spectra(size: int, device: torch.device) -> list[tuple[int, int, Tensor]]:
+    """For each low octave the conjugate spectra of its kernels, (12, below + above) complex64, over the frequencies
+    -below .. above - 1 at which they are not negligible, both whole multiples of the frame rate."""
+    steps = size // HOP
+    rows = torch.from_numpy(_nnaudio_kernels()[0][: LOW_OCTAVES * BINS_PER_OCTAVE])
+    spectra = torch.fft.fftshift(torch.fft.fft(rows, n=size).conj(), dim=-1)
+    tables = []
+    for octave in spectra.split(BINS_PER_OCTAVE):
+        level = octave.abs().amax(dim=0)
+        heard = torch.nonzero(level > NEGLIGIBLE * level.max())
+        below = -(-(size // 2 - int(heard[0])) // steps) * steps
+        above = -(-(int(heard[-1]) + 1 - size // 2) // steps) * steps
+        tables.append((below, above, octave[:, size // 2 - below : size // 2 + above].contiguous().to(device)))
+    return tables
 
 
 def decibels(magnitude: Tensor, power: bool = False) -> Tensor:

@@ -1,7 +1,8 @@
 """Profiles: one flat YAML file of parameter values each, under ``notebooks/profiles/``.
 
 papermill only warns of a parameter it does not know, and YAML silently keeps the last of two equal keys. Here every
-key must be a declared parameter of a notebook, of the declared kind, and stand once. Book page: *How to read and how to run*.
+key must be a declared parameter of a notebook, of the declared kind, and stand once. Book page: *How to read and
+how to run*.
 """
 
 import ast
