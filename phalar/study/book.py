@@ -33,12 +33,11 @@ from phalar.study.claims import claims_table
 from phalar.study.paper import read_paper
 from phalar.study.profiles import load_profile, notebooks_folder
 from phalar.study.prose import slug, substitutions
-from phalar.study.results import read
+from phalar.study.results import REFERENCE, read
 from phalar.study.run import check_profile_name, executed_folder, first_failure, media_folders, tidy
 from phalar.study.tables import retrieval_markdown, retrieval_table, variants_table
 
 LOG_LINES = 40  # of a failed build's log are shown
-REFERENCE = Path("book") / "reference" / "results.jsonl"
 
 
 def build_book(profile: str | Path = "laptop", *, root: Path | None = None) -> Path:
@@ -99,7 +98,7 @@ def stage(profile: str, records_path: Path, root: Path) -> Path:
         files |= _notebook(page.removeprefix("notebooks/"), profile, root)
     files |= {f"book/figures/run/{path}": data for path, data in _contents(records_path.parent / "figures").items()}
     records, paper, parameters = read(records_path), read_paper(), parameter_counts()
-    reference = read(root / REFERENCE) if (root / REFERENCE).exists() else None
+    reference = read(root / REFERENCE)
     files["book/generated/claims.md"] = claims_table(records, paper, parameters).encode()
     differs = {name: row.differs for name, row in VARIANTS.items()}
     files["book/generated/variants.md"] = variants_table(differs, parameters).encode()

@@ -31,6 +31,9 @@ __all__ = ["KEY", "Record", "append", "provenance", "read", "results_path", "ret
 # Metrics that are shares of a whole: a value outside 0..1 is a per cent value by mistake.
 SHARES = frozenset({"top1", "accuracy", "f1", "cmlt", "amlt", "cmlc", "amlc"})
 
+# Records that ship with the book, from the top folder: what its tables show as the reference run.
+REFERENCE = Path("book") / "reference" / "results.jsonl"
+
 # Two records with the same key are the same measurement made twice: the newest counts.
 KEY = ["experiment", "dataset", "split", "variant", "seed", "metric", "k", "config_hash"]
 

@@ -24,7 +24,7 @@ from phalar.errors import InputError, RunError
 from phalar.paths import PACKAGE, repository
 from phalar.study import media
 from phalar.study.profiles import NOTEBOOKS, declared_parameters, load_profile, notebooks_folder, parameters_for
-from phalar.study.results import versions
+from phalar.study.results import REFERENCE, versions
 
 # Packages, besides those every record names, whose version can change what a notebook shows.
 RENDERERS = ("torchaudio", "pretty_midi", "mir_eval", "pandas", "matplotlib", "seaborn", "papermill")
@@ -130,12 +130,15 @@ def _teller(title: str, progress: bool):
 
 
 def study_key(notebook: Path, parameters: Mapping[str, Any]) -> str:
-    """SHA-256 over what determines an executed notebook: its source, its parameters, this package, and versions."""
+    """SHA-256 over what determines an executed notebook: source, parameters, this package, versions, and the
+    reference records that it shows beside its own."""
     digest = hashlib.sha256()
     source = nbformat.read(notebook, as_version=4)
     cells = [[cell.cell_type, cell.source, sorted(cell.metadata.get("tags", []))] for cell in source.cells]
     tools = {name: metadata.version(name) for name in RENDERERS if _installed(name)}
-    for part in (cells, dict(parameters), package_hash(), versions() | tools):
+    reference = notebook.parent.parent / REFERENCE
+    shown = reference.read_text(encoding="utf-8") if reference.is_file() else ""
+    for part in (cells, dict(parameters), package_hash(), versions() | tools, shown):
         digest.update(json.dumps(part, sort_keys=True, default=str).encode() + b"\0")
     return digest.hexdigest()
 
