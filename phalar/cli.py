@@ -164,33 +164,25 @@ def _retrieval(options) -> tuple[dict, str]:
     from phalar import corpora, fingerprint
     from phalar.evaluate import retrieval
     from phalar.matching import resolve_model
-    from phalar.study.results import Record, provenance
+    from phalar.study.experiments import retrieval_records
+    from phalar.study.results import provenance
 
     model = resolve_model(options.model)
     tracks = corpora.load(options.corpus, options.split, limit=options.limit or None)
     with tqdm(total=options.draws * len(tracks), desc=f"test {options.model} on {options.corpus}", unit="pair") as bar:
         results, _ = retrieval.evaluate(model, tracks, options.k, options.draws, seed=options.seed, advance=bar.update)
     identity = [options.model, options.corpus, options.split, options.draws, options.limit, options.seed]
-    records = [
-        Record(
-            experiment="retrieval",
-            dataset=options.corpus,
-            split=options.split,
-            variant=model.variant.name,
-            metric="top1",
-            k=r.k,
-            value=r.accuracy,
-            ci_low=r.low,
-            ci_high=r.high,
-            n=r.tracks,
-            config_hash=fingerprint.fingerprint(identity),
-            **provenance(model.device.type),
-        ).as_dict()
-        for r in results
-    ]
+    records = retrieval_records(
+        results,
+        dataset=options.corpus,
+        split=options.split,
+        variant=model.variant.name,
+        config_hash=fingerprint.fingerprint(identity),
+        **provenance(model.device.type),
+    )
     lines = [f"K = {r.k:3d}: {100 * r.accuracy:5.1f} %  [{100 * r.low:.1f}, {100 * r.high:.1f}]" for r in results]
     lines.append(f"{results[0].tracks} tracks, {options.draws} draws, 95 % intervals over tracks")
-    return {"records": records}, "\n".join(lines)
+    return {"records": [record.as_dict() for record in records]}, "\n".join(lines)
 
 
 def _score(options) -> tuple[dict, str]:

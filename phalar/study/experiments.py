@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from phalar import corpora, fingerprint, paths
@@ -31,39 +32,46 @@ class Tested:
     tracks: list[Track]
     scores: np.ndarray  # (draws, n, n), rows anchors, columns positives
     results: list[retrieval.Retrieval]  # one for each K
+    device: str  # "cpu" or "cuda"
     seconds: float  # of embedding and scoring, when it was done
 
     def records(self) -> list[Record]:
         """One record for each K."""
         config = self.run.config
-        about = provenance(str(config_device()))
-        return [
-            Record(
-                experiment="retrieval",
-                dataset=self.corpus,
-                split="test",
-                variant=config.variant,
-                seed=config.seed,
-                metric="top1",
-                k=result.k,
-                value=result.accuracy,
-                ci_low=result.low,
-                ci_high=result.high,
-                n=result.tracks,
-                steps=config.steps,
-                wall_seconds=self.run.seconds,
-                config_hash=config.hash,
-                **about,
-            )
-            for result in self.results
-        ]
+        return retrieval_records(
+            self.results,
+            dataset=self.corpus,
+            split="test",
+            variant=config.variant,
+            seed=config.seed,
+            steps=config.steps,
+            wall_seconds=self.run.seconds,
+            config_hash=config.hash,
+            **provenance(self.device),
+        )
 
 
-def config_device() -> str:
-    """Where training and evaluation run when the device is ``"auto"``."""
-    import torch
+def retrieval_records(results: Sequence[retrieval.Retrieval], **about: object) -> list[Record]:
+    """One record for each K, with what else is known of the run in ``about`` (fields of `Record`)."""
+    return [
+        Record(
+            experiment="retrieval",
+            metric="top1",
+            k=result.k,
+            value=result.accuracy,
+            ci_low=result.low,
+            ci_high=result.high,
+            n=result.tracks,
+            **about,
+        )
+        for result in results
+    ]
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+
+def _chosen(device: str) -> str:
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
 
 
 def run_folder(config: TrainConfig) -> Path:
@@ -77,7 +85,14 @@ def find_or_train(config: TrainConfig, *, device: str = "auto", progress: bool =
 
 
 def find_or_test(
-    run: Run, corpus: str, ks: Sequence[int], draws: int, *, limit: int = 0, progress: bool = True
+    run: Run,
+    corpus: str,
+    ks: Sequence[int],
+    draws: int,
+    *,
+    limit: int = 0,
+    device: str = "auto",
+    progress: bool = True,
 ) -> Tested:
     """A run's retrieval on a corpus' test split; the scores are kept.
 
@@ -91,6 +106,8 @@ def find_or_test(
         Pairs cut from each test track; the same for every model.
     limit : int
         Test tracks at most, 0 for all.
+    device : str
+        ``"auto"`` (a GPU if there is one), ``"cpu"`` or ``"cuda"``.
     """
     tracks = corpora.load(corpus, "test", limit=limit or None, progress=progress)
     code = fingerprint.of_code("model", "datasets/pairs.py", "evaluate/retrieval.py")
@@ -99,7 +116,7 @@ def find_or_test(
     path = paths.cache() / "scores" / f"{run.config.variant}-{fingerprint.fingerprint(identity)}.npz"
     kept, seconds = _read_scores(path)
     if len(kept) < draws:
-        model = run.model()
+        model = run.model().to(_chosen(device))
         bar = tqdm(
             total=(draws - len(kept)) * len(tracks),
             desc=f"test {run.config.variant} (seed {run.config.seed}) on {corpus}",
@@ -115,7 +132,8 @@ def find_or_test(
                 kept = [*kept, scores]
                 _write_scores(path, kept, seconds)
     scores = np.stack(kept[:draws])
-    return Tested(run, corpus, tracks, scores, [retrieval.summarise(scores, k) for k in ks], seconds)
+    results = [retrieval.summarise(scores, k) for k in ks]
+    return Tested(run, corpus, tracks, scores, results, _chosen(device), seconds)
 
 
 def _read_scores(path: Path) -> tuple[list[np.ndarray], float]:
