@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # One colour a variant, everywhere. Colour-blind safe (Okabe and Ito 2008).
@@ -123,11 +122,3 @@ def similarity_matrices(scores: Mapping[str, np.ndarray], shown: int = 32) -> Fi
         panel.grid(False)
         figure.colorbar(picture, ax=panel, label="score", shrink=0.85)
     return figure
-
-
-def constant_q_picture(axes: Axes, picture: np.ndarray, title: str = "") -> None:
-    """A constant-Q picture (96, T) with seconds and pitch names."""
-    axes.imshow(picture, origin="lower", aspect="auto", cmap="magma", extent=(0, picture.shape[1] / 100, 0, 96))
-    axes.set(title=title, xlabel="time (s)", ylabel="pitch", yticks=range(0, 97, 12))
-    axes.set_yticklabels([f"C{octave}" for octave in range(9)])
-    axes.grid(False)
