@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from phalar.datasets.store import StoredAudio
 from phalar.datasets.tracks import Track
 
 RATE = 16_000
@@ -22,4 +23,5 @@ def invent_track(folder, index: int, stems: int = 3, seconds: float = 6.0, split
         waves[s] = 0.2 * envelope * np.sin(2 * np.pi * pitch * time) + 1e-3 * rng.standard_normal(len(time))
     file = folder / f"track{index}.npy"
     np.save(file, np.round(waves * 32768).astype(np.int16))
-    return Track(f"track{index}", "invented", split, tuple(f"stem{s}" for s in range(stems)), RATE, len(time), file)
+    names = tuple(f"stem{s}" for s in range(stems))
+    return Track(f"track{index}", "invented", split, names, RATE, len(time), StoredAudio(file, waves.shape))

@@ -104,11 +104,11 @@ def test_damaged_audio_is_found_on_opening_and_named(filled, damage):
 def test_audio_damaged_after_opening_is_named(filled, damage):
     one = store.open_store(filled)[0]
     if damage == "cut":
-        os.truncate(one.file, 300)
+        os.truncate(one.audio.path, 300)
     elif damage == "gone":
-        one.file.unlink()
+        one.audio.path.unlink()
     else:
-        np.save(one.file, noise(0, stems=2))
+        np.save(one.audio.path, noise(0, stems=2))
     with pytest.raises(RunError, match=r"piece-0\.npy"):
         one.excerpt(0, 10)
 

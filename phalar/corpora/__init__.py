@@ -30,12 +30,15 @@ class Corpus:
         Renders one piece into a store. The result depends on nothing but the piece.
     about : str
         One line.
+    sample_rate : int
+        Hz.
     """
 
     version: int
     pieces: Callable[[], dict[str, str]]
     build: Callable[[str, Path], None]
     about: str
+    sample_rate: int = store.SAMPLE_RATE
 
 
 CORPORA = {
@@ -95,7 +98,7 @@ def render(name: str, *, jobs: int | None = None, limit: int | None = None, prog
     if missing:
         build_all(name, where, missing, jobs=jobs, progress=progress)
     if missing or not (where / "index.json").is_file():
-        store.write_index(where, name)
+        store.write_index(where, name, CORPORA[name].sample_rate)
     return where
 
 
@@ -130,7 +133,7 @@ def load(
     try:
         return store.open_store(where, wanted)
     except RunError:  # the index is older than the tracks (another process was rendering too), or damaged
-        store.write_index(where, name)
+        store.write_index(where, name, CORPORA[name].sample_rate)
         return store.open_store(where, wanted)
 
 

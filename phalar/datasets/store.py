@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,7 +31,29 @@ FORMAT = 1
 """Version of the folder's layout."""
 
 SAMPLE_RATE = 16_000
-"""Hz, of everything in a store."""
+"""Hz, of a store unless it says otherwise (as `beats` does, which is kept as GTZAN is)."""
+
+FULL_SCALE = 32768
+"""The integer that stands for 1.0 in stored audio."""
+
+
+@dataclass(frozen=True)
+class StoredAudio:
+    """The stems of one track in a store: a ``.npy`` file, int16, of this shape."""
+
+    path: Path
+    shape: tuple[int, int]
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """As :meth:`phalar.datasets.tracks.Audio.read`; only the samples asked for are read from the disk."""
+        again = f"delete that file and make the data set {self.path.parent.parent} again (what is whole is kept)"
+        try:
+            stored = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise RunError(f"the stored audio {self.path} cannot be read ({error}): {again}") from error
+        if stored.shape != self.shape or stored.dtype != np.int16:
+            raise RunError(f"{self.path} holds {stored.dtype} {stored.shape} where int16 {self.shape} belongs: {again}")
+        return np.divide(stored[:, start:stop], np.float32(FULL_SCALE), dtype=np.float32)
 
 
 def write_track(
@@ -54,7 +77,7 @@ def write_track(
     track_id : str
         Letters, digits and ``. _ -`` only, since it names a file.
     audio : np.ndarray, (S, samples), int16
-        16 kHz, full scale at 32768.
+        At the store's rate (16 kHz), full scale at 32768.
     split, stems, tags, beats, chords, notes
         As in :class:`phalar.datasets.tracks.Track`; ``tags`` must be plain JSON values.
 
@@ -111,7 +134,7 @@ def incomplete(folder: Path, track_ids: Iterable[str]) -> list[str]:
     return [track_id for track_id in track_ids if _record(folder, track_id) is None]
 
 
-def write_index(folder: Path, dataset: str) -> Path:
+def write_index(folder: Path, dataset: str, sample_rate: int = SAMPLE_RATE) -> Path:
     """Gather the records of all whole tracks into ``index.json``.
 
     Parameters
@@ -120,6 +143,8 @@ def write_index(folder: Path, dataset: str) -> Path:
         The store.
     dataset : str
         Name that the tracks will carry.
+    sample_rate : int
+        Hz, of all tracks.
 
     Returns
     -------
@@ -128,7 +153,7 @@ def write_index(folder: Path, dataset: str) -> Path:
     """
     ids = sorted(path.stem for path in (folder / "tracks").glob("*.json"))
     records = [record for track_id in ids if (record := _record(folder, track_id)) is not None]
-    index = {"format": FORMAT, "dataset": dataset, "sample_rate": SAMPLE_RATE, "tracks": records}
+    index = {"format": FORMAT, "dataset": dataset, "sample_rate": sample_rate, "tracks": records}
     with _replacing(folder / "index.json") as file:
         file.write(json.dumps(index).encode())
     return folder / "index.json"
@@ -228,7 +253,7 @@ def _track(folder: Path, index: dict, record: dict) -> Track:
         stems=tuple(record["stems"]),
         sample_rate=index["sample_rate"],
         num_samples=record["num_samples"],
-        file=path,
+        audio=StoredAudio(path, (len(record["stems"]), record["num_samples"])),
         tags=record["tags"],
         beats=None if record["beats"] is None else np.array(record["beats"]).reshape(-1, 2),
         chords=None if chords is None else tuple((start, end, label) for start, end, label in chords),

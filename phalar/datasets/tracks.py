@@ -1,16 +1,26 @@
 """What a multitrack is: a piece of music as stems that sound together. The one form in which all data arrive."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from phalar.errors import InputError, RunError
+from phalar.errors import InputError
 
 SPLITS = ("train", "valid", "test")
 
-FULL_SCALE = 32768
-"""The integer that stands for 1.0 in stored audio."""
+
+class Audio(Protocol):
+    """The stems of one track, wherever they lie: a store's memory map, or the files of a data set."""
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Samples ``start`` to ``stop``, both within the track, of every stem: (S, stop - start), float32, in [-1, 1].
+
+        Raises
+        ------
+        RunError
+            If the audio is missing, damaged or cut short, naming the file.
+        """
 
 
 @dataclass(frozen=True)
@@ -31,8 +41,8 @@ class Track:
         Hz.
     num_samples : int
         Length of every stem.
-    file : Path
-        The stored audio: a ``.npy`` file of shape (S, num_samples), int16, full scale at 32768.
+    audio : Audio
+        Reads any excerpt of all stems.
     tags : dict
         What is known of the piece as a whole (tempo, ensemble, key, title, composition, ...); keys differ by data set.
     beats : np.ndarray, (beats, 2), or None
@@ -51,7 +61,7 @@ class Track:
     stems: tuple[str, ...]
     sample_rate: int
     num_samples: int
-    file: Path = field(repr=False)
+    audio: Audio = field(repr=False, compare=False)
     tags: dict = field(default_factory=dict, repr=False, hash=False)
     beats: np.ndarray | None = field(default=None, repr=False, compare=False)
     chords: tuple[tuple[float, float, str], ...] | None = field(default=None, repr=False, compare=False)
@@ -94,23 +104,6 @@ class Track:
         length = self.num_samples - start if length is None else length
         if length < 1:
             raise InputError(f"length={length}: an excerpt needs at least one sample")
-        stored = self._open()[:, start : start + length]
-        excerpt = np.zeros((len(self.stems), length), np.float32)
-        np.divide(stored, np.float32(FULL_SCALE), out=excerpt[:, : stored.shape[1]])
-        return excerpt
-
-    def _open(self) -> np.ndarray:
-        expected = (len(self.stems), self.num_samples)
-        try:
-            stored = np.load(self.file, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise RunError(
-                f"the audio of track {self.id} cannot be read from {self.file} ({error}): delete that file and make "
-                f"the data set {self.dataset} again (what is whole is kept)"
-            ) from error
-        if stored.shape != expected or stored.dtype != np.int16:
-            raise RunError(
-                f"{self.file} holds {stored.dtype} {stored.shape} where track {self.id} needs int16 {expected}: "
-                f"delete that file and make the data set {self.dataset} again (what is whole is kept)"
-            )
-        return stored
+        sounding = self.audio.read(start, min(start + length, self.num_samples))
+        missing = length - sounding.shape[1]
+        return np.pad(sounding, ((0, 0), (0, missing))) if missing else sounding

@@ -1,0 +1,96 @@
+"""A tune with its chords: what a band is handed. Times are in quarter notes from the beginning."""
+
+from dataclasses import dataclass
+
+from phalar.corpora.score import Written
+
+PITCH_CLASSES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
+
+INTERVALS = {
+    "maj": (0, 4, 7),
+    "min": (0, 3, 7),
+    "7": (0, 4, 7, 10),
+    "maj7": (0, 4, 7, 11),
+    "min7": (0, 3, 7, 10),
+    "maj6": (0, 4, 7, 9),
+    "min6": (0, 3, 7, 9),
+    "dim": (0, 3, 6),
+    "dim7": (0, 3, 6, 9),
+    "hdim7": (0, 3, 6, 10),
+    "aug": (0, 4, 8),
+    "sus2": (0, 2, 7),
+    "sus4": (0, 5, 7),
+    "9": (0, 4, 7, 10, 14),
+    "5": (0, 7),
+}
+"""Semitones above the root, by quality in the syntax of ``mir_eval.chord`` (a power chord is written ``(1,5)``)."""
+
+
+@dataclass(frozen=True)
+class Chord:
+    """A chord over a stretch of music.
+
+    ``onset`` and ``duration`` in quarter notes; ``root`` and ``bass`` pitch classes from C = 0 (``bass`` None where it
+    is the root); ``quality`` a key of :data:`INTERVALS`.
+    """
+
+    onset: float
+    duration: float
+    root: int
+    quality: str
+    bass: int | None = None
+
+    @property
+    def pitch_classes(self) -> tuple[int, ...]:
+        """From the root up."""
+        return tuple((self.root + interval) % 12 for interval in INTERVALS[self.quality])
+
+    @property
+    def label(self) -> str:
+        """In the syntax of ``mir_eval.chord``, without the bass."""
+        quality = "(1,5)" if self.quality == "5" else self.quality
+        return f"{PITCH_CLASSES[self.root]}:{quality}"
+
+
+@dataclass(frozen=True)
+class LeadSheet:
+    """A melody, its metre, key and chords.
+
+    Attributes
+    ----------
+    id, title : str
+    tonic : int
+        Pitch class from C = 0.
+    mode : str
+        ``"major"``, ``"minor"``, ``"dorian"`` or ``"mixolydian"``.
+    beats_per_bar : int
+        2 in 6/8, where the beat is a dotted quarter note.
+    beat : float
+        Length of a beat in quarter notes.
+    pickup : float
+        Length, in quarter notes, of the upbeat before the first bar line; 0 if there is none.
+    melody : tuple of Written
+        In order, not overlapping.
+    chords : tuple of Chord
+        Contiguous from the first bar line (the upbeat has no chord) to the end.
+    """
+
+    id: str
+    title: str
+    tonic: int
+    mode: str
+    beats_per_bar: int
+    beat: float
+    pickup: float
+    melody: tuple[Written, ...]
+    chords: tuple[Chord, ...]
+
+    @property
+    def bar(self) -> float:
+        """Length of a bar in quarter notes."""
+        return self.beats_per_bar * self.beat
+
+    @property
+    def length(self) -> float:
+        """Quarter notes until the end."""
+        return self.chords[-1].onset + self.chords[-1].duration
