@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from music import RATE, invent_track
 
-from phalar.datasets.pairs import draw_batch, draw_pair, draw_stems
+from phalar.datasets.pairs import draw_pair, draw_stems
 from phalar.errors import InputError, RunError
 
 
@@ -59,14 +59,3 @@ def test_a_track_shorter_than_the_excerpt_is_padded(tmp_path):
     assert pair.start == 0
     assert waves.shape == (2, 5 * RATE)
     assert not waves[:, 3 * RATE :].any()
-
-
-def test_a_batch_has_no_track_twice_and_is_a_function_of_its_seed(tmp_path):
-    tracks = [invent_track(tmp_path, i) for i in range(6)]
-    waves, pairs, _ = draw_batch(tracks, 5, 2 * RATE, np.random.default_rng(0))
-    assert waves.shape == (2, 5, 2 * RATE)
-    assert len({p.track.id for p in pairs}) == 5
-    again, _, _ = draw_batch(tracks, 5, 2 * RATE, np.random.default_rng(0))
-    assert waves.equal(again)
-    with pytest.raises(InputError, match="7 pairs from 6 tracks"):
-        draw_batch(tracks, 7, 2 * RATE, np.random.default_rng(0))

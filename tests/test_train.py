@@ -1,6 +1,7 @@
 """Training: the loss is the paper's, a run is a function of its config, and nothing is lost when it is stopped."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -13,13 +14,14 @@ import torch
 import torch.nn.functional as F
 from music import RATE, invent_track
 
-from phalar.datasets.pairs import draw_batch
+from phalar.datasets import batches
 from phalar.errors import InputError, RunError
 from phalar.model.assembly import build
 from phalar.model.checkpoints import read_tensors
-from phalar.train import loop
+from phalar.train import failure, loop
 from phalar.train.config import PRESETS, config
-from phalar.train.loop import contrastive_loss, learning_rate_factor, optimisers, train
+from phalar.train.loop import learning_rate_factor, optimisers, train
+from phalar.train.objective import contrastive_loss
 
 
 def sliver(**changes):
@@ -66,7 +68,10 @@ def test_eight_pairs_can_be_learnt_by_heart(tmp_path):
     import numpy as np
 
     tracks = [invent_track(tmp_path, i) for i in range(8)]
-    waves, _, _ = draw_batch(tracks, 8, 2 * RATE, np.random.default_rng(0))
+    known = batches.tables(tracks)
+    waves = batches.StoredSource(known, torch.device("cpu")).read(
+        batches.draw(known, 8, 2 * RATE, np.random.default_rng(0))
+    )
     model = build("phalar", seed=0)
     groups = optimisers(model, PRESETS["default"])
     with torch.random.fork_rng():
@@ -99,10 +104,10 @@ def test_resumed_after_a_stop_equals_uninterrupted_bit_for_bit(finished, tmp_pat
     monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
     take_step = loop._Session.take_step
 
-    def stopping(session, tracks):
+    def stopping(session):
         if session.step == 2:
             raise KeyboardInterrupt
-        return take_step(session, tracks)
+        return take_step(session)
 
     monkeypatch.setattr(loop._Session, "take_step", stopping)
     with pytest.raises(KeyboardInterrupt):
@@ -137,20 +142,46 @@ def same_as(one, other):
         assert [e[key] for e in one.history] == [e[key] for e in other.history]
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_spoils_nothing(tmp_path, monkeypatch):
+def test_a_step_that_is_not_finite_stops_the_run_spoils_nothing_and_can_be_repeated(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
-    real, calls = loop.contrastive_loss, []
+    real = loop._Session.batch
 
-    def failing(scores, target):
-        calls.append(1)
-        return real(scores, target) * (float("nan") if len(calls) == 3 else 1.0)
+    def spoilt(session, step):
+        shards, cuts = real(session, step)
+        if step == 2:
+            shards[0][1, 3, 1000] = torch.inf
+        return shards, cuts
 
-    monkeypatch.setattr(loop, "contrastive_loss", failing)
-    with pytest.raises(RunError, match=r"nan at step 2 .*seed 0"):
+    monkeypatch.setattr(loop._Session, "batch", spoilt)
+    with pytest.raises(RunError, match=r"nan .*step 2 .*seed 0.*phalar.train.failure .*failed-step"):
         train(sliver(), tmp_path, device="cpu", progress=False)
     tensors, metadata = read_tensors(tmp_path / "state.safetensors")
     assert json.loads(metadata["progress"])["step"] == 2
-    assert all(torch.isfinite(torch.view_as_real(t) if t.is_complex() else t).all() for t in tensors.values())
+    assert all(failure.finite(t) for t in tensors.values())
+    found = failure.replay(tmp_path / failure.FAILED)
+    assert found["step"] == 2
+    assert found["seed"] == 0
+    assert len(found["tracks"]) == 4
+    assert found["first_output"] == "frontend.transform"
+    assert not math.isfinite(found["loss"])
+    with pytest.raises(InputError, match="holds no failed step"):
+        failure.replay(tmp_path / "state.safetensors")
+
+
+def test_a_signal_is_obeyed_after_the_step_in_hand_with_everything_saved(finished, tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[2]); from pathlib import Path; from test_train import sliver\n"
+        "import os, signal\nfrom phalar.train import loop\nreal = loop._Session.take_step\n"
+        "def step(session):\n"
+        "    if session.step == 1: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return real(session)\n"
+        "loop._Session.take_step = step\n"
+        "loop.train(sliver(), Path(sys.argv[1]), device='cpu', progress=False)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path), os.path.dirname(__file__)])
+    assert ended.returncode == -signal.SIGTERM
+    assert json.loads(read_tensors(tmp_path / "state.safetensors")[1]["progress"])["step"] == 2
+    same_as(train(sliver(), tmp_path, device="cpu", progress=False), finished)
 
 
 def test_a_folder_belongs_to_one_config(finished):

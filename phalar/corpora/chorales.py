@@ -13,7 +13,7 @@ import numpy as np
 
 from phalar.datasets.store import write_track
 
-VERSION = 3
+VERSION = 4
 """Raised whenever the same id would come out as other bytes."""
 
 SEED = 0

@@ -5,6 +5,7 @@ noise are Gaussian, and a sum of independent Gaussian noises is Gaussian with th
 clip, shaped by the sum, does the work of four. Book page *How it is trained*, "Noise".
 """
 
+import math
 from dataclasses import dataclass
 
 import scipy.fft
@@ -93,16 +94,14 @@ def bursts(clips: int, length: int, generator: torch.Generator, share: float = 1
     """One to three short crackles of noise, (clips, length): as loud while they last as their ratio says."""
     device = generator.device
     level = _level(BURSTS, clips, generator, share)
-    position = torch.arange(length, device=device)
-    gate = torch.zeros(clips, length, dtype=torch.bool, device=device)
     count = _integer((clips, 1), *BURST_COUNT, generator)
-    for i in range(BURST_COUNT[1]):
-        duration = _integer((clips, 1), *BURST_LENGTH, generator)
-        start = (torch.rand(clips, 1, generator=generator, device=device) * (length - duration)).long()
-        gate |= (position >= start) & (position < start + duration) & (i < count)
-    noise = torch.zeros(clips, length, device=device)
-    noise[gate] = torch.randn(int(gate.sum()), generator=generator, device=device)
-    return noise * level
+    duration = _integer((clips, BURST_COUNT[1]), *BURST_LENGTH, generator)
+    start = (torch.rand(duration.shape, generator=generator, device=device) * (length - duration)).long()
+    sample = torch.arange(BURST_LENGTH[1], device=device)
+    lasting = (sample < duration[..., None]) & (torch.arange(BURST_COUNT[1], device=device) < count)[..., None]
+    crackle = torch.randn(lasting.shape, generator=generator, device=device) * lasting
+    position = (start[..., None] + sample).clamp(max=length - 1)
+    return torch.zeros(clips, length, device=device).scatter_add(1, position.flatten(1), crackle.flatten(1)) * level
 
 
 def _level(noise: Noise, clips: int, generator: torch.Generator, share: float = 1.0) -> Tensor:
@@ -113,7 +112,7 @@ def _level(noise: Noise, clips: int, generator: torch.Generator, share: float = 
 
 def _band(clips: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Edges in Hz of a band at least an octave wide, (clips, 1) each, even on a scale of pitch."""
-    octaves = torch.log2(torch.tensor(BAND_EDGES[1] / BAND_EDGES[0])).item()
+    octaves = math.log2(BAND_EDGES[1] / BAND_EDGES[0])
     low = _uniform((clips, 1), 0, octaves - 1, generator)
     high = low + 1 + torch.rand(clips, 1, generator=generator, device=generator.device) * (octaves - 1 - low)
     return BAND_EDGES[0] * 2**low, BAND_EDGES[0] * 2**high

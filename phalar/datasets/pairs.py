@@ -4,17 +4,14 @@ A pair is cut from one track at one place: the *anchor* is the sum of some of it
 of the others. Nothing but the music ties them together. Book page *How it is trained*, "A pair".
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from phalar.datasets.silence import SILENCE
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError, RunError
 
-SILENCE = 1e-4  # peak of full scale (-80 dB) below which a submix has nothing to match
 TRIES = 50  # excerpts of one track tried for sound before giving up on it
 
 
@@ -63,26 +60,3 @@ def draw_pair(track: Track, length: int, rng: np.random.Generator) -> tuple[Pair
     raise RunError(
         f"track {track.id}: {TRIES} excerpts of {length} samples in a row had a silent side; leave this track out"
     )
-
-
-def draw_batch(
-    tracks: Sequence[Track], size: int, length: int, rng: np.random.Generator
-) -> tuple[Tensor, list[Pair], int]:
-    """A batch of pairs from different tracks.
-
-    No track comes twice: two excerpts of one piece are no fair negatives of each other.
-
-    Returns
-    -------
-    waves : Tensor (2, B, length) float32
-        Anchors, then positives.
-    pairs : list of Pair
-    silent : int
-        Silent excerpts that were drawn again.
-    """
-    if size > len(tracks):
-        raise InputError(f"batch of {size} pairs from {len(tracks)} tracks; a batch needs as many different tracks")
-    chosen = rng.choice(len(tracks), size, replace=False)
-    drawn = [draw_pair(tracks[int(i)], length, rng) for i in chosen]
-    waves = torch.from_numpy(np.stack([waves for _, waves, _ in drawn], axis=1))
-    return waves, [pair for pair, _, _ in drawn], sum(silent for _, _, silent in drawn)

@@ -24,10 +24,11 @@ from typing import BinaryIO
 
 import numpy as np
 
+from phalar.datasets.silence import sounding
 from phalar.datasets.tracks import SPLITS, Track
 from phalar.errors import InputError, RunError
 
-FORMAT = 1
+FORMAT = 2
 """Version of the folder's layout."""
 
 SAMPLE_RATE = 16_000
@@ -116,6 +117,7 @@ def write_track(
         "beats": None if beats is None else np.asarray(beats).round(4).tolist(),
         "chords": None if chords is None else [list(chord) for chord in chords],
         "notes": None if notes is None else [np.asarray(stem).round(4).tolist() for stem in notes],
+        "sounding": [spans.tolist() for spans in sounding(audio)],
     }
     text = json.dumps(record)
     if _record(folder, track_id) == json.loads(text):
@@ -258,6 +260,7 @@ def _track(folder: Path, index: dict, record: dict) -> Track:
         beats=None if record["beats"] is None else np.array(record["beats"]).reshape(-1, 2),
         chords=None if chords is None else tuple((start, end, label) for start, end, label in chords),
         notes=None if notes is None else tuple(np.array(stem).reshape(-1, 3) for stem in notes),
+        sounding=tuple(np.array(spans, np.int64).reshape(-1, 2) for spans in record["sounding"]),
     )
 
 

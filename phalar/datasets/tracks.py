@@ -51,6 +51,8 @@ class Track:
         Start and end in seconds, and label in the syntax of ``mir_eval.chord``.
     notes : tuple of np.ndarray, each (notes, 3), or None
         For each stem: onset and duration in seconds, and MIDI pitch, of every note.
+    sounding : tuple of np.ndarray, each (spans, 2), or None
+        For each stem, where it sounds (:func:`phalar.datasets.silence.sounding`); None where that was not measured.
 
     Taught in ``book/corpora.md``.
     """
@@ -66,6 +68,7 @@ class Track:
     beats: np.ndarray | None = field(default=None, repr=False, compare=False)
     chords: tuple[tuple[float, float, str], ...] | None = field(default=None, repr=False, compare=False)
     notes: tuple[np.ndarray, ...] | None = field(default=None, repr=False, compare=False)
+    sounding: tuple[np.ndarray, ...] | None = field(default=None, repr=False, compare=False)
 
     @property
     def duration(self) -> float:

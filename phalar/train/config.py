@@ -25,6 +25,8 @@ class Recipe:
     as_published: bool = False  # the published Muon and brown noise, flaws included
 
 
+NEGATIVES = ("shard", "all")
+
 PRESETS = {
     "published": Recipe(as_published=True),
     # For runs shorter than the paper's. LayerScales start at zero, and until they have grown the backbone is linear;
@@ -44,7 +46,9 @@ class TrainConfig:
     variant: str = "phalar"
     corpora: tuple[str, ...] = ("chorales",)
     steps: int = 100
-    batch_size: int = 32
+    batch_size: int = 32  # pairs of a shard
+    shards: int = 1  # shards of a step, on as many devices at most (train/objective.py)
+    negatives: str = "shard"  # an anchor's other candidates are its own shard's positives, or "all"
     seconds: tuple[float, float] = (2.0, 10.0)  # each batch has one length, uniform between these
     seed: int = 0
     preset: str = "default"
@@ -59,7 +63,16 @@ class TrainConfig:
         low, high = self.seconds
         if not 2.0 <= low <= high:
             raise InputError(f"excerpt lengths {self.seconds} s: give a shortest of at least 2 and a longest above it")
-        for name, least in (("steps", 1), ("batch_size", 2), ("valid_every", 1), ("limit", 0), ("seed", 0)):
+        if self.negatives not in NEGATIVES:
+            raise InputError(f"negatives = {self.negatives!r}; choose {' or '.join(map(repr, NEGATIVES))}")
+        for name, least in (
+            ("steps", 1),
+            ("batch_size", 2),
+            ("shards", 1),
+            ("valid_every", 1),
+            ("limit", 0),
+            ("seed", 0),
+        ):
             if getattr(self, name) < least:
                 raise InputError(f"{name} = {getattr(self, name)}; it is at least {least}")
 
@@ -67,7 +80,13 @@ class TrainConfig:
     def hash(self) -> str:
         """Name of the run: settings, corpora's versions, and the code that training goes through."""
         code = fingerprint.of_code(
-            "model", "train", "datasets/pairs.py", "datasets/augment.py", "evaluate/retrieval.py"
+            "model",
+            "train",
+            "datasets/silence.py",
+            "datasets/batches.py",
+            "datasets/pairs.py",
+            "datasets/augment.py",
+            "evaluate/retrieval.py",
         )
         versions = [corpora.folder(name).name for name in self.corpora]
         return fingerprint.fingerprint([asdict(self), versions, code])
@@ -81,6 +100,8 @@ def config(
     seed: int = 0,
     preset: str = "default",
     batch_size: int = 32,
+    shards: int = 1,
+    negatives: str = "shard",
     seconds: Sequence[float] = (2.0, 10.0),
     limit: int = 0,
     valid_every: int = 25,
@@ -93,6 +114,8 @@ def config(
         corpora=tuple(corpora),
         steps=int(steps),
         batch_size=int(batch_size),
+        shards=int(shards),
+        negatives=negatives,
         seconds=(float(seconds[0]), float(seconds[1])),
         seed=int(seed),
         preset=preset,

@@ -11,29 +11,31 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Sequence
-from contextlib import contextmanager, suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
 from phalar import corpora
+from phalar.datasets import batches
 from phalar.datasets.augment import augment
-from phalar.datasets.pairs import draw_batch
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError, PhalarWarning, RunError
 from phalar.evaluate import retrieval
 from phalar.model import checkpoints
 from phalar.model.assembly import StemModel, build
+from phalar.train import distributed, failure, interrupts
 from phalar.train.config import Recipe, TrainConfig
 from phalar.train.muon import Muon
+from phalar.train.objective import Objective
 
 SAMPLE_RATE = 16_000
+LENGTH_STEP = 4000  # samples: excerpt lengths are whole quarters of a second, so that a GPU meets few shapes
 SAVE_SECONDS = 20.0  # the longest a kill can throw training back
 STATE, BEST, DONE, CONFIG = "state.safetensors", "best.safetensors", "done.json", "config.json"
 _DATA, _NOISE, _DROPOUT = 1, 2, 3  # streams of randomness of one step
@@ -52,16 +54,6 @@ class Run:
     def model(self) -> StemModel:
         """The checkpoint with the best validation accuracy, in eval mode."""
         return checkpoints.load(self.folder / BEST)
-
-
-def contrastive_loss(scores: Tensor, target: float = 0.9) -> Tensor:
-    """Softmax cross-entropy of anchors against positives, (B, B) to a scalar.
-
-    The true pair is asked to have probability ``target``; the rest is spread evenly over the B - 1 others.
-    """
-    others = (1 - target) / (len(scores) - 1)
-    wanted = torch.full_like(scores, others).fill_diagonal_(target)
-    return -(wanted * F.log_softmax(scores, dim=1)).sum(dim=1).mean()
 
 
 def learning_rate_factor(step: int, steps: int, recipe: Recipe) -> float:
@@ -94,6 +86,9 @@ def tracks_of(config: TrainConfig, split: str, progress: bool = True) -> list[Tr
 def train(config: TrainConfig, folder: Path, *, device: str = "auto", progress: bool = True) -> Run:
     """Train a model, or go on where an earlier call was stopped, or return at once what it finished.
 
+    Started by ``torchrun``, the processes share the config's shards; the losses are those of one process. Ctrl-C and
+    SIGTERM are obeyed after the step in hand, with everything saved.
+
     Parameters
     ----------
     config : TrainConfig
@@ -108,42 +103,55 @@ def train(config: TrainConfig, folder: Path, *, device: str = "auto", progress: 
     Raises
     ------
     InputError
-        The folder holds a run of another config, or a corpus has fewer tracks than the batch.
+        The folder holds a run of another config, a corpus has fewer tracks than a step needs, or the shards cannot be
+        shared out evenly.
     RunError
-        The loss is not finite. Nothing is overwritten; the message names the step.
+        The loss or a gradient is not finite. The weights from before the step and its batch are kept; the message says
+        how to look at them.
     """
     folder = Path(folder)
-    _claim(folder, config)
     if (folder / DONE).is_file():
+        _claim(folder, config)
         return finished(folder, config)
-    chosen = _device(device)
-    data, valid = tracks_of(config, "train", progress), tracks_of(config, "valid", progress)
-    if config.batch_size > len(data):
-        raise InputError(f"batch_size = {config.batch_size} but {len(data)} training tracks; use a smaller batch")
-    _keep_freed_memory()
-    session = _Session(config, folder, build(config.variant, seed=config.seed).to(chosen))
-    session.resume()
+    with distributed.joined(_device(device)) as chosen:
+        if distributed.rank() == 0:
+            _claim(folder, config)
+        distributed.barrier()
+        session = _Session(config, folder, chosen, progress and distributed.rank() == 0)
+        session.resume()
+        _run(session)
+        if distributed.rank() == 0:
+            session.finish()
+        distributed.barrier()
+    return finished(folder, config)
+
+
+def _run(session: "_Session") -> None:
+    """All steps that are left, with a bar; ends early only by an exception."""
+    config = session.config
     bar = tqdm(
         total=config.steps,
         initial=session.step,
         desc=f"train {config.variant} (seed {config.seed})",
         unit="step",
-        disable=not progress,
+        disable=not session.progress,
         mininterval=2.0,
         dynamic_ncols=True,
     )
-    with bar:
-        saved = time.monotonic()
+    saved = time.monotonic()
+    with bar, interrupts.deferred() as stop:
         while session.step < config.steps:
-            entry = session.take_step(data)
-            if session.step % config.valid_every == 0 or session.step == config.steps:
-                entry["valid"] = session.validate(valid)
-            bar.set_postfix_str(_postfix(session.history, config.batch_size), refresh=False)
+            entry = session.take_step()
+            if distributed.rank() == 0 and (session.step % config.valid_every == 0 or session.step == config.steps):
+                entry["valid"] = session.validate()
+            bar.set_postfix_str(_postfix(session.history, config.batch_size * config.shards), refresh=False)
             bar.update()
-            if time.monotonic() - saved > SAVE_SECONDS:
+            stopping = distributed.agreed(bool(stop), session.device)
+            if stopping or time.monotonic() - saved > SAVE_SECONDS:
                 session.save()
                 saved = time.monotonic()
-    return session.finish()
+            if stop:
+                stop.obey()
 
 
 def finished(folder: Path, config: TrainConfig) -> Run:
@@ -153,63 +161,107 @@ def finished(folder: Path, config: TrainConfig) -> Run:
 
 
 class _Session:
-    """A run in progress: model, optimisers and history, and their file."""
+    """A run in progress on one device: data, model, optimisers and history, and their files."""
 
-    def __init__(self, config: TrainConfig, folder: Path, model: StemModel) -> None:
-        self.config, self.folder, self.model = config, folder, model
-        self.optimisers = optimisers(model, config.recipe)
+    def __init__(self, config: TrainConfig, folder: Path, device: torch.device, progress: bool) -> None:
+        self.config, self.folder, self.device, self.progress = config, folder, device, progress
+        world = distributed.world_size()
+        if config.shards % world:
+            raise InputError(f"{config.shards} shard(s) for {world} processes; give a multiple of {world} (--shards)")
+        data = tracks_of(config, "train", progress)
+        if config.batch_size * config.shards > len(data):
+            raise InputError(
+                f"batch_size = {config.batch_size * config.shards} but {len(data)} training tracks; use a smaller batch"
+            )
+        _keep_freed_memory()
+        self.tables = batches.tables(data)
+        self.source = _source(self.tables, device)
+        self.valid = tracks_of(config, "valid", progress) if distributed.rank() == 0 else []
+        self.mine = range(
+            distributed.rank() * config.shards // world, (distributed.rank() + 1) * config.shards // world
+        )
+        self.model = build(config.variant, seed=config.seed).to(device)
+        self.objective = distributed.wrapped(Objective(self.model, config.recipe.target, config.negatives))
+        self.optimisers = optimisers(self.model, config.recipe)
         self.full_rates = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimisers.items()}
         self.step = 0
         self.history: list[dict] = []
         self.best = -1.0
+        self.ahead = ThreadPoolExecutor(1, "batches")  # draws and reads the next step's pairs during this one
+        self.coming: dict[int, Future] = {}
 
-    def take_step(self, tracks: Sequence[Track]) -> dict:
-        """One batch: draw, augment, score, step. Returns its entry in the history."""
+    def batch(self, step: int) -> tuple[list[Tensor], batches.Cuts]:
+        """This process's shards of a step, (2, B, N) each, with noise, and where all of the step's pairs were cut."""
+        config = self.config
+        rng = np.random.default_rng([config.seed, step, _DATA])
+        low, high = (round(s * SAMPLE_RATE / LENGTH_STEP) for s in config.seconds)
+        length = LENGTH_STEP * int(rng.integers(low, high + 1))
+        cuts = batches.draw(self.tables, config.batch_size * config.shards, length, rng)
+        shards = []
+        for i in self.mine:
+            waves = self.source.read(cuts[i * config.batch_size : (i + 1) * config.batch_size])
+            noise = torch.Generator(device=self.device).manual_seed(_seed(config.seed, step, _NOISE, i))
+            shards.append(augment(waves, noise, config.recipe.noise, config.recipe.as_published))
+        return shards, cuts
+
+    def take_step(self) -> dict:
+        """One step: pairs, loss, gradients, weights. Returns its entry in the history."""
         config, started = self.config, time.monotonic()
-        rng = np.random.default_rng([config.seed, self.step, _DATA])
-        length = int(rng.uniform(*config.seconds) * SAMPLE_RATE)
-        waves, pairs, silent = draw_batch(tracks, config.batch_size, length, rng)
-        noise = torch.Generator(device=self.model.device).manual_seed(_seed(config.seed, self.step, _NOISE))
-        waves = augment(waves.to(self.model.device), noise, config.recipe.noise, config.recipe.as_published)
+        coming = self.coming.pop(self.step, None) or self.ahead.submit(self.batch, self.step)
+        if self.step + 1 < config.steps:
+            self.coming[self.step + 1] = self.ahead.submit(self.batch, self.step + 1)
+        shards, cuts = coming.result()
+        seeds = [_seed(config.seed, self.step, _DROPOUT, i) for i in self.mine]
         self.model.train()
-        with _seeded(_seed(config.seed, self.step, _DROPOUT), self.model.device):
-            scores = self.model(*waves)
-        loss = contrastive_loss(scores, config.recipe.target)
-        if not torch.isfinite(loss):
-            raise RunError(
-                f"the loss is {loss.item()} at step {self.step} of {self.folder}: the run stops before it spoils the "
-                f"weights. The batch is a function of seed {config.seed} and the step "
-                f"(tracks {', '.join(p.track.id for p in pairs[:3])}, ...); lower the learning rates or change the seed"
-            )
-        factor = learning_rate_factor(self.step, config.steps, config.recipe)
         for optimiser in self.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
+        loss, right = self.objective(shards, seeds)
         loss.backward()
+        size = torch.nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
+        if distributed.agreed(not bool(torch.isfinite(loss) & torch.isfinite(size)), self.device):
+            self._stop_at(loss.item(), size.item(), shards, seeds, cuts)
+        factor = learning_rate_factor(self.step, config.steps, config.recipe)
         for name, optimiser in self.optimisers.items():
             for group, rate in zip(optimiser.param_groups, self.full_rates[name], strict=True):
                 group["lr"] = rate * factor
             optimiser.step()
         self.step += 1
-        correct = (scores.argmax(dim=1) == torch.arange(len(scores), device=scores.device)).float().mean()
         entry = {
             "step": self.step,
-            "pairs": self.step * config.batch_size,
-            "loss": loss.item(),
-            "accuracy": correct.item(),
-            "silent": silent,
+            "pairs": self.step * config.batch_size * config.shards,
+            "loss": distributed.mean(loss).item(),
+            "accuracy": distributed.mean(right).item(),
+            "gradient": size.item(),
+            "silent": cuts.silent,
             "seconds": round(time.monotonic() - started, 3),
         }
         self.history.append(entry)
         return entry
 
-    def validate(self, tracks: Sequence[Track]) -> float:
-        """Top-1 among up to 64 on fixed validation pairs; keeps the weights when they are the best so far."""
+    def _stop_at(self, loss: float, size: float, shards: list[Tensor], seeds: list[int], cuts: batches.Cuts) -> None:
+        """Keep the step that went wrong, leave the weights as they were before it, and say so."""
+        path = self.folder / failure.FAILED
+        path = path.with_stem(f"{path.stem}-{distributed.rank()}") if distributed.world_size() > 1 else path
+        ids = [self.tables.tracks[i].id for i in cuts.track]
+        about = {"step": self.step, "seed": self.config.seed, "tracks": ids, "start": cuts.start.tolist()}
+        objective = self.objective.module if distributed.world_size() > 1 else self.objective
+        failure.keep(path, objective, shards, seeds, about)
+        if all(failure.finite(tensor) for tensor in self.model.state_dict().values()):
+            self.save()
+        raise RunError(
+            f"the loss is {loss} and the gradient's norm {size} at step {self.step} of {self.folder} (seed "
+            f"{self.config.seed}): the run stops before it spoils the weights. `python -m phalar.train.failure {path}` "
+            "repeats the step and names what is not finite first; lower the learning rates or change the seed"
+        )
+
+    def validate(self) -> float:
+        """Top-1 among up to 64 on fixed validation pairs; keeps the weights when they are the best so far. The first
+        process does it for all."""
         self.model.eval()
-        pairs = retrieval.fixed_pairs(tracks, draw=0)
-        scores = retrieval.pair_scores(self.model, pairs)
+        scores = retrieval.pair_scores(self.model, retrieval.fixed_pairs(self.valid, draw=0))
         if not np.isfinite(scores).all():
             raise RunError(f"validation scores are not finite at step {self.step} of {self.folder}; lower the rates")
-        accuracy = float(retrieval.top1(scores, min(64, len(tracks))).mean())
+        accuracy = float(retrieval.top1(scores, min(64, len(self.valid))).mean())
         if accuracy > self.best:
             self.best = accuracy
             notes = {"steps": self.step, "valid": accuracy, "seed": self.config.seed, "corpora": self.config.corpora}
@@ -218,6 +270,8 @@ class _Session:
 
     def save(self) -> None:
         """Everything needed to go on, in one file, whole or not at all."""
+        if distributed.rank() != 0:
+            return
         tensors = {f"model/{name}": t for name, t in self.model.state_dict().items()}
         for kind, optimiser in self.optimisers.items():
             for i, slots in optimiser.state_dict()["state"].items():
@@ -248,13 +302,21 @@ class _Session:
             optimiser.load_state_dict(state)
         self.step, self.best, self.history = progress["step"], progress["best"], progress["history"]
 
-    def finish(self) -> Run:
+    def finish(self) -> None:
         """Write ``done.json`` last, so that it stands for a whole run, and drop the state."""
         seconds = sum(entry["seconds"] for entry in self.history)
         done = {"best_valid": self.best, "seconds": seconds, "history": self.history}
         _write_json(self.folder / DONE, done)
         (self.folder / STATE).unlink(missing_ok=True)
-        return finished(self.folder, self.config)
+
+
+def _source(known: batches.Tables, device: torch.device) -> batches.StoredSource | batches.ResidentSource:
+    """A GPU keeps all audio in its own memory if it takes no more than half of what is free."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if 2 * int((known.samples * known.stems).sum()) < free / 2:
+            return batches.ResidentSource(known, device)
+    return batches.StoredSource(known, device)
 
 
 def _postfix(history: list[dict], batch_size: int) -> str:
@@ -307,19 +369,10 @@ def _seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
 
 
-@contextmanager
-def _seeded(seed: int, device: torch.device):
-    """torch's global random state set to a seed inside, and as it was outside."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
-
-
 def with_steps(config: TrainConfig, minutes: float, device: str = "auto", progress: bool = True) -> TrainConfig:
     """The config with as many steps as fit into some minutes here, timed on a few steps that are thrown away."""
     if not minutes > 0:
         raise InputError(f"minutes = {minutes}; give a positive number")
-    data = tracks_of(config, "train", progress)
-    trial = _Session(config, Path(), build(config.variant, seed=config.seed).to(_device(device)))
-    seconds = [trial.take_step(data)["seconds"] for _ in range(4)]
+    trial = _Session(config, Path(), _device(device), progress)
+    seconds = [trial.take_step()["seconds"] for _ in range(4)]
     return replace(config, steps=max(1, math.floor(60 * minutes / float(np.median(seconds[1:])))))

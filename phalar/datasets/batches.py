@@ -1,0 +1,214 @@
+"""Batches for training: drawn all at once, without a look at the sound, then read from the disk or from a GPU's memory.
+
+Drawing needs to know how long a track is, how many stems it has and where they sound: a few tables. It is a handful of
+array operations for the whole batch, and the same on every machine; where the sound lies is another matter. Book page
+*How it is trained*, "A pair".
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phalar.datasets.silence import BLOCK, sounding
+from phalar.datasets.store import FULL_SCALE
+from phalar.datasets.tracks import Track
+from phalar.errors import InputError, RunError
+
+TRIES = 8  # cuts drawn at once for each pair; the first in which both sides sound is taken
+ROUNDS = 25  # of so many tries, before a track is given up
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What drawing needs to know of n tracks with at most S stems.
+
+    Attributes
+    ----------
+    tracks : tuple of Track
+    stems, samples : np.ndarray, (n,)
+        Stems of each track, and its length.
+    weights : np.ndarray, (n,)
+        Chance of each track: every data set has the same, whatever its size (paper section 4).
+    sounded : np.ndarray, (n, S, blocks + 1) int16
+        How many blocks of a stem sound before a block.
+    """
+
+    tracks: tuple[Track, ...]
+    stems: np.ndarray
+    samples: np.ndarray
+    weights: np.ndarray
+    sounded: np.ndarray
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Where the pairs of a batch are cut: track (B,), first sample (B,), and which stems make the anchor and the
+    positive, (B, S) bool each; and how many silent cuts were drawn before these."""
+
+    track: np.ndarray
+    start: np.ndarray
+    anchor: np.ndarray
+    positive: np.ndarray
+    length: int
+    silent: int
+
+    def __getitem__(self, part: slice) -> "Cuts":
+        """Some of the pairs."""
+        return Cuts(
+            self.track[part], self.start[part], self.anchor[part], self.positive[part], self.length, self.silent
+        )
+
+
+def tables(tracks: Sequence[Track]) -> Tables:
+    """Measure tracks, each of at least two stems.
+
+    Raises
+    ------
+    InputError
+        If there are no tracks, or one has a single stem.
+    RunError
+        If a track was not stored with its silences and its audio cannot be read to find them.
+    """
+    if not tracks:
+        raise InputError("no tracks to draw from")
+    for track in tracks:
+        if len(track.stems) < 2:
+            raise InputError(f"track {track.id} of {track.dataset} has one stem; a pair needs at least 2")
+    names = [track.dataset for track in tracks]
+    blocks = math.ceil(max(track.num_samples for track in tracks) / BLOCK)
+    heard = np.zeros((len(tracks), max(len(track.stems) for track in tracks), blocks + 1), np.int16)
+    for i, track in enumerate(tracks):
+        for s, spans in enumerate(sounding(track.excerpt()) if track.sounding is None else track.sounding):
+            for first, last in spans:
+                heard[i, s, first + 1 : last + 1] = 1
+    return Tables(
+        tuple(tracks),
+        np.array([len(track.stems) for track in tracks]),
+        np.array([track.num_samples for track in tracks]),
+        np.array([1 / names.count(name) for name in names]),
+        np.cumsum(heard, axis=2, dtype=np.int16),
+    )
+
+
+def draw(known: Tables, size: int, length: int, rng: np.random.Generator) -> Cuts:
+    """The pairs of a batch, all of different tracks.
+
+    Two excerpts of one piece are no fair negatives of each other, so no track comes twice. A cut in which one side is
+    silent is drawn again; sides are as in :func:`phalar.datasets.pairs.draw_stems`.
+
+    Parameters
+    ----------
+    known : Tables
+    size : int
+        B, the number of pairs.
+    length : int
+        Samples of each excerpt. A track that is shorter is cut at its beginning and padded with zeros when read.
+
+    Raises
+    ------
+    InputError
+        If there are fewer tracks than pairs.
+    RunError
+        If a track does not seem to have two stems that sound within one excerpt.
+    """
+    if size > len(known.tracks):
+        raise InputError(
+            f"batch of {size} pairs from {len(known.tracks)} tracks; a batch needs as many different tracks"
+        )
+    # Largest of log(weight) + Gumbel noise: a draw without replacement, by weight (Efraimidis and Spirakis 2006).
+    keys = np.log(known.weights) + rng.gumbel(size=len(known.weights))
+    track = np.argsort(-keys, kind="stable")[:size]
+    start, silent = np.zeros(size, np.int64), 0
+    anchor, positive = np.zeros((2, size, known.sounded.shape[1]), bool)
+    open_pairs = np.arange(size)
+    for _ in range(ROUNDS):
+        cut = _try(known, track[open_pairs], length, rng)
+        sounds = cut[3]
+        found = sounds.any(axis=1)
+        first = np.where(found, sounds.argmax(axis=1), TRIES)
+        silent += int(first.sum())
+        done, row, column = open_pairs[found], np.flatnonzero(found), first[found]
+        start[done], anchor[done], positive[done] = (part[row, column] for part in cut[:3])
+        open_pairs = open_pairs[~found]
+        if not len(open_pairs):
+            return Cuts(track, start, anchor, positive, length, silent)
+    lost = known.tracks[track[open_pairs[0]]]
+    raise RunError(
+        f"track {lost.id} of {lost.dataset}: {ROUNDS * TRIES} excerpts of {length} samples in a row had a silent side; "
+        "leave this track out"
+    )
+
+
+def _try(
+    known: Tables, track: np.ndarray, length: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """TRIES cuts of each track: start (B, TRIES), anchor and positive (B, TRIES, S), and whether both sound."""
+    shape = (len(track), TRIES)
+    stems = known.stems[track][:, None]
+    latest = np.maximum(known.samples[track] - length, 0)[:, None]
+    start = (rng.random(shape) * (latest + 1)).astype(np.int64)
+    order = rng.random((*shape, known.sounded.shape[1]))
+    order[np.arange(order.shape[2]) >= stems[..., None] + np.zeros((*shape, 1))] = np.inf
+    place = order.argsort(axis=2).argsort(axis=2)
+    anchors = 1 + (rng.random(shape) * (stems - 1)).astype(np.int64)
+    positives = 1 + (rng.random(shape) * (stems - anchors)).astype(np.int64)
+    anchor = place < anchors[..., None]
+    positive = ~anchor & (place < (anchors + positives)[..., None])
+    # A block counts only if it lies inside the excerpt as a whole; but a track's last block need not be full.
+    last = known.sounded.shape[2] - 1
+    begin = np.minimum(-(-start // BLOCK), last)
+    end = np.where(start + length >= known.samples[track][:, None], last, np.minimum((start + length) // BLOCK, last))
+    counts = known.sounded[track]
+    row, every = np.arange(len(track))[:, None], slice(None)
+    heard = counts[row, every, np.maximum(begin, end)] > counts[row, every, begin]
+    return start, anchor, positive, (anchor & heard).any(axis=2) & (positive & heard).any(axis=2)
+
+
+class StoredSource:
+    """Reads cuts from the tracks' own audio, excerpt by excerpt."""
+
+    def __init__(self, known: Tables, device: torch.device) -> None:
+        self.known, self.device = known, device
+
+    def read(self, cuts: Cuts) -> Tensor:
+        """Anchors and positives, (2, B, length) float32 on the device."""
+        waves = np.empty((2, len(cuts.track), cuts.length), np.float32)
+        for i, track in enumerate(cuts.track):
+            chosen = self.known.tracks[track]
+            stems = chosen.excerpt(int(cuts.start[i]), cuts.length)
+            waves[0, i] = stems[cuts.anchor[i, : len(stems)]].sum(axis=0)
+            waves[1, i] = stems[cuts.positive[i, : len(stems)]].sum(axis=0)
+        return torch.from_numpy(waves).to(self.device)
+
+
+class ResidentSource:
+    """Holds the audio of all tracks as integers in the device's memory and cuts there: no copy, no loop over pairs."""
+
+    def __init__(self, known: Tables, device: torch.device) -> None:
+        stems = int(known.stems.max())
+        sizes = known.samples * known.stems
+        self.audio = torch.empty(int(sizes.sum()), dtype=torch.int16, device=device)
+        begin = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        for track, first, size in zip(known.tracks, begin, sizes, strict=True):
+            whole = np.round(track.excerpt() * FULL_SCALE).astype(np.int16)
+            self.audio[first : first + size] = torch.from_numpy(whole.reshape(-1)).to(device)
+        self.device = device
+        self.begin = torch.from_numpy(begin[:, None] + known.samples[:, None] * np.arange(stems)).to(device)
+        self.samples = torch.from_numpy(known.samples).to(device)
+
+    def read(self, cuts: Cuts) -> Tensor:
+        """Anchors and positives, (2, B, length) float32."""
+        track, start = (torch.from_numpy(part).to(self.device) for part in (cuts.track, cuts.start))
+        sides = torch.from_numpy(np.stack([cuts.anchor, cuts.positive])).to(self.device)  # (2, B, S)
+        sample = start[:, None] + torch.arange(cuts.length, device=self.device)  # (B, length)
+        inside = sample < self.samples[track][:, None]
+        waves = torch.zeros(2, len(track), cuts.length, device=self.device)
+        for s in range(sides.shape[2]):
+            position = (self.begin[track, s][:, None] + sample).clamp(max=len(self.audio) - 1)
+            stem = self.audio[position] * (inside * (1 / FULL_SCALE))
+            waves += sides[:, :, s, None] * stem
+        return waves

@@ -1,0 +1,75 @@
+"""When a number is not finite: everything of that step is kept, so that it can be looked at again.
+
+``python -m phalar.train.failure FILE`` repeats the step and names the first module whose output, and the first weight
+whose gradient, is not finite. Book page *How it is trained*, "When the loss is no number".
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from phalar.errors import InputError
+from phalar.model import checkpoints
+from phalar.model.assembly import build
+from phalar.train.objective import Objective
+
+FAILED = "failed-step.safetensors"
+
+
+def keep(path: Path, objective: Objective, shards: list[Tensor], seeds: list[int], about: dict) -> None:
+    """Write the weights before the step and the batch as the network heard it."""
+    tensors = {f"model/{name}": tensor for name, tensor in objective.model.state_dict().items()}
+    tensors |= {f"shard/{i}": waves for i, waves in enumerate(shards)}
+    about = about | {
+        "variant": objective.model.variant.name,
+        "target": objective.target,
+        "negatives": objective.negatives,
+        "seeds": seeds,
+    }
+    checkpoints.write_tensors(path, tensors, {"about": json.dumps(about)})
+
+
+def replay(path: Path) -> dict:
+    """Repeat a kept step.
+
+    Returns
+    -------
+    dict
+        What :func:`keep` was told, and ``loss``, ``first_output`` and ``first_gradient``: the loss, and the names of
+        the first module and of the first weight (in the order of the backward pass) that are not finite, or None.
+
+    Raises
+    ------
+    InputError
+        If the file is not one of these.
+    """
+    tensors, metadata = checkpoints.read_tensors(path)
+    if "about" not in metadata:
+        raise InputError(f"{path} holds no failed step; give the {FAILED} that training wrote")
+    about = json.loads(metadata["about"])
+    objective = Objective(build(about["variant"], seed=0), about["target"], about["negatives"]).train()
+    own = {name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")}
+    objective.model.load_state_dict(own)  # not `fill`, which would refuse what is not finite
+    bad_outputs, bad_gradients = [], []
+    for name, module in objective.model.named_modules():
+        module.register_forward_hook(lambda m, _, out, name=name: bad_outputs.append(name) if not finite(out) else None)
+    for name, weight in objective.model.named_parameters():
+        weight.register_hook(lambda grad, name=name: bad_gradients.append(name) if not finite(grad) else None)
+    loss, _ = objective([tensors[f"shard/{i}"] for i in range(len(about["seeds"]))], about["seeds"])
+    loss.backward()
+    found = {"first_output": next(iter(bad_outputs), None), "first_gradient": next(iter(bad_gradients), None)}
+    return about | {"loss": loss.item()} | found
+
+
+def finite(value: object) -> bool:
+    """Whether a tensor, real or complex, has finite entries only; True of what is no tensor."""
+    if not isinstance(value, Tensor):
+        return True
+    return bool(torch.isfinite(torch.view_as_real(value) if value.is_complex() else value).all())
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(replay(Path(sys.argv[1])), indent=1) + "\n")

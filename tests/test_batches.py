@@ -1,0 +1,114 @@
+"""Batches drawn from tables, without a look at the sound: the same pairs that drawing one by one would give."""
+
+from collections import Counter
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from music import RATE, invent_track
+
+from phalar.datasets import batches
+from phalar.datasets.pairs import draw_stems
+from phalar.datasets.silence import BLOCK, SILENCE, sounding
+from phalar.errors import InputError, RunError
+
+CPU = torch.device("cpu")
+
+
+def draw(tracks, size, seed=0, seconds=2):
+    return batches.draw(batches.tables(tracks), size, round(seconds * RATE), np.random.default_rng(seed))
+
+
+def test_sounding_blocks_are_those_with_a_sample_above_the_threshold():
+    rng = np.random.default_rng(0)
+    audio = np.zeros((2, 10 * BLOCK + 7), np.float32)
+    for block in (0, 3, 4, 10):
+        audio[0, min(block * BLOCK + rng.integers(BLOCK), audio.shape[1] - 1)] = -2 * SILENCE
+    audio[1] = 0.5 * SILENCE
+    first, second = sounding(audio)
+    assert first.tolist() == [[0, 1], [3, 5], [10, 11]]
+    assert second.shape == (0, 2)
+    whole = np.full((1, BLOCK), -32768, np.int16)
+    assert sounding(whole)[0].tolist() == [[0, 1]]
+
+
+def test_sides_share_no_stem_and_sound(tmp_path):
+    tracks = [invent_track(tmp_path, i, stems=2 + i % 3, silent=(0,) if i % 3 == 2 else ()) for i in range(6)]
+    source = batches.StoredSource(batches.tables(tracks), CPU)
+    silent = 0
+    for seed in range(20):
+        cuts = draw(tracks, 6, seed)
+        assert not (cuts.anchor & cuts.positive).any()
+        assert np.abs(source.read(cuts)).amax(dim=2).min() > SILENCE
+        silent += cuts.silent
+    assert silent > 0, "a third of the tracks has a silent stem"
+
+
+@pytest.mark.parametrize("stems", [2, 3, 4])
+def test_the_stems_of_a_pair_are_distributed_as_by_draw_stems(tmp_path, stems):
+    known = batches.tables([invent_track(tmp_path, i, stems=stems) for i in range(4)])
+    rng = np.random.default_rng(1)
+    seen = Counter()
+    for _ in range(600):
+        cuts = batches.draw(known, 4, 2 * RATE, rng)
+        for a, p in zip(cuts.anchor, cuts.positive, strict=True):
+            seen[tuple(np.flatnonzero(a)), tuple(np.flatnonzero(p))] += 1
+    expected = Counter(draw_stems(stems, rng) for _ in range(20_000))
+    for sides, count in expected.items():
+        share, error = count / 20_000, np.sqrt(count / 20_000 / 2400)
+        assert seen[sides] / 2400 == pytest.approx(share, abs=5 * error)
+    assert set(seen) <= set(expected)
+
+
+def test_no_track_twice_and_every_data_set_has_the_same_chance(tmp_path):
+    small = [replace(invent_track(tmp_path, i), dataset="small") for i in range(4)]
+    large = [replace(invent_track(tmp_path, i), dataset="large") for i in range(4, 16)]
+    known = batches.tables(small + large)
+    rng = np.random.default_rng(0)
+    assert sorted(batches.draw(known, 16, RATE * 2, rng).track) == list(range(16))
+    firsts = [batches.draw(known, 1, 2 * RATE, rng).track[0] for _ in range(800)]
+    assert np.mean(np.array(firsts) < 4) == pytest.approx(0.5, abs=0.07)
+    with pytest.raises(InputError, match="17 pairs from 16 tracks"):
+        batches.draw(known, 17, 2 * RATE, rng)
+
+
+def test_a_batch_is_a_function_of_its_seed(tmp_path):
+    tracks = [invent_track(tmp_path, i) for i in range(5)]
+    one, two, other = draw(tracks, 4, 3), draw(tracks, 4, 3), draw(tracks, 4, 4)
+    assert np.array_equal(one.start, two.start)
+    assert np.array_equal(one.anchor, two.anchor)
+    assert not np.array_equal(one.start, other.start)
+
+
+def test_audio_is_the_sum_of_the_chosen_stems_from_disk_and_from_memory_alike(tmp_path):
+    tracks = [invent_track(tmp_path, i, stems=2 + i, seconds=3.0 + i) for i in range(3)]
+    known = batches.tables(tracks)
+    cuts = batches.draw(known, 3, 5 * RATE, np.random.default_rng(0))
+    waves = batches.StoredSource(known, CPU).read(cuts)
+    assert waves.shape == (2, 3, 5 * RATE)
+    for i, side in product(range(3), (0, 1)):
+        stems = tracks[cuts.track[i]].excerpt(int(cuts.start[i]), 5 * RATE)
+        chosen = (cuts.anchor, cuts.positive)[side][i]
+        assert np.allclose(waves[side, i], sum(stems[s] for s in np.flatnonzero(chosen)))
+    assert torch.allclose(batches.ResidentSource(known, CPU).read(cuts), waves, atol=1e-6)
+    part = batches.StoredSource(known, CPU).read(cuts[1:])
+    assert part.equal(waves[:, 1:])
+
+
+def test_excerpts_reach_a_track_s_both_ends(tmp_path):
+    track = [invent_track(tmp_path, 0, seconds=2.001)]
+    latest = track[0].num_samples - 2 * RATE
+    starts = {int(draw(track, 1, seed).start[0]) for seed in range(400)}
+    assert min(starts) == 0
+    assert max(starts) == latest
+
+
+def test_bad_tracks_are_refused_by_name(tmp_path):
+    with pytest.raises(InputError, match="no tracks"):
+        batches.tables([])
+    with pytest.raises(InputError, match=r"track0 .* one stem"):
+        batches.tables([invent_track(tmp_path, 0, stems=1)])
+    with pytest.raises(RunError, match=r"track1 .*silent side"):
+        draw([invent_track(tmp_path, 1, stems=2, silent=(1,))], 1)
