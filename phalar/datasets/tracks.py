@@ -46,7 +46,7 @@ class Track:
     tags : dict
         What is known of the piece as a whole (tempo, ensemble, key, title, composition, ...); keys differ by data set.
     beats : np.ndarray, (beats, 2), or None
-        Seconds of each beat, and its number in the bar, counted from 1.
+        Seconds of each beat, and its number in the bar, counted from 1; 0 where it is not known.
     chords : tuple of (float, float, str), or None
         Start and end in seconds, and label in the syntax of ``mir_eval.chord``.
     notes : tuple of np.ndarray, each (notes, 3), or None
@@ -54,7 +54,7 @@ class Track:
     sounding : tuple of np.ndarray, each (spans, 2), or None
         For each stem, where it sounds (:func:`phalar.datasets.silence.sounding`); None where that was not measured.
 
-    Taught in ``book/corpora.md``.
+    Taught in ``book/corpora.md`` and ``book/datasets.md``.
     """
 
     id: str
