@@ -78,19 +78,42 @@ def groups(scores: Sequence[Score], titles: Sequence[str]) -> list[list[int]]:
     """
     melodies = [skeleton(score) for score in scores]
     names = [re.sub("[^a-z]", "", unicodedata.normalize("NFD", t.split("(")[0]).lower()) for t in titles]
-    parent = list(range(len(scores)))
+    pairs = [
+        (j, i)
+        for i in range(len(scores))
+        for j in range(i)
+        if (names[i] and names[i] == names[j]) or same_melody(melodies[i], melodies[j])
+    ]
+    return joined(len(scores), pairs)
+
+
+def joined(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """Groups of what belongs together, directly or through others.
+
+    Parameters
+    ----------
+    count : int
+        How many there are.
+    pairs : iterable of (int, int)
+        Which belong together.
+
+    Returns
+    -------
+    list of list of int
+        Indices, each in exactly one group; in order of their first members.
+    """
+    parent = list(range(count))
 
     def root(i: int) -> int:
         while parent[i] != i:
             i = parent[i]
         return i
 
-    for i in range(len(scores)):
-        for j in range(i):
-            if root(i) != root(j) and ((names[i] and names[i] == names[j]) or same_melody(melodies[i], melodies[j])):
-                parent[max(root(i), root(j))] = min(root(i), root(j))
+    for i, j in pairs:
+        one, other = sorted((root(i), root(j)))
+        parent[other] = one
     members: dict[int, list[int]] = {}
-    for i in range(len(scores)):
+    for i in range(count):
         members.setdefault(root(i), []).append(i)
     return list(members.values())
 
