@@ -22,6 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.showwarning = _show_warning
     try:
         result, text = options.run(options)
+        code = 1 if result.get("whole") is False else 0
     except InputError as error:
         return _fail(error, 2)
     except (RunError, OSError, MemoryError) as error:
@@ -30,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("phalar: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
     print(json.dumps(result) if options.json else text)
-    return 0
+    return code
 
 
 def _fail(error: BaseException, code: int) -> int:
@@ -96,6 +97,20 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("source", metavar="IN.ckpt")
     convert.add_argument("target", metavar="OUT.safetensors", type=Path)
 
+    datasets = commands.add_parser(
+        "datasets", help="Real data sets: list, check, prepare.", description="Real data sets."
+    )
+    actions = datasets.add_subparsers(dest="action", required=True, metavar="ACTION")
+    add("list", _datasets_list, "What they are, their terms, and how to get them.", actions)
+    check = add("check", _datasets_check, "What a copy holds against what it should; never changes it.", actions)
+    prepare = add("prepare", _datasets_prepare, "Turn a copy into 16 kHz audio that is read at memory speed.", actions)
+    prepare.add_argument("--jobs", type=int, help="processes (default: one a processor)")
+    for command in (check, prepare):
+        command.add_argument("name", metavar="NAME", help="as `phalar datasets list` has it; 'folder' for your own")
+        command.add_argument("root", metavar="ROOT", type=Path, help="the folder that holds it")
+        for option, about in _listing_options().items():
+            command.add_argument(f"--{option}", metavar="VALUE", help=about)
+
     study = commands.add_parser("study", help="Run the study or build its book.", description="The study.")
     parts = study.add_subparsers(dest="part", required=True, metavar="PART")
     run = add("run", _study_run, "Execute the notebooks with a profile.", parts)
@@ -105,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     book.add_argument("--profile", default="laptop")
 
     bench = add("bench", _bench, "Speed beside a plain reference implementation.")
-    bench.add_argument("name", metavar="{cqt,encode}")
+    bench.add_argument("name", metavar="{cqt,encode,data}")
     return parser
 
 
@@ -217,6 +232,100 @@ def _convert(options) -> tuple[dict, str]:
     )
 
 
+def _listing_options() -> dict[str, str]:
+    """Every option that some data set's listing has, with its help. A data set refuses those of others."""
+    from phalar.datasets.catalogue import DATASETS
+
+    return {
+        option: f"{name}: {about}".replace("%", "%%") + ("" if default is None else f" (default: {default})")
+        for name, dataset in DATASETS.items()
+        for option, (default, about) in dataset.options.items()
+    }
+
+
+def _given(options) -> dict[str, str]:
+    return {name: value for name in _listing_options() if (value := getattr(options, name)) is not None}
+
+
+def _datasets_list(options) -> tuple[dict, str]:
+    from phalar.datasets import prepared
+    from phalar.datasets.catalogue import DATASETS
+
+    rows = [
+        {
+            "name": each.name,
+            "title": each.title,
+            "licence": each.licence,
+            "size": each.size,
+            "source": each.source,
+            "citation": each.citation,
+            "expected": dict(each.expected),
+            "options": {option: about for option, (_, about) in each.options.items()},
+        }
+        for each in DATASETS.values()
+    ]
+    stores = [{"name": name, **(prepared.origin(name) or {})} for name in prepared.names()]
+    lines = []
+    for row in rows:
+        lines.append(f"{row['name']}: {row['title']}")
+        lines += [f"  {key}: {row[key]}" for key in ("licence", "size", "source", "citation")]
+        if row["expected"]:
+            lines.append("  tracks: " + ", ".join(f"{split} {count:,}" for split, count in row["expected"].items()))
+        lines += [f"  --{option}: {about}" for option, about in row["options"].items()]
+    lines += ["", "prepared: " + (", ".join(f"{s['name']} (from {s.get('root')})" for s in stores) or "none yet")]
+    return {"datasets": rows, "prepared": stores}, "\n".join(lines)
+
+
+def _datasets_check(options) -> tuple[dict, str]:
+    from tqdm import tqdm
+
+    from phalar.datasets.check import check, is_serious
+    from phalar.datasets.sources import Problem
+
+    problems = []
+    for found in check(options.name, options.root, _given(options), progress=True):
+        if isinstance(found, Problem):
+            serious = is_serious(found)
+            problems.append({"path": str(found.path), "what": found.what, "serious": serious})
+            if not options.json:
+                line = f"{'problem' if serious else 'note'}: {_printable(found.path)}: {_printable(found.what)}"
+                tqdm.write(line, file=sys.stdout)
+    summary = found
+    splits = {
+        split: {"found": count, "expected": summary.expected.get(split)} for split, count in summary.found.items()
+    }
+    lines = [
+        f"{split}: {count:,} tracks" + (f" of {summary.expected[split]:,}" if split in summary.expected else "")
+        for split, count in summary.found.items()
+    ]
+    lines.append(
+        f"{options.name}: {'whole' if summary.whole else 'not whole'}, {summary.stems:,} stems, "
+        f"{summary.hours:.2f} h of music, {summary.problems} problems, {summary.notes} notes"
+    )
+    return {"dataset": options.name, "whole": summary.whole, "splits": splits, "problems": problems}, "\n".join(lines)
+
+
+def _datasets_prepare(options) -> tuple[dict, str]:
+    from phalar.datasets.check import is_serious
+    from phalar.datasets.prepare import prepare
+
+    made = prepare(options.name, options.root, _given(options), jobs=options.jobs, progress=True)
+    serious = [problem for problem in made.problems if is_serious(problem)]
+    problems = [{"path": str(p.path), "what": p.what, "serious": p in serious} for p in made.problems]
+    lines = [f"problem: {_printable(p.path)}: {_printable(p.what)}" for p in serious]
+    lines.append(
+        f"{made.name}: {made.stored:,} of {made.found:,} tracks in {_printable(made.folder)}, {len(serious)} problems"
+        + (f", {made.silent_stems} silent stems" if made.silent_stems else "")
+    )
+    result = {"name": made.name, "folder": str(made.folder), "tracks_found": made.found, "tracks_stored": made.stored}
+    return {**result, "silent_stems": made.silent_stems, "problems": problems}, "\n".join(lines)
+
+
+def _printable(text: object) -> str:
+    """Names of files may hold bytes that are no text, or line breaks."""
+    return str(text).encode("utf-8", "backslashreplace").decode().replace("\n", "\\n")
+
+
 def _study_run(options) -> tuple[dict, str]:
     from phalar.study.run import run_study
 
@@ -236,11 +345,12 @@ def _bench(options) -> tuple[dict, str]:
     from phalar.evaluate.bench import run
 
     result = run(options.name)
-    error = result.get("max_relative_error")
+    error, pair = result.get("max_relative_error"), "pair_ms" in result
     return result, (
         f"{result['benchmark']}: {result['ours']:.3g} against {result['reference']:.3g} {result['unit']}, "
         f"{result['ratio']:.1f} times as fast on {result['threads']} thread(s)"
         + (f"; largest relative difference {error:.1e}" if error is not None else "")
+        + (f"; {result['pair_ms']:.2f} ms an augmented pair, {result['pair_ratio']:.1f} times as fast" if pair else "")
     )
 
 

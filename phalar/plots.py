@@ -78,36 +78,36 @@ def learning_curves(histories: Mapping[str, Sequence[Sequence[dict]]], candidate
     return figure
 
 
-def accuracy_by_k(results: Mapping[str, Sequence], paper: Mapping[str, Mapping[int, float]] | None = None) -> Figure:
+def accuracy_by_k(
+    results: Mapping[str, Mapping[str, Sequence]], paper: Mapping[str, Mapping[str, Mapping[int, float]]] | None = None
+) -> Figure:
     """Top-1 accuracy against K with 95 % intervals, chance, and the paper's numbers as open diamonds.
 
     Parameters
     ----------
-    results : mapping of variant to results with ``k``, ``accuracy``, ``low``, ``high``
-    paper : mapping of variant to mapping of K to share, optional
+    results : mapping of corpus to mapping of variant to results with ``k``, ``accuracy``, ``low``, ``high``
+        One panel a corpus.
+    paper : mapping of corpus to mapping of variant to mapping of K to share, optional
     """
-    figure, axes = plt.subplots(figsize=(6.4, 3.6))
-    for variant, rows in results.items():
-        ks = [r.k for r in rows]
-        middle = np.array([100 * r.accuracy for r in rows])
-        bars = np.array([[100 * (r.accuracy - r.low), 100 * (r.high - r.accuracy)] for r in rows]).T
-        axes.errorbar(ks, middle, yerr=bars, marker="o", capsize=3, color=colour(variant), label=f"{variant}, here")
-    for variant, rows in (paper or {}).items():
-        axes.plot(
-            list(rows),
-            [100 * v for v in rows.values()],
-            marker="D",
-            markerfacecolor="none",
-            linestyle="none",
-            color=colour(variant),
-            label=f"{variant}, paper",
-        )
-    ks = sorted({r.k for rows in results.values() for r in rows})
-    axes.plot(ks, [100 / k for k in ks], linestyle=":", color=CHANCE, label="chance")
-    axes.set_xscale("log", base=2)
-    axes.set(xlabel="candidates K", ylabel="top-1 accuracy (%)", ylim=(0, 102), xticks=ks, xticklabels=ks)
-    axes.minorticks_off()
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure, panels = plt.subplots(1, len(results), figsize=(1.6 + 3.1 * len(results), 3.4), sharey=True, squeeze=False)
+    for axes, (corpus, by_variant) in zip(panels[0], results.items(), strict=True):
+        for variant, rows in by_variant.items():
+            middle = np.array([100 * r.accuracy for r in rows])
+            bars = np.array([[100 * (r.accuracy - r.low), 100 * (r.high - r.accuracy)] for r in rows]).T
+            ks = [r.k for r in rows]
+            axes.errorbar(ks, middle, yerr=bars, marker="o", capsize=3, color=colour(variant), label=f"{variant}, here")
+        for variant, points in (paper or {}).get(corpus, {}).items():
+            x, y = list(points), [100 * share for share in points.values()]
+            style = {"marker": "D", "markerfacecolor": "none", "linestyle": "none"}
+            axes.plot(x, y, color=colour(variant), label=f"{variant}, paper", **style)
+        ks = sorted({r.k for rows in by_variant.values() for r in rows})
+        axes.plot(ks, [100 / k for k in ks], linestyle=":", color=CHANCE, label="chance")
+        axes.set_xscale("log", base=2)
+        axes.set(title=corpus, xlabel="candidates K", ylim=(0, 102), xticks=ks, xticklabels=ks)
+        axes.minorticks_off()
+    panels[0, 0].set_ylabel("top-1 accuracy (%)")
+    entries = {name: line for axes in panels[0] for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+    panels[0, -1].legend(entries.values(), entries.keys(), loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 

@@ -2,16 +2,20 @@
 
 >>> from phalar import corpora
 >>> tracks = corpora.load("chorales", "test")  # rendered on first use, with a progress bar
+
+A real data set that was prepared (``phalar datasets prepare``) is loaded by its name in the same way.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
-from phalar import paths
-from phalar.corpora import chorales
+from phalar import fingerprint, paths
+from phalar.corpora import band, beats, chorales, comping, studio
 from phalar.corpora.building import build_all
-from phalar.datasets import store
+from phalar.datasets import prepared, store
+from phalar.datasets.catalogue import DATASETS
 from phalar.datasets.tracks import SPLITS, Track
 from phalar.errors import InputError, RunError
 
@@ -41,26 +45,45 @@ class Corpus:
     sample_rate: int = store.SAMPLE_RATE
 
 
+def _corpus_of(module: ModuleType, about: str, sample_rate: int = store.SAMPLE_RATE) -> Corpus:
+    return Corpus(module.VERSION, module.pieces, module.build, about, sample_rate)
+
+
 CORPORA = {
-    "chorales": Corpus(
-        chorales.VERSION,
-        chorales.pieces,
-        chorales.build,
-        "four-part Bach chorales by string, brass, woodwind and random ensembles (stands in for CocoChorales)",
+    "chorales": _corpus_of(
+        chorales, "four-part Bach chorales by string, brass, woodwind and random ensembles (stands in for CocoChorales)"
     ),
+    "band": _corpus_of(
+        band, "folk tunes, harmonised and arranged for 4 to 9 instruments in many styles (stands in for Slakh2100)"
+    ),
+    "studio": _corpus_of(
+        studio, "other tunes as a studio leaves them: people, synthesisers, effects, bleed (stands in for MoisesDB)"
+    ),
+    "beats": _corpus_of(
+        beats, "30 s mixes in ten styles with every beat, steady or expressive (stands in for GTZAN)", beats.SAMPLE_RATE
+    ),
+    "comping": _corpus_of(comping, "chord-annotated accompaniment by six players (stands in for GuitarSet)"),
 }
 """Every built-in corpus, by name."""
 
 
 def folder(name: str) -> Path:
-    """Where a corpus is kept, rendered or not.
+    """Where a corpus is kept, rendered or not, or a real data set that was prepared.
 
     Raises
     ------
     InputError
-        If there is no corpus of that name.
+        If there is neither of that name.
     """
+    if name not in CORPORA and name in prepared.names():
+        return prepared.folder(name)
     return paths.cache() / "corpora" / f"{name}-v{_corpus(name).version}"
+
+
+def version(name: str) -> str:
+    """What names the contents of a corpus or prepared data set: equal versions hold equal tracks."""
+    where = folder(name)
+    return where.name if name in CORPORA else f"{name}-{fingerprint.of_file(where / 'index.json')}"
 
 
 def render(name: str, *, jobs: int | None = None, limit: int | None = None, progress: bool = True) -> Path:
@@ -110,7 +133,7 @@ def load(
     Parameters
     ----------
     name : str
-        A key of :data:`CORPORA`.
+        A key of :data:`CORPORA`, or a prepared data set (``phalar.datasets.prepared``), which is there or not.
     split : str, optional
         ``"train"``, ``"valid"`` or ``"test"``; all three if not given.
     limit, jobs, progress
@@ -128,6 +151,8 @@ def load(
     RunError
         If a piece could not be rendered. Taught in ``book/corpora.md``.
     """
+    if name not in CORPORA and name in prepared.names():
+        return prepared.load(name, split, limit=limit)
     wanted = _selected(name, split, limit)
     where = render(name, jobs=jobs, limit=limit, progress=progress)
     try:
@@ -139,7 +164,9 @@ def load(
 
 def _corpus(name: str) -> Corpus:
     if name not in CORPORA:
-        raise InputError(f"there is no built-in corpus {name!r}: choose one of {', '.join(CORPORA)}")
+        also = f", or of what is prepared, {', '.join(prepared.names())}" if prepared.names() else ""
+        remedy = f"; run `phalar datasets prepare {name} ROOT` first" if name in DATASETS else ""
+        raise InputError(f"there is no built-in corpus {name!r}{remedy}: choose one of {', '.join(CORPORA)}{also}")
     return CORPORA[name]
 
 

@@ -7,20 +7,24 @@ one that needs the same model, does not train twice.
 import io
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from phalar import corpora, fingerprint, paths
+from phalar.datasets.pairs import Pair
+from phalar.datasets.prepare import prepare
 from phalar.datasets.tracks import Track
+from phalar.errors import InputError
 from phalar.evaluate import retrieval
+from phalar.evaluate.shortcuts import SHORTCUTS, shortcut_scores
 from phalar.study.results import Record, provenance
 from phalar.train.config import TrainConfig
-from phalar.train.loop import Run, train
+from phalar.train.loop import Run, chosen_device, train
 
 
 @dataclass(frozen=True)
@@ -68,12 +72,6 @@ def retrieval_records(results: Sequence[retrieval.Retrieval], **about: object) -
     ]
 
 
-def _chosen(device: str) -> str:
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
-
-
 def run_folder(config: TrainConfig) -> Path:
     """Where the study keeps the run of a config."""
     return paths.cache() / "runs" / f"{config.variant}-{config.hash}"
@@ -112,28 +110,107 @@ def find_or_test(
     tracks = corpora.load(corpus, "test", limit=limit or None, progress=progress)
     code = fingerprint.of_code("model", "datasets/pairs.py", "evaluate/retrieval.py")
     weights = fingerprint.of_file(run.folder / "best.safetensors")
-    identity = [weights, corpora.folder(corpus).name, [t.id for t in tracks], retrieval.SECONDS, code]
-    path = paths.cache() / "scores" / f"{run.config.variant}-{fingerprint.fingerprint(identity)}.npz"
-    kept, seconds = _read_scores(path)
-    if len(kept) < draws:
-        model = run.model().to(_chosen(device))
-        bar = tqdm(
-            total=(draws - len(kept)) * len(tracks),
-            desc=f"test {run.config.variant} (seed {run.config.seed}) on {corpus}",
-            unit="pair",
-            disable=not progress,
-            mininterval=2.0,
+    name = f"{run.config.variant}-{fingerprint.fingerprint([weights, *_tested(corpus, tracks), code])}"
+    chosen = chosen_device(device)
+    model = cache(lambda: run.model().to(chosen))  # loaded only if a draw is missing
+
+    def score(pairs: list[Pair], advance: Callable[[int], object]) -> dict[str, np.ndarray]:
+        return {name: retrieval.pair_scores(model(), pairs, advance=advance)}
+
+    label = f"test {run.config.variant} (seed {run.config.seed}) on {corpus}"
+    scores, seconds = _find_or_score([name], tracks, draws, score, label, progress)
+    results = [retrieval.summarise(scores[name], k) for k in ks]
+    return Tested(run, corpus, tracks, scores[name], results, chosen.type, seconds)
+
+
+def present(real: Sequence[str], *, progress: bool = True) -> tuple[list[str], dict[str, str]]:
+    """Which real data sets are at hand, prepared now if their root is given.
+
+    Parameters
+    ----------
+    real : sequence of str
+        Names of prepared data sets (:mod:`phalar.datasets.prepared`), or ``NAME=ROOT`` of a copy to prepare.
+
+    Returns
+    -------
+    (list of str, dict of str to str)
+        Names to load, and for each entry that cannot be used, why: a study says what is missing and goes on.
+    """
+    found, absent = [], {}
+    for entry in real:
+        name, _, root = entry.partition("=")
+        try:
+            ready = prepare(name, Path(root), progress=progress).name if root else name
+            corpora.folder(ready)
+        except InputError as error:
+            absent[name] = str(error)
+        else:
+            found.append(ready)
+    return found, absent
+
+
+def find_or_hear(
+    corpus: str, ks: Sequence[int], draws: int, *, limit: int = 0, progress: bool = True
+) -> dict[str, list[Record]]:
+    """What trivial scorers (:data:`phalar.evaluate.shortcuts.SHORTCUTS`) reach on a corpus' test split, on the same
+    pairs as the models: records for each K, by scorer. Arguments as of :func:`find_or_test`."""
+    tracks = corpora.load(corpus, "test", limit=limit or None, progress=progress)
+    code = fingerprint.of_code("model/frontend.py", "model/mel.py", "datasets/pairs.py", "evaluate")
+    digest = fingerprint.fingerprint([*_tested(corpus, tracks), code])
+    names = {f"{name.replace(' ', '')}-{digest}": name for name in SHORTCUTS}
+
+    def score(pairs: list[Pair], advance: Callable[[int], object]) -> dict[str, np.ndarray]:
+        heard = shortcut_scores(pairs, advance=advance)
+        return {path: heard[name] for path, name in names.items()}
+
+    scores, seconds = _find_or_score(list(names), tracks, draws, score, f"shortcuts on {corpus}", progress)
+    return {
+        name: retrieval_records(
+            [retrieval.summarise(scores[path], k) for k in ks],
+            dataset=corpus,
+            split="test",
+            variant=name,
+            wall_seconds=seconds,
+            config_hash=digest,
+            **provenance("cpu"),
         )
-        with bar:
-            for draw in range(len(kept), draws):
-                started = time.monotonic()
-                scores = retrieval.pair_scores(model, retrieval.fixed_pairs(tracks, draw), advance=bar.update)
-                seconds += time.monotonic() - started
-                kept = [*kept, scores]
-                _write_scores(path, kept, seconds)
-    scores = np.stack(kept[:draws])
-    results = [retrieval.summarise(scores, k) for k in ks]
-    return Tested(run, corpus, tracks, scores, results, _chosen(device), seconds)
+        for path, name in names.items()
+    }
+
+
+def _tested(corpus: str, tracks: Sequence[Track]) -> list:
+    return [corpora.version(corpus), [track.id for track in tracks], retrieval.SECONDS]
+
+
+def _find_or_score(
+    names: Sequence[str],
+    tracks: Sequence[Track],
+    draws: int,
+    score: Callable[[list[Pair], Callable[[int], object]], dict[str, np.ndarray]],
+    label: str,
+    progress: bool,
+) -> tuple[dict[str, np.ndarray], float]:
+    """Scores (draws, n, n) by name, from the cache as far as they are kept there, and the seconds they took."""
+    files = {name: paths.cache() / "scores" / f"{name}.npz" for name in names}
+    kept = {name: _read_scores(path) for name, path in files.items()}
+    scores, seconds = {name: found for name, (found, _) in kept.items()}, min(spent for _, spent in kept.values())
+    first = min(len(found) for found in scores.values())
+    bar = tqdm(
+        total=max(0, draws - first) * len(tracks),
+        desc=label,
+        unit="pair",
+        disable=not progress or first >= draws,
+        mininterval=2.0,
+    )
+    with bar:
+        for draw in range(first, draws):
+            started = time.monotonic()
+            new = score(retrieval.fixed_pairs(tracks, draw), bar.update)
+            seconds += time.monotonic() - started
+            for name, path in files.items():
+                scores[name] = [*scores[name][:draw], new[name]]
+                _write_scores(path, scores[name], seconds)
+    return {name: np.stack(found[:draws]) for name, found in scores.items()}, seconds
 
 
 def _read_scores(path: Path) -> tuple[list[np.ndarray], float]:

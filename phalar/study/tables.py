@@ -21,6 +21,9 @@ DATASETS = ("MoisesDB", "Slakh2100", "CocoChorales", "GTZAN", "GuitarSet", "MUSD
 VARIANTS = (
     "phalar", "gap", "magnitude", "cosine", "psd", "hermitian", "mel", "cocola", "mert-complex", "mert-real",
 )  # fmt: skip
+# Scorers that learn nothing (phalar.evaluate.shortcuts), and those of them that compare in time.
+SHORTCUTS = ("random", "loudness", "tempo", "chroma", "tempo + chroma")
+ALIGNED = ("aligned onsets", "aligned chroma", "aligned onsets + chroma")
 
 LABELS = {"phalar": "PHALAR", "gap": "GAP", "psd": "PSD W", "hermitian": "Hermitian W", "cocola": "COCOLA"} | {
     "magnitude": "magnitude only", "cosine": "complex cosine", "mel": "Mel input",
@@ -34,7 +37,11 @@ NOT_GIVEN = "–"
 
 def canonical(dataset: str) -> str:
     """A data set's name as tables write it: ``"moisesdb"`` is ``"MoisesDB"``; a stand-in keeps its own name."""
-    return next((name for name in DATASETS if name.lower() == dataset.lower()), dataset)
+    return next((name for name in DATASETS if _bare(name) == _bare(dataset)), dataset)
+
+
+def _bare(name: str) -> str:
+    return name.lower().replace("-", "")
 
 
 def summarise(records: pd.DataFrame, experiment: str, metric: str, split: str = "test") -> pd.DataFrame:
@@ -112,7 +119,10 @@ def retrieval_table(
         wanted = {canonical(name) for name in datasets}
         wanted |= {STAND_INS[name] for name in wanted if name in STAND_INS}
         table = table[table["dataset"].isin(wanted)]
-    order = table.apply(lambda row: (*_place(row["dataset"]), _position(VARIANTS, row["variant"]), row["k"]), axis=1)
+    order = table.apply(
+        lambda row: (*_place(row["dataset"]), _position((*VARIANTS, *SHORTCUTS, *ALIGNED), row["variant"]), row["k"]),
+        axis=1,
+    )
     return table.loc[order.sort_values().index].reset_index(drop=True) if len(table) else table
 
 
