@@ -11,7 +11,7 @@ ORDER = [
     {"corpora"},
     {"evaluate", "matching"},
     {"train"},
-    {"plots", "study"},
+    {"plots", "plots_corpora", "study"},
     {"cli", "__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}

@@ -27,14 +27,27 @@ TAIL = 1.5
 """Seconds a last note may ring at most."""
 
 
-def render_stems(font: SoundFont, parts: Sequence[tuple[int, Sequence[Note]]]) -> np.ndarray:
-    """Render the parts of a piece to stems of equal loudness whose sum is the mix.
+def render_stems(
+    font: SoundFont,
+    parts: Sequence[tuple[int, Sequence[Note]]],
+    *,
+    gains: Sequence[float] | None = None,
+    banks: Sequence[int] | None = None,
+    floor: float = -100.0,
+) -> np.ndarray:
+    """Render the parts of a piece to stems whose sum is the mix, of equal loudness if not told otherwise.
 
     Parameters
     ----------
     font : SoundFont
     parts : sequence of (int, sequence of Note)
         General MIDI program and notes of each stem, S of them.
+    gains : sequence of float, optional
+        Decibels by which each stem is louder than the common level; 0 if not given.
+    banks : sequence of int, optional
+        Bank of the SoundFont for each stem; 0 if not given. Drum kits are in bank 128.
+    floor : float
+        Decibels, relative to its peak, at which a released note is over.
 
     Returns
     -------
@@ -49,7 +62,13 @@ def render_stems(font: SoundFont, parts: Sequence[tuple[int, Sequence[Note]]]) -
     """
     end = max(note.onset + note.duration for _, notes in parts for note in notes) + TAIL
     length = int(np.ceil(end * SAMPLE_RATE)) * OVERSAMPLING
-    stems = np.stack([_stem(font, program, notes, length) for program, notes in parts])
+    gains, banks = gains or [0.0] * len(parts), banks or [0] * len(parts)
+    stems = np.stack(
+        [
+            _stem(font, program, bank, notes, length, gain, floor)
+            for (program, notes), bank, gain in zip(parts, banks, gains, strict=True)
+        ]
+    )
     peak = max(np.abs(stems.sum(0)).max(), np.abs(stems).max())
     stems *= PEAK / peak
     audible = np.flatnonzero(np.abs(stems).max(0) > 1e-3 * PEAK)
@@ -59,10 +78,14 @@ def render_stems(font: SoundFont, parts: Sequence[tuple[int, Sequence[Note]]]) -
     return np.round(stems * 32767).astype(np.int16)
 
 
-def _stem(font: SoundFont, program: int, notes: Sequence[Note], length: int) -> np.ndarray:
-    played = play(font, program, notes, length, OVERSAMPLING * SAMPLE_RATE)
+def _stem(
+    font: SoundFont, program: int, bank: int, notes: Sequence[Note], length: int, gain: float, floor: float
+) -> np.ndarray:
+    played = play(font, program, notes, length, OVERSAMPLING * SAMPLE_RATE, bank, floor)
     stem = soxr.resample(played, OVERSAMPLING * SAMPLE_RATE, SAMPLE_RATE)[: length // OVERSAMPLING]
     level = loudness(stem, SAMPLE_RATE)
     if not np.isfinite(level):
-        raise RunError(f"program {program} rendered to silence or to values that are not finite; use another program")
-    return stem * 10 ** ((LOUDNESS - level) / 20)
+        raise RunError(
+            f"program {program} of bank {bank} rendered to silence or to values that are not finite; use another one"
+        )
+    return stem * 10 ** ((LOUDNESS + gain - level) / 20)

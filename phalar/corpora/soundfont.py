@@ -55,8 +55,8 @@ START, END, LOOP_START, LOOP_END = (0, 4), (1, 12), (2, 45), (3, 50)
 ENVELOPE_TO_PITCH, CUTOFF, RESONANCE, ENVELOPE_TO_CUTOFF = 7, 8, 9, 11
 MODULATION_ENVELOPE, VOLUME_ENVELOPE = range(25, 31), range(33, 39)
 INSTRUMENT, KEYS, VELOCITIES, ATTENUATION, COARSE_TUNE, FINE_TUNE = 41, 43, 44, 48, 51, 52
-SAMPLE, LOOP_MODE, SCALE_TUNING, OVERRIDING_ROOT = 53, 54, 56, 58
-NOT_ADDED = {KEYS, VELOCITIES, SAMPLE, LOOP_MODE, OVERRIDING_ROOT, INSTRUMENT}
+SAMPLE, LOOP_MODE, SCALE_TUNING, EXCLUSIVE_CLASS, OVERRIDING_ROOT = 53, 54, 56, 57, 58
+NOT_ADDED = {KEYS, VELOCITIES, SAMPLE, LOOP_MODE, EXCLUSIVE_CLASS, OVERRIDING_ROOT, INSTRUMENT}
 FULL_RANGE = 127 << 8
 
 
@@ -76,7 +76,8 @@ class Envelope:
 @dataclass(frozen=True)
 class Zone:
     """One recording and how to play it: keys and velocities (inclusive), waveform and loop (in samples), pitch (MIDI
-    key and cents), loudness (dB), low-pass filter (absolute cents, 0 = 8.176 Hz; resonance in dB) and envelopes."""
+    key and cents), loudness (dB), low-pass filter (absolute cents, 0 = 8.176 Hz; resonance in dB) and envelopes. A note
+    of an exclusive class (0: none) ends when another of its class begins: a closed hi-hat silences an open one."""
 
     keys: tuple[int, int]
     velocities: tuple[int, int]
@@ -96,6 +97,7 @@ class Zone:
     modulation: Envelope
     modulation_to_pitch: float
     modulation_to_cutoff: float
+    exclusive: int
 
     def distance(self, key: int) -> int:
         """Semitones from the nearest key this zone covers."""
@@ -226,6 +228,7 @@ class SoundFont:
             modulation=envelope(MODULATION_ENVELOPE, 0.001),
             modulation_to_pitch=value(ENVELOPE_TO_PITCH),
             modulation_to_cutoff=value(ENVELOPE_TO_CUTOFF),
+            exclusive=own.get(EXCLUSIVE_CLASS, 0),
         )
 
     def zones(self, program: int, key: int, velocity: int = 100, bank: int = 0) -> list[Zone]:
@@ -239,6 +242,16 @@ class SoundFont:
         InputError
             If the font has no such preset.
         """
+        asked = program, key, velocity, bank
+        if asked not in self._found:
+            self._found[asked] = self._zones(*asked)
+        return self._found[asked]
+
+    @cached_property
+    def _found(self) -> dict[tuple[int, int, int, int], list[Zone]]:
+        return {}
+
+    def _zones(self, program: int, key: int, velocity: int, bank: int) -> list[Zone]:
         preset = self._presets.get((bank, program))
         if not preset:
             raise InputError(f"the SoundFont has no preset for program {program} in bank {bank}")
