@@ -8,11 +8,12 @@ A real data set that was prepared (``phalar datasets prepare``) is loaded by its
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
 from phalar import fingerprint, paths
-from phalar.corpora import band, beats, chorales, comping, studio
+from phalar.corpora import band, beats, chorales, comping, stress, studio
 from phalar.corpora.building import build_all
 from phalar.datasets import prepared, store
 from phalar.datasets.catalogue import DATASETS
@@ -63,6 +64,9 @@ CORPORA = {
         beats, "30 s mixes in ten styles with every beat, steady or expressive (stands in for GTZAN)", beats.SAMPLE_RATE
     ),
     "comping": _corpus_of(comping, "chord-annotated accompaniment by six players (stands in for GuitarSet)"),
+} | {
+    name: Corpus(stress.VERSION, stress.pieces, partial(stress.build, name), one.about)
+    for name, one in stress.SETS.items()
 }
 """Every built-in corpus, by name."""
 

@@ -15,7 +15,7 @@ from phalar.corpora.abc_tunes import SEMITONES
 from phalar.corpora.leadsheet import PITCH_CLASSES
 from phalar.corpora.loudness import loudness
 from phalar.datasets.silence import BLOCK
-from phalar.datasets.tracks import Track
+from phalar.datasets.tracks import SPLITS, Track
 from phalar.errors import InputError
 from phalar.model.frontend import LogCQT
 
@@ -138,8 +138,8 @@ def measures(tracks: Sequence[Track]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``id``, ``split``, ``seconds``, ``stems``; ``tempo``, the median of what is between beats, in beats a minute;
-        ``tonic``, a name of the twelve pitch classes, and ``mode``; ``resting``, the share of all stems' time that is silence;
-        ``density``, notes a second of all stems together. What is not known is None or NaN.
+        ``tonic``, a name of the twelve pitch classes, and ``mode``; ``resting``, the share of all stems' time that is
+        silence; ``density``, notes a second of all stems together. What is not known is None or NaN.
     """
     rows = []
     for track in tracks:
@@ -168,7 +168,7 @@ def loudnesses(tracks: Sequence[Track]) -> list[float]:
 
 
 def key(name: str) -> tuple[str | None, str | None]:
-    """Tonic, as pitch classes are named here, and mode of a key such as ``"f# minor"`` or ``"Eb major"``; None for no key."""
+    """Tonic, as pitch classes are named here, and mode of a key such as ``"f# minor"``; None for what is no key."""
     tonic, _, mode = name.partition(" ")
     tonic = FLATS.get(tonic.lower(), tonic.replace("-", "b").capitalize())
     return (tonic, mode) if tonic in PITCH_CLASSES and mode else (None, None)
@@ -178,7 +178,10 @@ def shares(tracks: Sequence[Track]) -> pd.DataFrame:
     """Pieces, stems and hours of every split, a row a split that has any."""
     found = measures(tracks)
     rows = []
-    for split, part in found.groupby("split", sort=False):
+    for split in SPLITS:
+        part = found[found["split"] == split]
+        if part.empty:
+            continue
         rows.append(
             {
                 "split": split,

@@ -88,7 +88,7 @@ class TrainConfig:
             "datasets/augment.py",
             "evaluate/retrieval.py",
         )
-        versions = [corpora.folder(name).name for name in self.corpora]
+        versions = [corpora.version(name) for name in self.corpora]
         return fingerprint.fingerprint([asdict(self), versions, code])
 
 

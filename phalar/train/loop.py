@@ -113,7 +113,7 @@ def train(config: TrainConfig, folder: Path, *, device: str = "auto", progress: 
     if (folder / DONE).is_file():
         _claim(folder, config)
         return finished(folder, config)
-    with distributed.joined(_device(device)) as chosen:
+    with distributed.joined(chosen_device(device)) as chosen:
         if distributed.rank() == 0:
             _claim(folder, config)
         distributed.barrier()
@@ -347,7 +347,8 @@ def _write_json(path: Path, value: object) -> None:
     os.replace(temporary, path)
 
 
-def _device(name: str) -> torch.device:
+def chosen_device(name: str) -> torch.device:
+    """``"auto"`` (a GPU if there is one), ``"cpu"`` or ``"cuda"``, as torch writes it."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
@@ -373,6 +374,6 @@ def with_steps(config: TrainConfig, minutes: float, device: str = "auto", progre
     """The config with as many steps as fit into some minutes here, timed on a few steps that are thrown away."""
     if not minutes > 0:
         raise InputError(f"minutes = {minutes}; give a positive number")
-    trial = _Session(config, Path(), _device(device), progress)
+    trial = _Session(config, Path(), chosen_device(device), progress)
     seconds = [trial.take_step()["seconds"] for _ in range(4)]
     return replace(config, steps=max(1, math.floor(60 * minutes / float(np.median(seconds[1:])))))
