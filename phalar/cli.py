@@ -68,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--preset", default="default", help="'published', 'default' or 'short' (no added noise)")
     train.add_argument("--batch-size", type=int, default=32)
+    train.add_argument("--shards", type=int, default=1, help="batches a step, shared out to the devices of torchrun")
+    train.add_argument("--negatives", default="shard", help="an anchor meets the positives of its 'shard', or 'all'")
     train.add_argument("--seconds", type=float, nargs=2, default=(2.0, 10.0), metavar=("MIN", "MAX"))
     train.add_argument("--limit", type=int, default=0, help="tracks of each split, 0 for all")
     train.add_argument("--device", default="auto", help="'auto', 'cpu' or 'cuda'")
@@ -120,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     book.add_argument("--profile", default="laptop")
 
     bench = add("bench", _bench, "Speed beside a plain reference implementation.")
-    bench.add_argument("name", metavar="{cqt,encode,data}")
+    bench.add_argument("name", metavar="{cqt,encode,train,data}")
     return parser
 
 
@@ -160,6 +162,8 @@ def _train(options) -> tuple[dict, str]:
         seed=options.seed,
         preset=options.preset,
         batch_size=options.batch_size,
+        shards=options.shards,
+        negatives=options.negatives,
         seconds=options.seconds,
         limit=options.limit,
     )
@@ -342,9 +346,10 @@ def _study_book(options) -> tuple[dict, str]:
 
 
 def _bench(options) -> tuple[dict, str]:
-    from phalar.evaluate.bench import run
+    from phalar.evaluate import bench
+    from phalar.study.bench_train import train
 
-    result = run(options.name)
+    result = bench.run(options.name, bench.BENCHMARKS | {"train": train})
     error, pair = result.get("max_relative_error"), "pair_ms" in result
     return result, (
         f"{result['benchmark']}: {result['ours']:.3g} against {result['reference']:.3g} {result['unit']}, "

@@ -270,7 +270,8 @@ def test_training_scores_are_the_forms_of_one_batch(name, music):
 def test_a_pair_set_of_eight_can_be_learned_by_heart(music):
     """Eight mixes against their own missing stems, without noise: 100 % after a few steps."""
     from phalar.train.config import Recipe
-    from phalar.train.loop import contrastive_loss, optimisers
+    from phalar.train.loop import optimisers
+    from phalar.train.objective import contrastive_loss
 
     anchors, positives = music(8, 2.0, seed=0), music(8, 2.0, seed=1).flip(0)
     model = build("phalar", seed=0).train()

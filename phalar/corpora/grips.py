@@ -130,14 +130,15 @@ def _fingers(grip: tuple[int | None, ...]) -> int:
 
 
 def _awkward(grip, keys, pitch_classes, sounding, rooted: bool) -> float:
-    """A chord should be whole, on its root for who has the lowest string, as full as the player likes it, and without
-    silent strings inside."""
-    heard = {key % 12 for key in keys}
+    """A chord should be whole, as full as the player likes it, without silent strings inside, and on its root, for who
+    has the lowest string above all; if a note is doubled, then rather its root or fifth than its third or seventh."""
+    heard = [key % 12 for key in keys]
     used = [string for string, fret in enumerate(grip) if fret is not None]
     inside = used[-1] - used[0] + 1 - len(used)
     return (
         20 * sum(pitch_class not in heard for pitch_class in pitch_classes)
-        + 20 * (rooted and keys[0] % 12 != pitch_classes[0])
+        + (20 if rooted else 5) * (heard[0] != pitch_classes[0])
         + 3 * (max(sounding[0] - len(keys), 0) + max(len(keys) - sounding[1], 0))
         + 2 * inside
+        + 2 * sum(max(heard.count(pitch_class) - 1, 0) for pitch_class in (pitch_classes[1], *pitch_classes[3:]))
     )

@@ -5,7 +5,7 @@ as both compute the same thing, ``max_relative_error``.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -43,6 +43,13 @@ def encode() -> dict:
     return _compared("encode", model.encode, plain_encode(model))
 
 
+def data() -> dict:
+    """Excerpts from a store, and augmented pairs, against decoding and augmenting one by one."""
+    from phalar.evaluate import bench_data  # which times with what is above
+
+    return bench_data.data()
+
+
 @torch.no_grad()
 def _compared(name: str, ours: Callable[[Tensor], Tensor], reference: Callable[[Tensor], Tensor]) -> dict:
     """Both on the same clips of noise, in seconds of audio a second."""
@@ -60,11 +67,11 @@ def _compared(name: str, ours: Callable[[Tensor], Tensor], reference: Callable[[
     }
 
 
-BENCHMARKS = {"cqt": cqt, "encode": encode}
+BENCHMARKS = {"cqt": cqt, "encode": encode, "data": data}
 
 
-def run(name: str) -> dict:
+def run(name: str, benchmarks: Mapping[str, Callable[[], dict]] = BENCHMARKS) -> dict:
     """A benchmark by name, or an InputError that lists them."""
-    if name not in BENCHMARKS:
-        raise InputError(f"unknown benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
-    return BENCHMARKS[name]()
+    if name not in benchmarks:
+        raise InputError(f"unknown benchmark {name!r}; there are {', '.join(benchmarks)}")
+    return benchmarks[name]()

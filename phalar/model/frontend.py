@@ -23,6 +23,7 @@ FMIN = 16.35  # Hz: C0
 OCTAVES = BINS // BINS_PER_OCTAVE
 LOW_OCTAVES = 2  # from the bottom: those whose kernels are so long that spectra are the faster way
 NEGLIGIBLE = 1e-7  # of a kernel spectrum's peak: what lies below is left out
+SMALLEST = 1e-10  # amplitude or power that stands for nothing at all, as in torchaudio
 TOP_DB = 80.0  # decibels kept below the loudest bin of an item
 
 
@@ -136,8 +137,7 @@ def decibels(magnitude: Tensor, power: bool = False) -> Tensor:
     -------
     Tensor (B, F, T), float32: 1 stands for 0 dB, and an item spans at most 1 from its loudest bin to its floor.
     """
-    factor, smallest = (10.0, 1e-10) if power else (20.0, 1e-5)
-    db = factor * torch.log10(magnitude.clamp(min=smallest))
+    db = (10.0 if power else 20.0) * torch.log10(magnitude.clamp(min=SMALLEST))
     floor = db.amax(dim=(-2, -1), keepdim=True) - TOP_DB
     return (torch.maximum(db, floor) + TOP_DB) / TOP_DB
 

@@ -1,0 +1,190 @@
+"""Corpus `beats`: what is annotated as a beat is where the music has one."""
+
+from collections import Counter
+from dataclasses import replace
+
+import librosa
+import mir_eval
+import numpy as np
+import pytest
+
+from phalar.corpora import beats
+from phalar.corpora.arrangement import Arrangement, Part, Stroke
+from phalar.corpora.excerpts import bar_lines, crop
+from phalar.corpora.leadsheet import Chord
+from phalar.datasets import store
+
+HOP = 64
+"""Samples between two frames of the onset detector: 2.9 ms."""
+
+
+@pytest.fixture(scope="module")
+def tracks(tmp_path_factory):
+    """One piece of each way to play and sound, all of other genres."""
+    folder = tmp_path_factory.mktemp("beats")
+    taken = set()
+    chosen = {}
+    for piece, cast in beats.castings().items():
+        if (cast.feel, cast.sound) not in chosen and cast.genre not in taken | {"classical"}:
+            chosen[cast.feel, cast.sound] = piece
+            taken.add(cast.genre)
+    for piece in chosen.values():
+        beats.build(piece, folder)
+    store.write_index(folder, "beats", beats.SAMPLE_RATE)
+    return store.open_store(folder)
+
+
+def onsets(audio: np.ndarray) -> np.ndarray:
+    """Seconds of onsets, by spectral flux."""
+    rate = beats.SAMPLE_RATE
+    flux = librosa.onset.onset_strength(y=audio, sr=rate, hop_length=HOP, n_fft=512, n_mels=64, lag=2)
+    near, around = round(0.03 * rate / HOP), round(0.1 * rate / HOP)
+    windows = {"wait": near, "pre_max": near, "post_max": near, "pre_avg": around, "post_avg": around, "delta": 0.05}
+    return librosa.onset.onset_detect(
+        onset_envelope=flux, sr=rate, hop_length=HOP, backtrack=False, units="time", **windows
+    )
+
+
+def latency() -> float:
+    """How late the detector is, in seconds: on clicks at known moments."""
+    moments = 0.3 + 0.5 * np.arange(20) + np.random.default_rng(0).uniform(0, 0.01, 20)
+    audio = np.zeros(11 * beats.SAMPLE_RATE, np.float32)
+    time = np.arange(beats.SAMPLE_RATE // 5) / beats.SAMPLE_RATE
+    for moment in moments:
+        first = round(moment * beats.SAMPLE_RATE)
+        audio[first : first + len(time)] += np.exp(-time / 0.03) * np.sin(2 * np.pi * 880 * time)
+    return float(np.median(nearest(onsets(audio), moments)))
+
+
+def nearest(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """From every wanted moment to the nearest one found, signed."""
+    away = found[None] - wanted[:, None]
+    return away[np.arange(len(wanted)), np.abs(away).argmin(1)]
+
+
+# --- what is asked ------------------------------------------------------------------------------------------------
+
+
+def test_ten_genres_of_twenty_two_in_four_ways():
+    cast = beats.castings()
+    assert set(beats.pieces().values()) == {"test"}
+    assert list(beats.pieces()) == list(cast)
+    assert set(Counter(c.genre for c in cast.values()).values()) == {22}
+    assert len(beats.GENRES) == 10
+    for genre in beats.GENRES:
+        ways = Counter((c.feel, c.sound) for c in cast.values() if c.genre == genre)
+        assert len(ways) == 4
+        assert set(ways.values()) <= {5, 6}
+    assert all(c.style in beats.GENRES[c.genre] for c in cast.values())
+
+
+def test_any_first_part_holds_every_genre():
+    first = [beats.castings()[piece] for piece in list(beats.pieces())[:40]]
+    assert set(Counter(c.genre for c in first).values()) == {4}
+    assert set(Counter((c.feel, c.sound) for c in first).values()) == {10}
+
+
+# --- what sounds --------------------------------------------------------------------------------------------------
+
+
+def test_a_track_is_thirty_seconds_of_a_mix_with_beats_all_over(tracks):
+    for track in tracks:
+        assert track.stems == ("mix",)
+        assert track.sample_rate == 22_050
+        assert track.num_samples == 30 * 22_050
+        audio = track.excerpt()[0]
+        assert 0.85 < np.abs(audio).max() < 0.95
+        seconds, numbers = track.beats.T
+        assert 0 <= seconds[0] < 4
+        assert 26 < seconds[-1] < 30
+        count = int(numbers.max())
+        assert np.array_equal(numbers[1:], numbers[:-1] % count + 1)
+        tempo = 60 / np.median(np.diff(seconds))
+        assert tempo == pytest.approx(track.tags["tempo"], rel=0.01 if track.tags["feel"] == "straight" else 0.15)
+
+
+def test_onsets_coincide_with_the_beats(tracks):
+    """Median under 10 ms, after what the detector is late on clicks; and halfway between beats it is not so."""
+    late = latency()
+    assert abs(late) < 0.02
+    for track in tracks:
+        if track.tags["feel"] == "straight":
+            found, seconds = onsets(track.excerpt()[0]) - late, track.beats[:, 0]
+            assert np.median(np.abs(nearest(found, seconds))) < 0.01
+            assert np.mean(np.abs(nearest(found, seconds)) < 0.03) > 0.5
+            moved = seconds[:-1] + 0.37 * np.diff(seconds)  # neither an eighth nor a triplet nor a sixteenth
+            assert np.median(np.abs(nearest(found, moved))) > 0.02
+
+
+def test_straight_is_steady_and_expressive_is_not(tracks):
+    for track in tracks:
+        lasting = np.diff(track.beats[:, 0])
+        if track.tags["feel"] == "straight":
+            assert lasting.std() / lasting.mean() < 1e-3
+        else:
+            assert lasting.std() / lasting.mean() > 0.03
+            assert lasting[-1] > 1.1 * np.median(lasting)  # the ritardando
+
+
+def test_the_same_piece_gives_the_same_bytes(tracks, tmp_path):
+    for track in tracks[:2]:
+        beats.build(track.id, tmp_path)
+        assert (tmp_path / "tracks" / f"{track.id}.npy").read_bytes() == track.audio.path.read_bytes()
+
+
+@pytest.mark.slow
+def test_a_tracker_trained_on_real_music_finds_the_beats(tmp_path):
+    """madmom on the straight pieces among the first sixty."""
+    from phalar.evaluate import madmom_bridge
+
+    chosen = [piece for piece in list(beats.pieces())[:60] if beats.castings()[piece].feel == "straight"]
+    for piece in chosen:
+        beats.build(piece, tmp_path)
+    store.write_index(tmp_path, "beats", beats.SAMPLE_RATE)
+    scores = [
+        mir_eval.beat.f_measure(track.beats[:, 0], madmom_bridge.beats(track.excerpt()[0], track.sample_rate))
+        for track in store.open_store(tmp_path)
+    ]
+    assert np.mean(scores) >= 0.85
+
+
+# --- a stretch of a page ------------------------------------------------------------------------------------------
+
+
+def page() -> Arrangement:
+    """Four bars of four beats: a note on every beat, one that lasts for all, a chord a bar."""
+    strokes = (Stroke(0.0, 16.0, 40, 80.0), *(Stroke(float(beat), 1.0, 60 + beat, 80.0) for beat in range(16)))
+    return Arrangement(
+        "id", "title", "rock", 120.0, 1.0, 0.5, 0, "major",
+        beats=tuple((float(beat), beat % 4 + 1) for beat in range(16)),
+        chords=tuple(Chord(4.0 * bar, 4.0, bar, "maj") for bar in range(4)),
+        sections=((0.0, "intro"), (8.0, "A")),
+        parts=(Part("lead", "flute", 73, False, strokes),),
+    )  # fmt: skip
+
+
+def test_a_crop_is_what_is_written_between_two_bar_lines():
+    assert bar_lines(page()).tolist() == [0, 4, 8, 12, 16]
+    cut = crop(page(), 4.0, 12.0)
+    assert cut.beats == page().beats[:8]
+    assert [(c.onset, c.duration, c.root) for c in cut.chords] == [(0, 4, 1), (4, 4, 2)]
+    assert cut.sections == ((0.0, "intro"), (4.0, "A"))
+    assert [(s.onset, s.pitch) for s in cut.parts[0].strokes] == [(float(n), 64 + n) for n in range(8)]
+    assert cut.length == 8.0
+    assert crop(page(), 0.0, 16.0) == page()
+
+
+def test_a_crop_cuts_what_lasts_beyond_its_end_and_keeps_a_chord_that_began_before():
+    cut = crop(page(), 0.0, 6.0)
+    assert cut.parts[0].strokes[0].duration == 6.0
+    assert cut.chords[-1].duration == 2.0
+    later = crop(page(), 6.0, 8.0)
+    assert later.chords == (replace(page().chords[1], onset=0.0, duration=2.0),)
+
+
+def test_the_orchestra_has_no_drums_and_plays_the_same_notes():
+    drums = Part("drums", "drum kit", 0, True, (Stroke(0.0, 1.0, 36, 90.0),))
+    played = beats.orchestrated(replace(page(), parts=(*page().parts, drums)), np.random.default_rng(0))
+    (part,) = played.parts
+    assert part.strokes == page().parts[0].strokes
+    assert part.program in beats.ORCHESTRA["lead"]

@@ -1,0 +1,156 @@
+"""Sound with nothing in it, or too much: losses and gradients stay finite and bounded, alone and in a batch.
+
+Silence, a constant and one click leave channels without variance, and thirty norms in a row divide by it. What was
+found about it is in the book, *What training costs*.
+"""
+
+import math
+
+import pytest
+import torch
+from conftest import stir
+
+from phalar.datasets.augment import augment
+from phalar.model import fused
+from phalar.model.assembly import build
+from phalar.model.complex_layers import ComplexRMSNorm, ModReLU
+from phalar.model.frontend import decibels
+from phalar.model.pooling import SpectralPooling
+from phalar.model.similarity import unit
+from phalar.train.muon import muon_update
+from phalar.train.objective import Objective
+
+SAMPLES = 32_000
+BOUND = 1e3  # on the gradient's norm; music gives 0.3 in a fresh model, up to 30 in one at work
+
+
+def odd_clips(music) -> dict[str, torch.Tensor]:
+    """One clip (N,) of each kind that has no ordinary statistics."""
+    loud, click = music(1, seed=5)[0], torch.zeros(SAMPLES)
+    click[SAMPLES // 2] = 1
+    return {
+        "silent": torch.zeros(SAMPLES),
+        "constant": torch.full((SAMPLES,), 0.3),
+        "one sample": click,
+        "1e-30 loud": 1e-30 * loud,
+        "least bits": torch.sign(loud) / 32768,
+        "clipped": (1e4 * loud).clamp(-1, 1),
+        "alternating": torch.ones(SAMPLES).index_fill_(0, torch.arange(0, SAMPLES, 2), -1),
+    }
+
+
+KINDS = ("silent", "constant", "one sample", "1e-30 loud", "least bits", "clipped", "alternating")
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    return build("phalar", seed=0).train()
+
+
+@pytest.fixture(scope="module")
+def at_work(music):
+    """As training might leave it: gains of the branches far from zero. A copy: gradients are left in it."""
+    return stir(build("phalar", seed=1), music(4, 2.0, seed=9)).train()
+
+
+def loss_and_gradient(model, waves):
+    """Of pairs (2, B, N), with dropout: the loss, and the norm of the gradient."""
+    model.zero_grad()
+    loss, _ = Objective(model, 0.9, "shard")([waves], [0])
+    loss.backward()
+    return loss.item(), torch.nn.utils.get_total_norm([p.grad for p in model.parameters()]).item()
+
+
+def same_with(waves, clip, sides):
+    waves = waves.clone()
+    waves[sides, 1] = clip
+    return waves
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("state", ["fresh", "at_work"])
+def test_one_odd_clip_in_a_batch(kind, state, request, music):
+    """On one side of a pair, and on both."""
+    model, clip = request.getfixturevalue(state), odd_clips(music)[kind]
+    waves = torch.stack([music(3, seed=1), music(3, seed=1).roll(500, -1)])
+    for sides in ([0], [0, 1]):
+        loss, size = loss_and_gradient(model, same_with(waves, clip, sides))
+        assert math.isfinite(loss)
+        assert 0 < size < BOUND
+
+
+@pytest.mark.parametrize("state", ["fresh", "at_work"])
+def test_batches_of_odd_clips_alone(state, request, music):
+    model, clips = request.getfixturevalue(state), odd_clips(music)
+    for waves in (torch.stack(list(clips.values())).expand(2, -1, -1), torch.zeros(2, 3, SAMPLES)):
+        loss, size = loss_and_gradient(model, waves)
+        assert math.isfinite(loss)
+        assert size < BOUND
+
+
+def test_noise_on_odd_clips_is_finite(music):
+    waves = torch.stack(list(odd_clips(music).values())).expand(2, -1, -1)
+    for seed in range(5):
+        noisy = augment(waves, torch.Generator().manual_seed(seed))
+        assert torch.isfinite(noisy).all()
+        assert not noisy[:, KINDS.index("silent")].any()
+
+
+def test_a_constant_picture_asks_a_norm_for_nothing_but_its_mean():
+    """Why thirty norms that divide by almost zero do no harm: what they let back has no sum over the picture, and
+    weights before them see a constant times that sum."""
+    channels = 8
+    x = torch.full((1, channels, 12, 20), 0.4).requires_grad_()
+    generator = torch.Generator().manual_seed(0)
+    kernel = torch.randn(channels, channels, 3, 1, generator=generator)
+    out = torch.randn(channels, channels, 1, 1, generator=generator)
+    gamma, zero, gain = torch.ones(channels), torch.zeros(channels), torch.ones(1, channels)
+    y = fused.branch(x, gamma, zero, kernel, zero, out, gain)
+    (dx,) = torch.autograd.grad((y * torch.randn(y.shape, generator=generator)).sum(), x)
+    assert dx.abs().max() > 100, "the gradient does grow, by about 1 / sqrt(1e-5)"
+    # What remains of the sum is the residual path's, whose entries are of order one.
+    assert dx.sum((2, 3)).abs().max() < 1e-2 * dx.abs().sum((2, 3)).min()
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1e-12, 1e-6, 1.0])
+def test_normalisations_at_and_near_zero(size):
+    """Spectral normalisation, RMS norm, modReLU and unit length, value and gradient."""
+    generator = torch.Generator().manual_seed(0)
+    sequence = (size * torch.randn(2, 80, 16, generator=generator)).requires_grad_()
+    spectrum = SpectralPooling(4).spectrum(sequence)
+    z = unit(ModReLU(640)(ComplexRMSNorm(640)(spectrum.flatten(1))))
+    (grad,) = torch.autograd.grad(torch.view_as_real(z).square().sum() + z.real.sum(), sequence)
+    assert torch.isfinite(torch.view_as_real(z)).all()
+    assert torch.isfinite(grad).all()
+    assert (squared := z.detach().abs().square().sum(-1)).max() <= 1 + 1e-5
+    assert size < 1e-6 or squared.min() > 0.9
+    assert spectrum.detach().abs().mean() <= 1 + 1e-5
+
+
+def test_decibels_of_nothing_are_a_constant():
+    picture = decibels(torch.zeros(1, 96, 5))
+    assert torch.isfinite(picture).all()
+    assert picture.min() == picture.max()
+
+
+@pytest.mark.parametrize("as_published", [False, True])
+@pytest.mark.parametrize("size", [0.0, 1e-38, 1e-12, 1.0, 1e18, 1e30])
+def test_muon_steps_are_bounded_whatever_the_gradient(size, as_published):
+    """Zero, rank one, tiny or huge: singular values of an update stay below 1.3 (twice that where it is stacked)."""
+    generator = torch.Generator().manual_seed(0)
+    left, right = (torch.randn(n, generator=generator, dtype=torch.complex64) for n in (24, 40))
+    full = torch.randn(24, 40, generator=generator, dtype=torch.complex64)
+    for matrix in (full, full.real, torch.outer(left, right), torch.outer(left.real, right.real)):
+        update = muon_update(size * matrix, as_published)
+        assert torch.isfinite(torch.view_as_real(update) if update.is_complex() else update).all()
+        assert torch.linalg.svdvals(update).max() < (2.6 if as_published else 1.3)
+
+
+def test_a_sleeping_weight_is_not_thrown_when_it_wakes():
+    """Adam with eps 1e-10: after 500 gradients of zero, a large one moves it by 0.45 learning rates."""
+    weight = torch.zeros(1, requires_grad=True)
+    adam = torch.optim.AdamW([weight], lr=1.0, betas=(0.9, 0.95), eps=1e-10, weight_decay=0)
+    for size in [0.0] * 500 + [1e6]:
+        weight.grad = torch.tensor([size])
+        adam.step()
+    assert weight.item() == pytest.approx(-0.1 / math.sqrt(0.05), rel=1e-4)
