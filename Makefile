@@ -6,7 +6,7 @@ PROFILE ?= laptop
 .PHONY: book fast-book test clean
 
 book: .venv/ready
-	$(BIN)/phalar render
+	$(BIN)/phalar render chorales band studio beats comping
 	$(BIN)/phalar study run --profile $(PROFILE)
 	@echo "The book is ready:" && $(BIN)/phalar study book --profile $(PROFILE)
 
