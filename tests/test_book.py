@@ -312,6 +312,7 @@ def test_the_configuration_keeps_what_the_book_relies_on():
 
 def test_every_reference_is_cited_and_every_citation_is_a_reference():
     known = set(re.findall(r"^@\w+\{([^,]+),", (REPOSITORY / "book" / "references.bib").read_text(), flags=re.M))
-    pages = "".join(path.read_text() for path in (REPOSITORY / "book").glob("*.md"))
+    places = [*(REPOSITORY / "book").glob("*.md"), *(REPOSITORY / "notebooks").glob("*.ipynb")]
+    pages = "".join(path.read_text() for path in places)
     cited = {key.strip() for keys in re.findall(r"\{cite[a-z:]*\}`([^`]+)`", pages) for key in keys.split(",")}
     assert cited == known

@@ -7,8 +7,8 @@ dominants, applied dominants resolve). The sequence with the highest sum is foun
 a style's sevenths, suspensions, inversions, ii-V pairs and tritone substitutions are put in where the melody bears
 them.
 
-All is reckoned from the tonic, so a transposed tune gets the same chords transposed. Numbers below were set by ear and
-by the statistics that the page shows. See the page on the built-in corpora in the book.
+All is reckoned from the tonic, so a transposed tune gets the same chords transposed. Numbers below were set by hand,
+looking at the statistics that the page shows. See the page on the built-in corpora in the book.
 """
 
 from bisect import bisect_left

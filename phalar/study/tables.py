@@ -119,10 +119,8 @@ def retrieval_table(
         wanted = {canonical(name) for name in datasets}
         wanted |= {STAND_INS[name] for name in wanted if name in STAND_INS}
         table = table[table["dataset"].isin(wanted)]
-    order = table.apply(
-        lambda row: (*_place(row["dataset"]), _position((*VARIANTS, *SHORTCUTS, *ALIGNED), row["variant"]), row["k"]),
-        axis=1,
-    )
+    table = table[table["variant"].isin(VARIANTS)]
+    order = table.apply(lambda row: (*_place(row["dataset"]), _position(VARIANTS, row["variant"]), row["k"]), axis=1)
     return table.loc[order.sort_values().index].reset_index(drop=True) if len(table) else table
 
 
@@ -155,6 +153,22 @@ def with_interval(value: float, low: float, high: float) -> str:
     if pd.isna(value):
         return NOT_RUN
     return percent(value) if pd.isna(low) or pd.isna(high) else f"{percent(value)} [{percent(low)}, {percent(high)}]"
+
+
+def shortcuts_markdown(records: pd.DataFrame, datasets: Iterable[str]) -> str:
+    """What scorers that learn nothing reach, as Markdown in per cent: a row a data set and scorer, a column a K."""
+    measured = retrieval_measured(records)
+    names = [canonical(name) for name in datasets]
+    ks = sorted({k for dataset, variant, k in measured if dataset in names and variant in (*SHORTCUTS, *ALIGNED)})
+    rows = []
+    for name in names:
+        for scorer in (*SHORTCUTS, *ALIGNED):
+            found = [measured.get((name, scorer, k)) for k in ks]
+            if any(found):
+                cells = [NOT_RUN if row is None else with_interval(row.value, row.low, row.high) for row in found]
+                rows.append([dataset_label(name), scorer, *cells])
+    caption = "Scorers that learn nothing, on the pairs of the table above: top-1 accuracy in % [95 %]."
+    return markdown_table(["data", "scorer", *(f"K = {k}" for k in ks)], rows, caption=caption)
 
 
 def dataset_label(name: str) -> str:
