@@ -12,7 +12,7 @@ ORDER = [
     {"evaluate", "matching"},
     {"train"},
     {"plots", "plots_corpora", "study"},
-    {"cli", "__init__"},
+    {"cli", "__init__", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 
