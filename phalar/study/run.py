@@ -258,7 +258,8 @@ def _describe(index: int, source: str, error: Any) -> str:
 
 
 # A progress bar as tqdm draws it: "steps:  12%|#2   | 3/25 [00:01<00:09, 2.3it/s]".
-_BAR = re.compile(r"\d+%\|.*\||\d+(it|steps?|pairs?|tracks?) \[|\d[^|]*\[\d\d:\d\d[<,\]]")
+# The first alternatives are tqdm's word that it has no widgets here, which is as intended.
+_BAR = re.compile(r"TqdmWarning|notebook_tqdm|\d+%\|.*\||\d+(it|steps?|pairs?|tracks?) \[|\d[^|]*\[\d\d:\d\d[<,\]]")
 
 
 def tidy(notebook: nbformat.NotebookNode, root: Path | None = None) -> nbformat.NotebookNode:
