@@ -240,6 +240,7 @@ def test_interrupted_it_finishes_the_track_in_hand_and_goes_on_later(tmp_path):
         env=os.environ | {"PYTHONPATH": str(paths.PACKAGE.parent)},
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     deadline = time.monotonic() + 60
     while not list(tracks.glob("*.json")) and time.monotonic() < deadline:

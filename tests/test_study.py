@@ -5,7 +5,7 @@ import json
 import nbformat
 
 from phalar.paths import repository
-from phalar.study import results
+from phalar.study import results, tables
 from phalar.study.book import build_book
 from phalar.study.run import run_study
 
@@ -19,7 +19,7 @@ def test_the_study_runs_and_the_book_is_built_from_it():
         assert str(repository()) not in text, "nothing of this machine goes into the book"
     records = results.read(results.results_path("smoke"))
     newest = records[records["experiment"] == "retrieval"]
-    assert set(newest["variant"]) == {"phalar", "gap"}
+    assert set(newest["variant"]) == {"phalar", "gap", *tables.SHORTCUTS, *tables.ALIGNED}
     assert newest["value"].between(0, 1).all()
     assert (newest["ci_low"] <= newest["value"]).all()
     index = build_book("smoke")
