@@ -23,7 +23,7 @@ from phalar.model import checkpoints
 from phalar.model.assembly import build
 from phalar.model.official import load_official
 from phalar.model.stem_model import StemModel
-from phalar.model.variants import VARIANTS
+from phalar.model.variants import ABLATIONS, VARIANTS
 
 WHOLE = 10 * SAMPLE_RATE  # samples: no more than this is heard in one piece
 WINDOW = 5 * SAMPLE_RATE  # samples: longer recordings are cut into pieces of this length
@@ -165,7 +165,7 @@ def resolve_model(model: StemModel | str | os.PathLike) -> StemModel:
     if isinstance(model, str | os.PathLike):
         if model == checkpoints.REFERENCE:
             return checkpoints.load(model)
-        if model in VARIANTS:
+        if model in VARIANTS | ABLATIONS:
             return build(model, seed=0).eval()
         path = Path(model)
         if path.suffix == ".ckpt":

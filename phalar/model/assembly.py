@@ -19,7 +19,7 @@ from phalar.model.efficientnet import EfficientNet
 from phalar.model.frontend import LogCQT
 from phalar.model.mel import HarmonicPercussiveMel, LogMel
 from phalar.model.mert import Mert, Resampled
-from phalar.model.pooling import AveragePooling, MagnitudePooling, SpectralPooling
+from phalar.model.pooling import AveragePooling, MagnitudePooling, PartsPooling, ProjectedPooling, SpectralPooling
 from phalar.model.similarity import (
     BilinearForm,
     ComplexCosine,
@@ -35,7 +35,9 @@ __all__ = ["StemModel", "assemble", "build"]
 
 FRONTENDS = {"cqt": LogCQT, "mel": LogMel, "harmonic-percussive": HarmonicPercussiveMel, "24 kHz": Resampled}
 BACKBONES = ("axial", "efficientnet", "mert")
-POOLINGS = {"spectral": SpectralPooling, "magnitude": MagnitudePooling, "average": AveragePooling}
+SPECTRAL = {"spectral": SpectralPooling, "magnitude": MagnitudePooling, "parts": PartsPooling}
+POOLINGS = SPECTRAL | {"projected": ProjectedPooling, "average": AveragePooling}
+SCALINGS = ("global", "channel", "none")
 HEADS = {"complex": ComplexHead, "real": RealHead, "real without norm": partial(RealHead, normalised=False)}
 FORMS = {
     "sesquilinear": SesquilinearForm,
@@ -86,7 +88,9 @@ def assemble(row: Variant, backbone: nn.Module) -> StemModel:
     if row.pooling == "average":
         pooling = AveragePooling(backbone.out_channels)
     else:
-        pooling = POOLINGS[row.pooling](frontend.bins * backbone.out_channels, row.channels, row.components)
+        sizes = (frontend.bins * backbone.out_channels, row.channels, row.components)
+        spectral = {"constant": row.constant, "scaling": row.scaling} if row.pooling in SPECTRAL else {}
+        pooling = POOLINGS[row.pooling](*sizes, **spectral)
     head = HEADS[row.head](pooling.out_features, EMBEDDING_DIM, DROPOUT)
     whole = Cocola if row.backbone == "efficientnet" else StemModel
     return whole(row, frontend, backbone, pooling, head, FORMS[row.form](EMBEDDING_DIM))
@@ -95,11 +99,12 @@ def assemble(row: Variant, backbone: nn.Module) -> StemModel:
 def _checked(row: Variant) -> Variant:
     """The row itself, or an InputError where it names a part that does not exist: rows also come from files."""
     known = {"frontend": FRONTENDS, "backbone": BACKBONES, "pooling": POOLINGS, "head": HEADS, "form": FORMS}
+    known |= {"scaling": SCALINGS, "constant": (False, True)}
     for field, choices in known.items():
         value = getattr(row, field)
-        if not isinstance(value, str) or value not in choices:
+        if not isinstance(value, str | bool) or value not in choices:
             raise InputError(
-                f"variant {row.name!r}: {field} = {value!r} does not exist; choose from {', '.join(choices)}"
+                f"variant {row.name!r}: {field} = {value!r} does not exist; choose from {', '.join(map(str, choices))}"
             )
     for field in ("channels", "components"):
         value = getattr(row, field)

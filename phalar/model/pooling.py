@@ -23,17 +23,30 @@ class SpectralPooling(nn.Module):
     components : int
         C, the number of Fourier components kept of each. The constant component is dropped: it says what sounds on
         average, not when.
+    constant : bool
+        Keep the constant component as well (an ablation).
+    scaling : str
+        What components are divided by: the mean modulus of all of them (``"global"``), of those of the same projection
+        (``"channel"``), or nothing (``"none"``).
     """
 
-    def __init__(self, features: int, channels: int = 80, components: int = 8) -> None:
+    def __init__(
+        self,
+        features: int,
+        channels: int = 80,
+        components: int = 8,
+        *,
+        constant: bool = False,
+        scaling: str = "global",
+    ) -> None:
         super().__init__()
-        self.channels, self.components = channels, components
+        self.channels, self.components, self.lowest, self.scaling = channels, components, 0 if constant else 1, scaling
         self.project = nn.Linear(features, channels, bias=False)
         nn.init.xavier_normal_(self.project.weight)
 
     @property
     def out_features(self) -> int:
-        return self.channels * self.components
+        return self.channels * (self.components + 1 - self.lowest)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, F, T) to (B, D * C) complex64: entry (d, k) is how strongly projection d repeats k times
@@ -43,11 +56,14 @@ class SpectralPooling(nn.Module):
             return self.spectrum(self.project(steps).transpose(1, 2)).flatten(1)
 
     def spectrum(self, sequence: Tensor) -> Tensor:
-        """Components 1..C of real sequences (B, D, T), scaled to a mean modulus of one: (B, D, C) complex."""
+        """Components 1..C (or 0..C) of real sequences (B, D, T), scaled to a mean modulus of one: (B, D, C) complex."""
         missing = max(0, 2 * (self.components + 1) + 1 - sequence.shape[-1])
         padded = F.pad(sequence, (missing // 2, missing - missing // 2))
-        spectrum = torch.fft.rfft(padded, norm="ortho")[..., 1 : self.components + 1]
-        return spectrum / (spectrum.abs().mean(dim=(-2, -1), keepdim=True) + 1e-6)
+        spectrum = torch.fft.rfft(padded, norm="ortho")[..., self.lowest : self.components + 1]
+        if self.scaling == "none":
+            return spectrum
+        over = (-2, -1) if self.scaling == "global" else -1
+        return spectrum / (spectrum.abs().mean(dim=over, keepdim=True) + 1e-6)
 
 
 class MagnitudePooling(SpectralPooling):
@@ -55,6 +71,37 @@ class MagnitudePooling(SpectralPooling):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x).abs()
+
+
+class PartsPooling(SpectralPooling):
+    """Spectral pooling's real and imaginary parts side by side, as 2 D C real features: for a head that sees the phases
+    but does not know that they are phases. An ablation of ours."""
+
+    @property
+    def out_features(self) -> int:
+        return 2 * super().out_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.view_as_real(super().forward(x)).flatten(1)
+
+
+class ProjectedPooling(nn.Module):
+    """A learned projection of every time step to D C features, averaged over time: what spectral pooling gains by
+    looking at all frequencies and channels together, without its transform. An ablation of ours."""
+
+    def __init__(self, features: int, channels: int = 80, components: int = 8) -> None:
+        super().__init__()
+        self.project = nn.Linear(features, channels * components, bias=False)
+        nn.init.xavier_normal_(self.project.weight)
+
+    @property
+    def out_features(self) -> int:
+        return self.project.out_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, F, T) to (B, D * C)."""
+        with full_precision(x.device):
+            return self.project(x.float().mean(dim=-1).transpose(1, 2).flatten(1))  # the mean of projections
 
 
 class AveragePooling(nn.Module):

@@ -24,6 +24,8 @@ class Variant:
     form: str = "sesquilinear"
     channels: int = 80  # D of spectral pooling
     components: int = 8  # C of spectral pooling
+    constant: bool = False  # whether spectral pooling keeps component 0 as well
+    scaling: str = "global"  # what spectral pooling divides by: the mean modulus of all, of each "channel", or "none"
 
     @property
     def is_complex(self) -> bool:
@@ -95,11 +97,52 @@ VARIANTS = {
     )
 }
 
+# What the paper's own ablation leaves open: the steps from GAP to PHALAR one at a time, and the sizes of the pooling.
+ABLATIONS = {
+    row.name: row
+    for row in (
+        replace(
+            PHALAR,
+            name="projected",
+            differs="the learned projection averaged over time, real MLP, real bilinear form: GAP that hears pitch",
+            pooling="projected",
+            head="real",
+            form="bilinear",
+        ),
+        replace(
+            PHALAR,
+            name="parts",
+            differs="real and imaginary parts of the pooled components, real MLP, real bilinear form: phase is there, "
+            "but nothing keeps it",
+            pooling="parts",
+            head="real",
+            form="bilinear",
+        ),
+        *(
+            replace(PHALAR, name=f"components-{c}", differs=f"C = {c} components kept in place of 8", components=c)
+            for c in (1, 2, 4, 16)
+        ),
+        replace(PHALAR, name="constant", differs="the constant component is kept too", constant=True),
+        *(
+            replace(PHALAR, name=f"channels-{d}", differs=f"D = {d} projections in place of 80", channels=d)
+            for d in (20, 40, 160)
+        ),
+        replace(
+            PHALAR,
+            name="per-channel",
+            differs="each projection's components are divided by their own mean modulus",
+            scaling="channel",
+        ),
+        replace(PHALAR, name="unscaled", differs="components are not divided by anything", scaling="none"),
+    )
+}
+
 
 def variant(name: str | Variant) -> Variant:
     """The row of that name, or an InputError that lists the names there are."""
     if isinstance(name, Variant):
         return name
-    if not isinstance(name, str) or name not in VARIANTS:
-        raise InputError(f"unknown variant {name!r}; the registry has {', '.join(VARIANTS)}")
-    return VARIANTS[name]
+    rows = VARIANTS | ABLATIONS
+    if not isinstance(name, str) or name not in rows:
+        raise InputError(f"unknown variant {name!r}; the registry has {', '.join(rows)}")
+    return rows[name]

@@ -1,0 +1,98 @@
+"""The rows of the ablation grid that are not the paper's: each differs in exactly what it says."""
+
+import math
+
+import pytest
+import torch
+
+from phalar import build
+from phalar.model.pooling import PartsPooling, ProjectedPooling, SpectralPooling
+from phalar.model.variants import ABLATIONS, VARIANTS, variant
+
+
+def features(steps: int = 20) -> torch.Tensor:
+    """(B, channels, F, T) as a backbone would give them."""
+    return torch.randn(3, 4, 5, steps, generator=torch.Generator().manual_seed(steps))
+
+
+def pooled(pooling: torch.nn.Module, twin: SpectralPooling | None = None, steps: int = 20) -> torch.Tensor:
+    if twin is not None:
+        pooling.load_state_dict(twin.state_dict())
+    return pooling(features(steps)).detach()
+
+
+def test_no_name_is_taken_twice():
+    assert not set(ABLATIONS) & set(VARIANTS)
+    assert all(variant(name).name == name for name in ABLATIONS)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("projected", {"pooling": "projected", "head": "real", "form": "bilinear"}),
+        ("parts", {"pooling": "parts", "head": "real", "form": "bilinear"}),
+        ("components-4", {"components": 4}),
+        ("constant", {"constant": True}),
+        ("channels-160", {"channels": 160}),
+        ("per-channel", {"scaling": "channel"}),
+        ("unscaled", {"scaling": "none"}),
+    ],
+)
+def test_a_row_differs_in_what_it_says(name, changes):
+    assert ABLATIONS[name].changes() == changes
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_every_row_is_a_model_with_a_gradient_everywhere(name):
+    model = build(name, seed=0)
+    with torch.no_grad():  # LayerScales start at zero, and behind them nothing would have a gradient
+        for parameter in model.backbone.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    sound = torch.randn(2, 2, 32_000, generator=torch.Generator().manual_seed(1))
+    scores = model(sound[0], sound[1])
+    assert scores.shape == (2, 2)
+    scores.diagonal().sum().backward()
+    silent = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert not silent
+
+
+def test_the_constant_component_comes_first_and_is_the_mean():
+    plain, more = SpectralPooling(20, 6, 3, scaling="none"), SpectralPooling(20, 6, 3, scaling="none", constant=True)
+    without, with_constant = pooled(plain), pooled(more, plain)
+    assert more.out_features == 6 * 4
+    assert plain.out_features == 6 * 3
+    split = with_constant.view(3, 6, 4)
+    torch.testing.assert_close(split[..., 1:].flatten(1), without)
+    projected = plain.project(features().permute(0, 3, 2, 1).flatten(2)).mean(dim=1)
+    torch.testing.assert_close(split[..., 0].real, projected * math.sqrt(20), atol=1e-5, rtol=1e-5)
+    assert split[..., 0].imag.abs().max() == 0
+
+
+def test_scalings_differ_by_what_they_divide_by():
+    raw = SpectralPooling(20, 6, 3, scaling="none")
+    unscaled = pooled(raw).view(3, 6, 3)
+    per_channel = pooled(SpectralPooling(20, 6, 3, scaling="channel"), raw).view(3, 6, 3)
+    overall = pooled(SpectralPooling(20, 6, 3), raw).view(3, 6, 3)
+    torch.testing.assert_close(per_channel.abs().mean(dim=2), torch.ones(3, 6), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(overall.abs().mean(dim=(1, 2)), torch.ones(3), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(overall / unscaled, (overall / unscaled)[:, :1, :1].expand(3, 6, 3))
+    for scaled in (per_channel, overall):  # a scale is no turn
+        torch.testing.assert_close(scaled.angle(), unscaled.angle())
+
+
+def test_the_parts_are_the_real_and_the_imaginary_ones():
+    whole, parts = SpectralPooling(20, 6, 3), PartsPooling(20, 6, 3)
+    spectrum, sides = pooled(whole), pooled(parts, whole)
+    assert parts.out_features == 36
+    assert not sides.is_complex()
+    torch.testing.assert_close(torch.view_as_complex(sides.view(3, 18, 2)), spectrum)
+
+
+def test_the_projected_average_hears_frequency_but_not_time():
+    pooling = ProjectedPooling(20, 6, 3)
+    sound = features()
+    each = torch.stack([pooling(sound[..., t : t + 1]) for t in range(20)]).mean(dim=0)
+    torch.testing.assert_close(pooling(sound), each)
+    shuffled = sound[..., torch.randperm(20, generator=torch.Generator().manual_seed(2))]
+    torch.testing.assert_close(pooling(shuffled), pooling(sound))
+    assert (pooling(sound.flip(2)) - pooling(sound)).abs().max() > 0.1
