@@ -7,6 +7,7 @@ output and nothing else; progress bars go to standard error.
 import argparse
 import json
 import logging
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -120,6 +121,18 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--only", nargs="+", metavar="NAME")
     book = add("book", _study_book, "Build the book from the executed notebooks.", parts)
     book.add_argument("--profile", default="laptop")
+    grid = add("grid", _study_grid, "Train and test every cell of the ablation grid that is not finished.", parts)
+    grid.add_argument("--profile", default="laptop")
+    grid.add_argument("--jobs", type=int, default=1, help="trainings at a time, each in a process (default 1)")
+    grid.add_argument("--results", type=Path, metavar="FILE", help="results file (default: the profile's)")
+    what = grid.add_mutually_exclusive_group()
+    what.add_argument("--list", action="store_true", help="print the jobs, a command line each, and do none")
+    what.add_argument("--index", type=int, help="do this one job alone (an array job's number)")
+    merge = add("merge", _study_merge, "Bring results files of several machines together in one.", parts)
+    merge.add_argument("source", nargs="+", type=Path, metavar="FILE")
+    merge.add_argument("--out", type=Path, required=True, metavar="FILE")
+    ship = add("ship", _study_ship, "Make a run's weights the ones that ship with the package.", parts)
+    ship.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a finished training run")
 
     bench = add("bench", _bench, "Speed beside a plain reference implementation.")
     bench.add_argument("name", metavar="{cqt,encode,train,data}")
@@ -336,6 +349,71 @@ def _study_run(options) -> tuple[dict, str]:
     done = run_study(options.profile, only=options.only)
     lines = [f"{n.name}: {'reused' if n.reused else f'executed in {n.seconds:.0f} s'}, {n.path}" for n in done]
     return {"notebooks": [{"name": n.name, "path": str(n.path), "reused": n.reused} for n in done]}, "\n".join(lines)
+
+
+def _study_grid(options) -> tuple[dict, str]:
+    from tqdm import tqdm
+
+    from phalar.study import grid
+
+    if options.list:
+        _, listed = grid.jobs(options.profile)
+        rows = [
+            {
+                "index": job.index,
+                "cells": [cell.name for cell in job.cells],
+                "seed": job.seed,
+                "trained": job.trained,
+                "command": "phalar " + shlex.join(grid.command(options.profile, job.index, options.results)),
+            }
+            for job in listed
+        ]
+        return {"jobs": rows}, "\n".join(row["command"] + f"  # {', '.join(row['cells'])}" for row in rows)
+    if options.index is not None:
+        records = grid.run_job(options.profile, options.index, options.results)
+        return {"records": [record.as_dict() for record in records]}, _accuracies(records)
+
+    def tell(outcome) -> None:
+        if outcome.error:
+            tqdm.write(f"phalar: job {outcome.job.index} ({outcome.job.name}) failed: {outcome.error}", sys.stderr)
+        else:
+            tqdm.write(_accuracies(outcome.records), sys.stderr)
+
+    outcomes = grid.run_all(options.profile, options.jobs, target=options.results, tell=tell)
+    failed = [outcome for outcome in outcomes if outcome.error]
+    records = [record.as_dict() for outcome in outcomes for record in outcome.records]
+    failures = [{"index": each.job.index, "name": each.job.name, "error": each.error} for each in failed]
+    text = f"{len(outcomes) - len(failed)} of {len(outcomes)} jobs done" + "".join(
+        f"\nfailed: job {each['index']} ({each['name']}): {each['error']}" for each in failures
+    )
+    return {"records": records, "failed": failures, "whole": not failed}, text
+
+
+def _accuracies(records) -> str:
+    """Accuracies at the largest K, a line a cell and corpus."""
+    largest = {(r.variant, r.dataset): r for r in sorted(records, key=lambda r: r.k)}
+    return "\n".join(
+        f"{r.variant} (seed {r.seed}) on {r.dataset}, K = {r.k}: {100 * r.value:.1f} % "
+        f"[{100 * r.ci_low:.1f}, {100 * r.ci_high:.1f}]"
+        for r in largest.values()
+    )
+
+
+def _study_merge(options) -> tuple[dict, str]:
+    from phalar.study.results import merge
+
+    count = merge(options.source, options.out)
+    return {"records": count, "path": str(options.out)}, f"{options.out}: {count:,} records"
+
+
+def _study_ship(options) -> tuple[dict, str]:
+    from phalar.study.shipping import ship
+
+    notes = ship(options.run_folder)
+    return {"notes": notes}, (
+        f"now phalar.load('reference'): {notes['steps']} steps, validation top-1 {notes['valid']:.3f}; "
+        "run the notebooks again for its results"
+    )
 
 
 def _study_book(options) -> tuple[dict, str]:

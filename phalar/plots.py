@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 # One colour a variant, everywhere. Colour-blind safe (Okabe and Ito 2008).
 COLOURS = {
+    "reference": "#00436b",
     "phalar": "#0072B2",
     "gap": "#D55E00",
     "magnitude": "#E69F00",

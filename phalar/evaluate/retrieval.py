@@ -55,14 +55,15 @@ def _rng(track: Track, draw: int, seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, draw, int.from_bytes(name, "big")])
 
 
-@torch.no_grad()
-def pair_scores(model, pairs: Sequence[Pair], batch_size: int = 16, advance: Callable[[int], object] | None = None):
-    """Symmetrised scores (n, n) of all anchors (rows) against all positives (columns), float64.
+def pair_embeddings(
+    model, pairs: Sequence[Pair], batch_size: int = 16, advance: Callable[[int], object] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Embeddings of all anchors and of all positives, (n, 512) each.
 
     Parameters
     ----------
     model
-        Anything with ``embed(waves, sample_rate)`` and ``similarity(x, y)``.
+        Anything with ``embed(waves, sample_rate)``.
     pairs : sequence of Pair
     batch_size : int
         Pairs that are read and embedded at once.
@@ -78,7 +79,21 @@ def pair_scores(model, pairs: Sequence[Pair], batch_size: int = 16, advance: Cal
         positives.append(embedded[1::2])
         if advance:
             advance(len(chosen))
-    return model.similarity(torch.cat(anchors), torch.cat(positives)).double().cpu().numpy()
+    return torch.cat(anchors), torch.cat(positives)
+
+
+@torch.no_grad()
+def scores_of(model, anchors: Tensor, positives: Tensor, symmetrised: bool = True) -> np.ndarray:
+    """Scores (n, n) of all anchors (rows) against all positives (columns), float64: the mean of both directions, or the
+    one from anchor to positive."""
+    scores = model.similarity(anchors, positives) if symmetrised else model.form(anchors, positives)
+    return scores.double().cpu().numpy()
+
+
+def pair_scores(model, pairs: Sequence[Pair], batch_size: int = 16, advance: Callable[[int], object] | None = None):
+    """Symmetrised scores (n, n) of the pairs' anchors against their positives; arguments as of
+    :func:`pair_embeddings`."""
+    return scores_of(model, *pair_embeddings(model, pairs, batch_size, advance))
 
 
 def top1(scores: np.ndarray | Tensor, k: int) -> np.ndarray:

@@ -19,6 +19,7 @@ __all__ = ["FORMAT", "REFERENCE", "fill", "load", "notes", "read_tensors", "save
 
 FORMAT = "phalar-1"
 REFERENCE = "reference"
+REFERENCE_FILE = paths.PACKAGE / "weights" / "reference.safetensors"
 
 
 def save(model: StemModel, path: str | os.PathLike, **notes: object) -> None:
@@ -45,13 +46,7 @@ def load(source: str | os.PathLike) -> StemModel:
     InputError
         No such file, not one of ours, or a tensor that is missing, of the wrong shape or not finite.
     """
-    if source == REFERENCE:
-        source = paths.PACKAGE / "weights" / "reference.safetensors"
-        if not source.is_file():
-            raise InputError(
-                "no reference weights ship with this version; train with `phalar train phalar --corpus chorales "
-                "--out DIR` and load DIR/best.safetensors"
-            )
+    source = _found(source)
     tensors, metadata = read_tensors(source)
     row, backbone = _described(metadata, source)
     try:
@@ -63,10 +58,23 @@ def load(source: str | os.PathLike) -> StemModel:
 
 
 def notes(source: str | os.PathLike) -> dict:
-    """What ``save`` was told about the weights in a file."""
+    """What ``save`` was told about the weights in a file, or in those that ship (``"reference"``)."""
+    source = _found(source)
     metadata = read_tensors(source)[1]
     _described(metadata, source)
     return json.loads(metadata.get("notes", "{}"))
+
+
+def _found(source: str | os.PathLike) -> str | os.PathLike:
+    """The file that a source means."""
+    if source != REFERENCE:
+        return source
+    if not REFERENCE_FILE.is_file():
+        raise InputError(
+            f"the weights that ship with the package are not at {REFERENCE_FILE}; install the package again, or train "
+            "with `phalar train phalar --corpus chorales --out DIR` and load DIR/best.safetensors"
+        )
+    return REFERENCE_FILE
 
 
 def _described(metadata: dict[str, str], source: str | os.PathLike) -> tuple[Variant, dict | None]:

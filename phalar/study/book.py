@@ -27,8 +27,10 @@ import nbformat
 import yaml
 
 from phalar.errors import RunError
+from phalar.model import checkpoints
 from phalar.model.variants import VARIANTS
 from phalar.study import media
+from phalar.study.card import results_markdown, training_markdown
 from phalar.study.claims import claims_table
 from phalar.study.paper import read_paper
 from phalar.study.profiles import load_profile, notebooks_folder
@@ -105,6 +107,8 @@ def stage(profile: str, records_path: Path, root: Path) -> Path:
     files["book/generated/retrieval.md"] = retrieval_markdown(
         retrieval_table(records, paper, reference), name="retrieval-table"
     ).encode()
+    files["book/generated/weights.md"] = training_markdown(checkpoints.notes(checkpoints.REFERENCE)).encode()
+    files["book/generated/weights-results.md"] = results_markdown(records, reference).encode()
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     counted = {f"parameters_{slug(name)}": f"{count:,}" for name, count in parameters.items()}
     config.setdefault("parse", {})["myst_substitutions"] = substitutions(records, paper, profile) | counted

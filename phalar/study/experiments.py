@@ -4,16 +4,12 @@ Finished work is kept in the cache under the hash of what determines it, so a no
 one that needs the same model, does not train twice.
 """
 
-import io
-import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from phalar import corpora, fingerprint, paths
 from phalar.datasets.pairs import Pair
@@ -21,17 +17,53 @@ from phalar.datasets.prepare import prepare
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError
 from phalar.evaluate import retrieval
-from phalar.evaluate.shortcuts import SHORTCUTS, shortcut_scores
+from phalar.model import checkpoints
+from phalar.study.kept_scores import find_or_score
 from phalar.study.results import Record, provenance
 from phalar.train.config import TrainConfig
-from phalar.train.loop import Run, chosen_device, train
+from phalar.train.loop import BEST, Run, chosen_device, train
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Trained weights, and what records say of them."""
+
+    file: Path
+    variant: str  # what records call them: the variant's name, or "reference" for those that ship
+    seed: int | None
+    steps: int | None
+    seconds: float | None  # of training
+    config_hash: str
+
+    @property
+    def label(self) -> str:
+        return self.variant if self.seed is None else f"{self.variant} (seed {self.seed})"
+
+
+def weights_of(run: Run) -> Weights:
+    """The weights that a run chose on validation."""
+    config = run.config
+    return Weights(run.folder / BEST, config.variant, config.seed, config.steps, run.seconds, config.hash)
+
+
+def shipped() -> Weights:
+    """The weights that ship with the package (book page *The weights that ship*)."""
+    about = checkpoints.notes(checkpoints.REFERENCE)
+    return Weights(
+        checkpoints.REFERENCE_FILE,
+        checkpoints.REFERENCE,
+        None,
+        about.get("steps"),
+        about.get("seconds"),
+        about.get("config_hash", ""),
+    )
 
 
 @dataclass(frozen=True)
 class Tested:
-    """A trained model's retrieval on one corpus."""
+    """Trained weights' retrieval on one corpus."""
 
-    run: Run
+    weights: Weights
     corpus: str
     tracks: list[Track]
     scores: np.ndarray  # (draws, n, n), rows anchors, columns positives
@@ -39,27 +71,30 @@ class Tested:
     device: str  # "cpu" or "cuda"
     seconds: float  # of embedding and scoring, when it was done
 
-    def records(self) -> list[Record]:
-        """One record for each K."""
-        config = self.run.config
+    def records(self, experiment: str = "retrieval", variant: str = "") -> list[Record]:
+        """One record for each K; ``variant`` where the row of a table is called otherwise than the weights."""
+        weights = self.weights
         return retrieval_records(
             self.results,
+            experiment=experiment,
             dataset=self.corpus,
             split="test",
-            variant=config.variant,
-            seed=config.seed,
-            steps=config.steps,
-            wall_seconds=self.run.seconds,
-            config_hash=config.hash,
+            variant=variant or weights.variant,
+            seed=weights.seed,
+            steps=weights.steps,
+            wall_seconds=weights.seconds,
+            config_hash=weights.config_hash,
             **provenance(self.device),
         )
 
 
-def retrieval_records(results: Sequence[retrieval.Retrieval], **about: object) -> list[Record]:
+def retrieval_records(
+    results: Sequence[retrieval.Retrieval], experiment: str = "retrieval", **about: object
+) -> list[Record]:
     """One record for each K, with what else is known of the run in ``about`` (fields of `Record`)."""
     return [
         Record(
-            experiment="retrieval",
+            experiment=experiment,
             metric="top1",
             k=result.k,
             value=result.accuracy,
@@ -83,44 +118,63 @@ def find_or_train(config: TrainConfig, *, device: str = "auto", progress: bool =
 
 
 def find_or_test(
-    run: Run,
+    weights: Weights | Run,
     corpus: str,
     ks: Sequence[int],
     draws: int,
     *,
+    seconds: float = retrieval.SECONDS,
+    symmetrised: bool = True,
     limit: int = 0,
     device: str = "auto",
     progress: bool = True,
 ) -> Tested:
-    """A run's retrieval on a corpus' test split; the scores are kept.
+    """Retrieval with trained weights on a corpus' test split; the scores are kept.
 
     Parameters
     ----------
-    run : Run
+    weights : Weights or Run
+        A run stands for the weights it chose.
     corpus : str
     ks : sequence of int
         A K larger than the number of test tracks is an InputError.
     draws : int
         Pairs cut from each test track; the same for every model.
+    seconds : float
+        Length of the test excerpts; the paper's 5 by default.
+    symmetrised : bool
+        Score by the mean of both directions, as the paper does; else by s(anchor, positive) alone.
     limit : int
         Test tracks at most, 0 for all.
     device : str
         ``"auto"`` (a GPU if there is one), ``"cpu"`` or ``"cuda"``.
     """
+    weights = weights_of(weights) if isinstance(weights, Run) else weights
     tracks = corpora.load(corpus, "test", limit=limit or None, progress=progress)
     code = fingerprint.of_code("model", "datasets/pairs.py", "evaluate/retrieval.py")
-    weights = fingerprint.of_file(run.folder / "best.safetensors")
-    name = f"{run.config.variant}-{fingerprint.fingerprint([weights, *_tested(corpus, tracks), code])}"
+    identity = [fingerprint.of_file(weights.file), *identity_of(corpus, tracks, seconds), code]
+    name = f"{weights.variant}-{fingerprint.fingerprint(identity)}"
     chosen = chosen_device(device)
-    model = cache(lambda: run.model().to(chosen))  # loaded only if a draw is missing
+    model = cache(lambda: checkpoints.load(weights.file).to(chosen))  # loaded only if a draw is missing
 
     def score(pairs: list[Pair], advance: Callable[[int], object]) -> dict[str, np.ndarray]:
-        return {name: retrieval.pair_scores(model(), pairs, advance=advance)}
+        anchors, positives = retrieval.pair_embeddings(model(), pairs, advance=advance)
+        return {
+            name: retrieval.scores_of(model(), anchors, positives),
+            f"{name}-raw": retrieval.scores_of(model(), anchors, positives, symmetrised=False),
+        }
 
-    label = f"test {run.config.variant} (seed {run.config.seed}) on {corpus}"
-    scores, seconds = _find_or_score([name], tracks, draws, score, label, progress)
-    results = [retrieval.summarise(scores[name], k) for k in ks]
-    return Tested(run, corpus, tracks, scores[name], results, chosen.type, seconds)
+    label = f"test {weights.label} on {corpus}"
+    both = (name, f"{name}-raw")
+    scores, spent = find_or_score(both, tracks, draws, score, label=label, seconds=seconds, progress=progress)
+    chosen_scores = scores[both[0] if symmetrised else both[1]]
+    results = [retrieval.summarise(chosen_scores, k) for k in ks]
+    return Tested(weights, corpus, tracks, chosen_scores, results, chosen.type, spent)
+
+
+def identity_of(corpus: str, tracks: Sequence[Track], seconds: float = retrieval.SECONDS) -> list:
+    """What determines test pairs, for a hash."""
+    return [corpora.version(corpus), [track.id for track in tracks], seconds]
 
 
 def present(real: Sequence[str], *, progress: bool = True) -> tuple[list[str], dict[str, str]]:
@@ -147,83 +201,3 @@ def present(real: Sequence[str], *, progress: bool = True) -> tuple[list[str], d
         else:
             found.append(ready)
     return found, absent
-
-
-def find_or_hear(
-    corpus: str, ks: Sequence[int], draws: int, *, limit: int = 0, progress: bool = True
-) -> dict[str, list[Record]]:
-    """What trivial scorers (:data:`phalar.evaluate.shortcuts.SHORTCUTS`) reach on a corpus' test split, on the same
-    pairs as the models: records for each K, by scorer. Arguments as of :func:`find_or_test`."""
-    tracks = corpora.load(corpus, "test", limit=limit or None, progress=progress)
-    code = fingerprint.of_code("model/frontend.py", "model/mel.py", "datasets/pairs.py", "evaluate")
-    digest = fingerprint.fingerprint([*_tested(corpus, tracks), code])
-    names = {f"{name.replace(' ', '')}-{digest}": name for name in SHORTCUTS}
-
-    def score(pairs: list[Pair], advance: Callable[[int], object]) -> dict[str, np.ndarray]:
-        heard = shortcut_scores(pairs, advance=advance)
-        return {path: heard[name] for path, name in names.items()}
-
-    scores, seconds = _find_or_score(list(names), tracks, draws, score, f"shortcuts on {corpus}", progress)
-    return {
-        name: retrieval_records(
-            [retrieval.summarise(scores[path], k) for k in ks],
-            dataset=corpus,
-            split="test",
-            variant=name,
-            wall_seconds=seconds,
-            config_hash=digest,
-            **provenance("cpu"),
-        )
-        for path, name in names.items()
-    }
-
-
-def _tested(corpus: str, tracks: Sequence[Track]) -> list:
-    return [corpora.version(corpus), [track.id for track in tracks], retrieval.SECONDS]
-
-
-def _find_or_score(
-    names: Sequence[str],
-    tracks: Sequence[Track],
-    draws: int,
-    score: Callable[[list[Pair], Callable[[int], object]], dict[str, np.ndarray]],
-    label: str,
-    progress: bool,
-) -> tuple[dict[str, np.ndarray], float]:
-    """Scores (draws, n, n) by name, from the cache as far as they are kept there, and the seconds they took."""
-    files = {name: paths.cache() / "scores" / f"{name}.npz" for name in names}
-    kept = {name: _read_scores(path) for name, path in files.items()}
-    scores, seconds = {name: found for name, (found, _) in kept.items()}, min(spent for _, spent in kept.values())
-    first = min(len(found) for found in scores.values())
-    bar = tqdm(
-        total=max(0, draws - first) * len(tracks),
-        desc=label,
-        unit="pair",
-        disable=not progress or first >= draws,
-        mininterval=2.0,
-    )
-    with bar:
-        for draw in range(first, draws):
-            started = time.monotonic()
-            new = score(retrieval.fixed_pairs(tracks, draw), bar.update)
-            seconds += time.monotonic() - started
-            for name, path in files.items():
-                scores[name] = [*scores[name][:draw], new[name]]
-                _write_scores(path, scores[name], seconds)
-    return {name: np.stack(found[:draws]) for name, found in scores.items()}, seconds
-
-
-def _read_scores(path: Path) -> tuple[list[np.ndarray], float]:
-    if not path.is_file():
-        return [], 0.0
-    with np.load(path, allow_pickle=False) as file:
-        return list(file["scores"]), float(file["seconds"])
-
-
-def _write_scores(path: Path, scores: list[np.ndarray], seconds: float) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    np.savez(buffer, scores=np.stack(scores), seconds=seconds)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(buffer.getvalue())
-    os.replace(temporary, path)

@@ -233,6 +233,39 @@ def read(path: Path | str) -> pd.DataFrame:
     return frame(rows)
 
 
+def merge(sources: Iterable[Path | str], target: Path | str) -> int:
+    """Bring results files together in one, oldest first, of each measurement (`KEY`) the newest; returns how many.
+
+    The target may be one of the sources. It is written whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If a source does not exist.
+    RunError
+        If a line of one is not a record.
+    """
+    newest: dict[tuple, Record] = {}
+    for source in map(Path, sources):
+        if not source.is_file():
+            raise InputError(f"results file {source} does not exist; give files that a run wrote")
+        rows = read(source).astype(object)
+        for fields in rows.where(rows.notna(), None).to_dict("records"):
+            record = Record.from_dict(fields)
+            key = tuple(fields[name] for name in KEY)
+            if key not in newest or newest[key].date <= record.date:
+                newest[key] = record
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    partial.unlink(missing_ok=True)
+    append(partial, sorted(newest.values(), key=lambda record: record.date))
+    if not newest:
+        partial.touch()
+    os.replace(partial, target)
+    return len(newest)
+
+
 def frame(records: Iterable[Record | Mapping[str, Any]]) -> pd.DataFrame:
     """Records as the frame that `read` gives, newest of each key kept."""
     rows = [record.as_dict() if isinstance(record, Record) else dict(record) for record in records]

@@ -19,13 +19,15 @@ STAND_INS = {
 }
 DATASETS = ("MoisesDB", "Slakh2100", "CocoChorales", "GTZAN", "GuitarSet", "MUSDB18-HQ")
 VARIANTS = (
-    "phalar", "gap", "magnitude", "cosine", "psd", "hermitian", "mel", "cocola", "mert-complex", "mert-real",
+    "reference", "phalar", "gap", "magnitude", "cosine", "psd", "hermitian", "mel", "cocola",
+    "mert-complex", "mert-real",
 )  # fmt: skip
 # Scorers that learn nothing (phalar.evaluate.shortcuts), and those of them that compare in time.
 SHORTCUTS = ("random", "loudness", "tempo", "chroma", "tempo + chroma")
 ALIGNED = ("aligned onsets", "aligned chroma", "aligned onsets + chroma")
 
 LABELS = {"phalar": "PHALAR", "gap": "GAP", "psd": "PSD W", "hermitian": "Hermitian W", "cocola": "COCOLA"} | {
+    "reference": "PHALAR, shipped weights",
     "magnitude": "magnitude only", "cosine": "complex cosine", "mel": "Mel input",
     "mert-complex": "MERT, complex head", "mert-real": "MERT, real head",
 }  # fmt: skip

@@ -1,0 +1,102 @@
+"""The ablation grid as data: one row for each thing that is changed, and nothing else changed with it.
+
+Rows of the paper's table come first, then what it lacks: the steps from GAP to PHALAR one at a time, the sizes of the
+pooling, its scaling, the loss; and choices that are made at the test alone and need no training of their own. Book
+notebook *Ablations*.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from phalar.errors import InputError
+from phalar.evaluate import retrieval
+from phalar.model.variants import variant
+
+PAPER, STEPS, SIZES, TRAINING, TESTING = (
+    "the paper's table",
+    "from GAP to PHALAR",
+    "sizes and scaling of the pooling",
+    "the loss",
+    "at the test alone",
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A row of the ablation table.
+
+    Attributes
+    ----------
+    name, group : str
+        What the row is called, and its part of the table.
+    variant : str
+        The model that is trained.
+    target : float, optional
+        Probability asked of the true pair, where it is not the preset's.
+    seconds : float
+        Length of the test excerpts.
+    symmetrised : bool
+        Whether the score is the mean of both directions.
+    note : str
+        What differs from PHALAR, where the model's own row does not say it.
+    """
+
+    name: str
+    group: str
+    variant: str = "phalar"
+    target: float | None = None
+    seconds: float = retrieval.SECONDS
+    symmetrised: bool = True
+    note: str = ""
+
+    @property
+    def differs(self) -> str:
+        """In words, what differs from PHALAR."""
+        return self.note or variant(self.variant).differs
+
+    @property
+    def training(self) -> tuple[str, float | None]:
+        """What it shares a training run with: cells with the same are trained once."""
+        return self.variant, self.target
+
+
+FULL = Cell("phalar", PAPER)
+
+CELLS = {
+    cell.name: cell
+    for cell in (
+        FULL,
+        *(Cell(name, PAPER, name) for name in ("gap", "magnitude", "cosine", "psd", "hermitian", "mel", "cocola")),
+        *(Cell(name, STEPS, name) for name in ("projected", "parts")),
+        *(Cell(f"components-{c}", SIZES, f"components-{c}") for c in (1, 2, 4, 16)),
+        *(Cell(f"channels-{d}", SIZES, f"channels-{d}") for d in (20, 40, 160)),
+        *(Cell(name, SIZES, name) for name in ("constant", "per-channel", "unscaled")),
+        Cell("hard-targets", TRAINING, target=1.0, note="no label smoothing: all probability asked of the true pair"),
+        Cell("one-direction", TESTING, symmetrised=False, note="s(mix, stem) alone in place of the mean of both ways"),
+        *(
+            Cell(f"{seconds}-seconds", TESTING, seconds=float(seconds), note=f"tested on {seconds} s in place of 5 s")
+            for seconds in (2, 3, 7, 10)
+        ),
+    )
+}
+
+
+def chosen(names: Iterable[str]) -> list[Cell]:
+    """Cells by name, in the table's order, the full model always among them.
+
+    Raises
+    ------
+    InputError
+        For a name that is no cell; the message lists those there are.
+    """
+    names = list(names)
+    for name in names:
+        if name not in CELLS:
+            raise InputError(f"unknown cell {name!r}; the grid has {', '.join(CELLS)}")
+    return [cell for cell in CELLS.values() if cell.name in {FULL.name, *names}]
+
+
+def trainings(cells: Sequence[Cell], seeds: Sequence[int]) -> list[tuple[tuple[str, float | None], int]]:
+    """The training runs that cells need, as (what is trained, seed): a seed's whole table before the next seed's."""
+    kinds = list(dict.fromkeys(cell.training for cell in cells))
+    return [(kind, seed) for seed in seeds for kind in kinds]

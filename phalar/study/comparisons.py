@@ -1,0 +1,174 @@
+"""Every variant against the full model on the same pairs, as records and as the ablation table.
+
+Differences are taken track by track, p values are corrected for being many (Holm) over all comparisons of a table at
+once. Book notebook *Ablations*.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from phalar.evaluate.statistics import Comparison, compare, holm
+from phalar.study.paper import index
+from phalar.study.results import Record, provenance
+from phalar.study.tables import (
+    NOT_GIVEN,
+    NOT_RUN,
+    PER_CENT,
+    STAND_INS,
+    dataset_label,
+    markdown_table,
+    percent,
+    with_interval,
+)
+
+DIFFERENCE, P_VALUE = "top1_minus_phalar", "p_value"
+
+Key = tuple[str, str, int]  # (variant or cell, data set, K)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A row of the ablation table on one data set: its own accuracy is elsewhere, this is its distance to PHALAR."""
+
+    variant: str
+    dataset: str
+    k: int
+    difference: Comparison  # variant minus PHALAR
+    p: float  # corrected
+    seeds: int
+
+
+def against_full(by_track: Mapping[Key, np.ndarray], full: str = "phalar") -> list[Compared]:
+    """Compare everything with the full model on the same data set and K.
+
+    Parameters
+    ----------
+    by_track : mapping of (variant, data set, K) to array (seeds, tracks)
+        Accuracy of each track's anchors, the mean over draws.
+    full : str
+        Whom the others are compared with; what it was not tested on is left out.
+    """
+    pairs = [
+        (key, compare(values, by_track[full, *key[1:]]), len(values))
+        for key, values in by_track.items()
+        if key[0] != full and (full, *key[1:]) in by_track
+    ]
+    corrected = holm([found.p for _, found, _ in pairs]) if pairs else []
+    return [Compared(*key, found, float(p), seeds) for (key, found, seeds), p in zip(pairs, corrected, strict=True)]
+
+
+def comparison_records(compared: Sequence[Compared], experiment: str, **about: object) -> list[Record]:
+    """Two records a comparison: the difference as a share of 1, and its corrected p value."""
+    records = []
+    for each in compared:
+        shared = {
+            "experiment": experiment,
+            "dataset": each.dataset,
+            "split": "test",
+            "variant": each.variant,
+            "k": each.k,
+            "n": each.difference.tracks,
+            **provenance("cpu"),
+            **about,
+        }
+        ends = {"ci_low": each.difference.low, "ci_high": each.difference.high}
+        records.append(Record(metric=DIFFERENCE, value=each.difference.difference, **ends, **shared))
+        records.append(Record(metric=P_VALUE, value=each.p, **shared))
+    return records
+
+
+def ablation_markdown(
+    rows: Sequence[tuple[str, str]],
+    accuracies: Mapping[Key, tuple[float, float, float]],
+    compared: Sequence[Compared],
+    paper: pd.DataFrame,
+    k_of: Mapping[str, int],
+) -> str:
+    """The ablation table: what changes | the paper's accuracy and drop | ours on each data set, with the difference.
+
+    Parameters
+    ----------
+    rows : sequence of (str, str)
+        Name of a cell, and what changes in words.
+    accuracies : mapping of (cell, data set, K) to (value, low, high)
+        Shares of 1.
+    compared : sequence of Compared
+    paper : DataFrame
+        The paper's numbers.
+    k_of : mapping of data set to K
+        The K shown for each data set.
+    """
+    claims, found = index(paper), {(each.variant, each.dataset, each.k): each for each in compared}
+    whole = claims.get(("ablations", "moisesdb", "phalar", "top1", 64))
+    lines = []
+    for name, text in rows:
+        claimed = claims.get(("ablations", "moisesdb", name, "top1", 64))
+        cells = [f"`{name}`: {text}", NOT_GIVEN if claimed is None else _claimed(claimed, whole)]
+        for dataset, k in k_of.items():
+            key = (name, dataset, k)
+            value = with_interval(*accuracies[key]) if key in accuracies else NOT_RUN
+            cells.append(value + (f"; {difference_text(found[key])}" if key in found else ""))
+        lines.append(cells)
+    used = [name for name in k_of if name in STAND_INS]
+    caption = (
+        "Ablations: top-1 accuracy in % [95 % interval over test tracks]; then the difference to the full model in "
+        "points [95 %], taken track by track on the same pairs, and its p value (sign flips over tracks, corrected by "
+        "Holm for all comparisons of this table). The paper's column: MoisesDB, K = 64. "
+        + " ".join(f"*{name}* is a stand-in for {STAND_INS[name]}, K = {k_of[name]}." for name in used)
+    )
+    return markdown_table(["what changes", "paper", *map(dataset_label, k_of)], lines, caption=caption)
+
+
+def _claimed(claimed: float, whole: float | None) -> str:
+    drop = None if whole is None or claimed == whole else whole - claimed
+    return percent(claimed) + ("" if drop is None else f" (−{percent(drop)})")
+
+
+def difference_text(each: Compared, reverse: bool = False) -> str:
+    """``"−12.3 [−15.0, −9.8], p < 0.001"``, in points: the variant minus PHALAR, or the other way round."""
+    d = each.difference
+    points = (-d.difference, -d.high, -d.low) if reverse else (d.difference, d.low, d.high)
+    return f"{_signed(*points)}, {p_text(each.p)}"
+
+
+def gain_of_full(by_track: Mapping[Key, np.ndarray], each: Compared, full: str = "phalar") -> str:
+    """By what share PHALAR exceeds a variant, as the paper states it: ``"+69.2 [+60.1, +78.9] %"``."""
+    key = (each.dataset, each.k)
+    found = compare(by_track[full, *key], by_track[each.variant, *key])
+    return "–" if np.isnan(found.gain) else f"{_signed(found.gain, found.gain_low, found.gain_high)}{PER_CENT}"
+
+
+def _signed(value: float, low: float, high: float) -> str:
+    value, low, high = (f"{100 * share:+.1f}".replace("-", "−").replace("inf", "∞") for share in (value, low, high))
+    return f"{value} [{low}, {high}]"
+
+
+def p_text(p: float) -> str:
+    """A p value as a sentence has it."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def drops(rows: Sequence[tuple[str, str]], compared: Sequence[Compared], k_of: Mapping[str, int]) -> pd.DataFrame:
+    """What `phalar.plots_retrieval.ablation_forest` draws: a row a cell, given as (name, group), and data set."""
+    found = {(each.variant, each.dataset, each.k): each.difference for each in compared}
+    lines = [
+        {"group": group, "variant": name, "corpus": dataset, "drop": -d.difference, "low": -d.high, "high": -d.low}
+        for name, group in rows
+        for dataset, k in k_of.items()
+        if (d := found.get((name, dataset, k)))
+    ]
+    return pd.DataFrame(lines, columns=["group", "variant", "corpus", "drop", "low", "high"])
+
+
+def paper_drops(paper: pd.DataFrame) -> dict[str, float]:
+    """The paper's drops against its full model (MoisesDB, K = 64), as shares of 1."""
+    claims = index(paper)
+    whole = claims["ablations", "moisesdb", "phalar", "top1", 64]
+    return {
+        variant: whole - value
+        for (experiment, _, variant, metric, _), value in claims.items()
+        if experiment == "ablations" and metric == "top1" and variant != "phalar"
+    }
