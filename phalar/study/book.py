@@ -31,7 +31,7 @@ from phalar.model import checkpoints
 from phalar.model.variants import VARIANTS
 from phalar.study import media
 from phalar.study.card import results_markdown, training_markdown
-from phalar.study.claims import claims_table
+from phalar.study.claims import claims_page, claims_table
 from phalar.study.paper import read_paper
 from phalar.study.profiles import load_profile, notebooks_folder
 from phalar.study.prose import slug, substitutions
@@ -102,6 +102,7 @@ def stage(profile: str, records_path: Path, root: Path) -> Path:
     records, paper, parameters = read(records_path), read_paper(), parameter_counts()
     reference = read(root / REFERENCE)
     files["book/generated/claims.md"] = claims_table(records, paper, parameters).encode()
+    files["book/generated/claims-page.md"] = claims_page(records, paper, parameters).encode()
     differs = {name: row.differs for name, row in VARIANTS.items()}
     files["book/generated/variants.md"] = variants_table(differs, parameters).encode()
     files["book/generated/retrieval.md"] = retrieval_markdown(

@@ -1,0 +1,151 @@
+"""Where retrieval goes right and wrong: by what plays in the mix and in the stem, and by how many stems there are.
+
+Book page *Retrieval*, notebooks/ablations.ipynb.
+"""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from phalar.datasets.pairs import Pair
+from phalar.datasets.tracks import Track
+from phalar.errors import InputError
+from phalar.evaluate.retrieval import top1
+from phalar.evaluate.statistics import bootstrap_interval
+
+FAMILIES = ("drums", "bass", "guitar", "keys", "strings", "wind", "vocals", "other")
+FEWEST = 5
+"""Tracks that an interval needs: resampling fewer shows hardly any of what other tracks would have given."""
+
+# Words that tell the family, looked for in this order: a bass guitar is a bass, a reed organ has keys.
+_WORDS = {
+    "other": r"steel drums?|pitched percussion|chromatic percussion|click track",
+    "vocals": r"vocals?|voices?|sing(er|ing)|choir",
+    "drums": r"drums?|drumkit|percussi(on|ve)|kick|snare|toms?|cymbals?|overheads?|hi hat|tambourine|shakers?|congas|"
+    r"bongos|claps?",
+    "bass": r"bass|contrabass",
+    "strings": r"strings?|violins?|fiddle|violas?|cellos?",
+    "guitar": r"guitars?|banjo|mandolin|ukulele",
+    "keys": r"piano|organ|harpsichord|clavinet|accordion|synth|synthesi[sz]er|polysynth|lead|pad|keys|keyboards?",
+    "wind": r"wind|woodwinds?|brass|trumpets?|trombones?|tuba|horns?|reeds?|saxophones?|oboe|clarinets?|bassoon|pipe|"
+    r"piccolo|flutes?|recorder|harmonica",
+}
+
+
+def family(stem: str, group: str = "") -> str:
+    """To which of `FAMILIES` a stem belongs, by its name in any of the corpora and data sets.
+
+    Parameters
+    ----------
+    stem : str
+        Such as ``"finger bass"``, ``"snare_drum"``, ``"Synth Pad"``.
+    group : str
+        Where the data set gives one, the group the stem belongs to (MoisesDB: ``"other_keys"``); asked only if the
+        stem's own name says nothing.
+
+    Returns
+    -------
+    str
+        ``"other"`` for a name that tells no family: mallets, harps, effects.
+    """
+    for name in (stem, group):
+        words = " ".join(re.split(r"[^a-z0-9]+", name.lower()))
+        for found, pattern in _WORDS.items():
+            if re.search(rf"\b({pattern})\b", words):
+                return found
+    return "other"
+
+
+def families(track: Track) -> tuple[str, ...]:
+    """The family of each stem of a track."""
+    groups = track.tags.get("stem_names") or [""] * len(track.stems)
+    return tuple(family(stem, group) for stem, group in zip(track.stems, groups, strict=True))
+
+
+def outcomes(scores: np.ndarray, pairs: Sequence[Pair], k: int) -> pd.DataFrame:
+    """What became of each pair: how surely its anchor found its positive among K, and what the two are made of.
+
+    Parameters
+    ----------
+    scores : array (n, n), or (draws, n, n) with as many pairs a draw one after the other
+        Rows anchors, columns positives, as :func:`phalar.evaluate.retrieval.pair_scores` gives them.
+    pairs : sequence of Pair
+        Those of the first draw, of the second, and so on.
+    k : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a pair: ``track``, ``accuracy`` (0..1, the mean over all batches), ``anchor`` and ``positive`` (tuples of
+        the families in them, each once), ``anchor_stems`` and ``positive_stems`` (how many).
+    """
+    scores = np.asarray(scores)
+    draws = scores if scores.ndim == 3 else scores[None]
+    if len(pairs) != draws.shape[0] * draws.shape[1]:
+        raise InputError(
+            f"{len(pairs)} pairs with scores of shape {scores.shape}: give the pairs that the scores are of, in order"
+        )
+    rows = []
+    for pair, accuracy in zip(pairs, np.concatenate([top1(matrix, k) for matrix in draws]), strict=True):
+        plays = families(pair.track)
+        sides = {
+            side: tuple(name for name in FAMILIES if name in {plays[i] for i in stems})
+            for side, stems in (("anchor", pair.anchor), ("positive", pair.positive))
+        }
+        counts = {"anchor_stems": len(pair.anchor), "positive_stems": len(pair.positive)}
+        rows.append({"track": f"{pair.track.dataset}/{pair.track.id}", "accuracy": accuracy, **sides, **counts})
+    return pd.DataFrame(rows)
+
+
+def by_family(found: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy of pairs whose anchor holds one family and whose positive another.
+
+    A pair of several families counts in several cells: the cells share pairs, and are read one at a time.
+
+    Parameters
+    ----------
+    found : pandas.DataFrame
+        `outcomes`, of one model; of several draws or corpora one below the other.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a cell that has pairs: ``anchor``, ``positive``, ``accuracy`` (mean over tracks of their means),
+        ``tracks``, ``pairs``. In the order of `FAMILIES`.
+    """
+    cells = found[["track", "accuracy", "anchor", "positive"]].explode("anchor").explode("positive")
+    rows = []
+    for anchor in FAMILIES:
+        for positive in FAMILIES:
+            cell = cells[(cells["anchor"] == anchor) & (cells["positive"] == positive)]
+            if len(cell):
+                tracks = cell.groupby("track")["accuracy"].mean()
+                rows.append((anchor, positive, tracks.mean(), len(tracks), len(cell)))
+    return pd.DataFrame(rows, columns=["anchor", "positive", "accuracy", "tracks", "pairs"])
+
+
+def by_stems(found: pd.DataFrame, side: str) -> pd.DataFrame:
+    """Accuracy against how many stems sound together.
+
+    Parameters
+    ----------
+    found : pandas.DataFrame
+        `outcomes`, of one model.
+    side : {"anchor", "positive"}
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a number: ``stems``, ``accuracy`` (mean over tracks of their means), ``low`` and ``high`` (95 %
+        bootstrap interval over tracks; NaN for fewer than `FEWEST` tracks), ``tracks``, ``pairs``.
+    """
+    if side not in ("anchor", "positive"):
+        raise InputError(f"side={side!r}: choose anchor or positive")
+    rows = []
+    for stems, group in found.groupby(f"{side}_stems"):
+        tracks = group.groupby("track")["accuracy"].mean().to_numpy()
+        low, high = bootstrap_interval(tracks) if len(tracks) >= FEWEST else (np.nan, np.nan)
+        rows.append((int(stems), tracks.mean(), low, high, len(tracks), len(group)))
+    return pd.DataFrame(rows, columns=["stems", "accuracy", "low", "high", "tracks", "pairs"])
