@@ -87,6 +87,19 @@ def _parser() -> argparse.ArgumentParser:
     retrieval.add_argument("--limit", type=int, default=0, help="tracks, 0 for all")
     retrieval.add_argument("--seed", type=int, default=0)
 
+    beats = add("beats", _beats, "Zero-shot beat tracking by similarity to metronomes.", tasks)
+    beats.add_argument("--gtzan", type=Path, metavar="ROOT", help="a copy of GTZAN, in place of --corpus")
+    beats.add_argument("--annotations", type=Path, metavar="DIR", help="the folder of GTZAN's beats")
+    beats.add_argument("--limit", type=int, default=0, help="pieces, 0 for all")
+    chords = add("chords", _chords, "A linear probe for chords on frozen embeddings.", tasks)
+    chords.add_argument("--guitarset", type=Path, metavar="ROOT", help="a copy of GuitarSet, in place of --corpus")
+    chords.add_argument("--recordings", type=int, default=0, help="recordings, 0 for all")
+    chords.add_argument("--hop", type=float, default=0.5, help="seconds between windows (default 0.5; published: 0.02)")
+    for task in (beats, chords):
+        task.add_argument("--model", default="reference", help="'reference', a checkpoint, or a variant (untrained)")
+        task.add_argument("--corpus", metavar="NAME", help="a built-in corpus: beats, or comping")
+        task.add_argument("--device", default="auto", help="'auto', 'cpu' or 'cuda'")
+
     for name, run, about, stems in (
         ("score", _score, "How well a stem fits a mix.", {"metavar": "STEM"}),
         ("rank", _rank, "Stems by how well they fit a mix, best first.", {"nargs": "+", "metavar": "STEM"}),
@@ -214,6 +227,41 @@ def _retrieval(options) -> tuple[dict, str]:
     )
     lines = [f"K = {r.k:3d}: {100 * r.accuracy:5.1f} %  [{100 * r.low:.1f}, {100 * r.high:.1f}]" for r in results]
     lines.append(f"{results[0].tracks} tracks, {options.draws} draws, 95 % intervals over tracks")
+    return {"records": [record.as_dict() for record in records]}, "\n".join(lines)
+
+
+def _beats(options) -> tuple[dict, str]:
+    from phalar.study.beat_study import evaluate_beats, report
+    from phalar.train.loop import chosen_device
+
+    records = evaluate_beats(
+        options.model,
+        options.corpus,
+        options.gtzan,
+        options.annotations,
+        options.limit,
+        device=chosen_device(options.device).type,
+    )
+    return {"records": [record.as_dict() for record in records]}, report(records)
+
+
+def _chords(options) -> tuple[dict, str]:
+    from phalar.study.chord_study import evaluate
+
+    if (options.corpus is None) == (options.guitarset is None):
+        raise InputError("chords: name either the corpus (--corpus comping) or a copy of GuitarSet (--guitarset ROOT)")
+    records = evaluate(
+        options.model,
+        corpus=options.corpus or "",
+        guitarset=options.guitarset,
+        recordings=options.recordings,
+        hop=options.hop,
+        device=options.device,
+    )
+    lines = [
+        f"{r.metric:10s} {100 * r.value:5.1f} %  [{100 * r.ci_low:.1f}, {100 * r.ci_high:.1f}]  n = {r.n}  {r.split}"
+        for r in records
+    ]
     return {"records": [record.as_dict() for record in records]}, "\n".join(lines)
 
 

@@ -29,20 +29,20 @@ def slope(noise):
 @pytest.mark.parametrize(("name", "per_octave"), [("WHITE", 0.0), ("PINK", -3.01), ("BROWN", -6.02)])
 def test_colours_fall_by_their_decibels_an_octave(monkeypatch, name, per_octave):
     only(monkeypatch, name)
-    noise = augment.gaussian_noise(24, RATE, torch.Generator().manual_seed(0))
+    _, noise = augment.gaussian_noise(24, RATE, torch.Generator().manual_seed(0))
     assert slope(noise) == pytest.approx(per_octave, abs=0.35)
     assert 10 * torch.log10(noise.square().mean()).item() == pytest.approx(-20, abs=0.5)
 
 
 def test_published_brown_noise_is_white(monkeypatch):
     only(monkeypatch, "BROWN")
-    noise = augment.gaussian_noise(24, RATE, torch.Generator().manual_seed(0), as_published=True)
+    _, noise = augment.gaussian_noise(24, RATE, torch.Generator().manual_seed(0), as_published=True)
     assert slope(noise) == pytest.approx(0, abs=0.35)
 
 
 def test_band_noise_stays_in_a_band_of_an_octave_or_more(monkeypatch):
     only(monkeypatch, "BAND")
-    noise = augment.gaussian_noise(16, RATE, torch.Generator().manual_seed(0))
+    _, noise = augment.gaussian_noise(16, RATE, torch.Generator().manual_seed(0))
     frequency = np.fft.rfftfreq(RATE, 1 / RATE)
     for clip in torch.fft.rfft(noise).abs().square().numpy():
         heard = frequency[clip > clip.max() * 1e-4]
@@ -56,7 +56,7 @@ def test_band_noise_stays_in_a_band_of_an_octave_or_more(monkeypatch):
 
 def test_bursts_are_one_to_three_and_short(monkeypatch):
     only(monkeypatch, "BURSTS")
-    noise = augment.bursts(200, 4000, torch.Generator().manual_seed(0))
+    noise = torch.zeros(200, 4000).scatter_add(1, *augment.bursts(200, 4000, torch.Generator().manual_seed(0)))
     counts = []
     for clip in noise.numpy():
         places = np.flatnonzero(clip)
@@ -95,6 +95,37 @@ def test_noises_come_with_their_chance():
 
 def test_silence_stays_silent_and_finite():
     assert not augment.augment(torch.zeros(2, 3, 500), torch.Generator().manual_seed(0)).any()
+
+
+@pytest.mark.parametrize("share", [1.0, 0.3])
+def test_clips_without_noise_are_skipped_on_a_cpu_and_nothing_else_changes(monkeypatch, share):
+    """As on a GPU, where all are shaped at once: the same draws, the same sound but for rounding."""
+    waves = torch.randn(2, 40, 3001, generator=torch.Generator().manual_seed(1))
+    one_by_one = augment.augment(waves, torch.Generator().manual_seed(5), share)
+    heard, noise = augment.gaussian_noise(80, 3001, torch.Generator().manual_seed(5), share)
+    assert 0 < len(heard) < 80
+    assert noise.shape == (len(heard), 3001)
+    assert (noise.square().mean(dim=1) > 1e-4).all()
+    monkeypatch.setattr(augment, "_at_once", lambda device: True)
+    everyone, dense = augment.gaussian_noise(80, 3001, torch.Generator().manual_seed(5), share)
+    assert everyone.tolist() == list(range(80))
+    torch.testing.assert_close(dense[heard], noise)
+    assert not dense[[i for i in range(80) if i not in heard.tolist()]].any()
+    torch.testing.assert_close(augment.augment(waves, torch.Generator().manual_seed(5), share), one_by_one)
+
+
+def test_no_clip_may_have_noise():
+    heard, noise = augment.gaussian_noise(3, 500, torch.Generator().manual_seed(0), share=0.0)
+    assert len(heard) == len(noise) == 0
+    waves = torch.ones(2, 1, 500)
+    assert torch.isfinite(augment.augment(waves, torch.Generator().manual_seed(0), share=1e-9)).all()
+
+
+def test_what_is_augmented_is_left_as_it_was():
+    waves = torch.rand(2, 3, 500)
+    before = waves.clone()
+    augment.augment(waves, torch.Generator().manual_seed(0))
+    assert waves.equal(before)
 
 
 def test_the_result_is_a_function_of_the_generator():

@@ -1,27 +1,69 @@
-"""Two processes with one shard each train as one process with both: the same losses, the same weights."""
+"""Two processes with one shard each train as one process with both: the same losses, the same weights. And they stop
+together."""
 
+import copy
+import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
 from test_train import same_as, sliver
 
 from phalar.errors import InputError
-from phalar.train import loop
+from phalar.model.checkpoints import read_tensors
+from phalar.train import interrupts, loop
+from phalar.train.objective import Objective
 
 CODE = """
-import sys; sys.path.insert(0, sys.argv[2])
+import os, signal, sys; sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from test_distributed import two_shards
 from phalar.train import loop
-loop.train(two_shards(sys.argv[3]), Path(sys.argv[1]), device="cpu", progress=False)
+{change}
+loop.train(two_shards(**{settings}), Path(sys.argv[1]), device="cpu", progress=False)
+"""
+INTERRUPTED = """
+real = loop._Session.take_step
+def step(session):
+    if session.step == 1 and os.environ["RANK"] == "{rank}": os.kill(os.getpid(), signal.{name})
+    return real(session)
+loop._Session.take_step = step
 """
 
 
-def two_shards(negatives: str):
-    return sliver(steps=3, batch_size=2, shards=2, negatives=negatives, preset="default")
+def two_shards(**changes):
+    return sliver(**({"steps": 3, "batch_size": 2, "shards": 2, "preset": "default"} | changes))
+
+
+def pair_of_processes(tmp_path, settings: dict, change: str = "") -> list[subprocess.CompletedProcess]:
+    """Train with two processes that nobody watches: ``torchrun`` would end the one when it sees the other end."""
+    script = tmp_path / "run.py"
+    script.write_text(CODE.format(change=change, settings=settings))
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    where = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": f"{port}", "TORCHELASTIC_RUN_ID": "pair"}
+    command = [sys.executable, str(script), str(tmp_path / "two"), os.path.dirname(__file__)]
+    processes = [
+        subprocess.Popen(
+            command,
+            env=os.environ | where | {"OMP_NUM_THREADS": "1", "RANK": f"{rank}", "LOCAL_RANK": f"{rank}"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        ends = [process.communicate(timeout=240) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [subprocess.CompletedProcess(p.args, p.returncode, *end) for p, end in zip(processes, ends, strict=True)]
 
 
 @pytest.fixture
@@ -37,13 +79,16 @@ def one_thread():
 @pytest.mark.parametrize("negatives", ["shard", "all"])
 @pytest.mark.usefixtures("one_thread")
 def test_two_processes_have_the_losses_of_one_with_the_joined_batch(tmp_path, negatives):
-    one = loop.train(two_shards(negatives), tmp_path / "one", device="cpu", progress=False)
+    settings = {"negatives": negatives}
+    one = loop.train(two_shards(**settings), tmp_path / "one", device="cpu", progress=False)
     script = tmp_path / "run.py"
-    script.write_text(CODE)
+    script.write_text(CODE.format(change="", settings=settings))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    command = [*torchrun, str(tmp_path / "two"), os.path.dirname(__file__), negatives]
-    subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300)
-    two = loop.finished(tmp_path / "two", two_shards(negatives))
+    command = [*torchrun, str(tmp_path / "two"), os.path.dirname(__file__)]
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(command, check=True, env=env, timeout=300, stderr=subprocess.PIPE, text=True)
+    assert "Grad strides" not in ended.stderr, "gradients must be laid out as DDP's buckets are"
+    two = loop.finished(tmp_path / "two", two_shards(**settings))
     for mine, theirs in zip(one.history, two.history, strict=True):
         assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
         assert mine["gradient"] == pytest.approx(theirs["gradient"], rel=1e-2)
@@ -54,8 +99,8 @@ def test_two_processes_have_the_losses_of_one_with_the_joined_batch(tmp_path, ne
 def test_more_candidates_make_the_task_harder(tmp_path):
     """With the negatives of both shards there are four candidates instead of two."""
     first = {
-        negatives: loop.train(two_shards(negatives), tmp_path / negatives, device="cpu", progress=False).history[0]
-        for negatives in ("shard", "all")
+        each: loop.train(two_shards(negatives=each), tmp_path / each, device="cpu", progress=False).history[0]
+        for each in ("shard", "all")
     }
     assert first["all"]["loss"] > first["shard"]["loss"] + 0.5  # ln 4 against ln 2, about
 
@@ -73,3 +118,60 @@ def test_shards_that_cannot_be_shared_out_are_refused(tmp_path, monkeypatch):
         loop._Session(sliver(), tmp_path, torch.device("cpu"), progress=False)
     with pytest.raises(InputError, match=r"negatives = 'some'; choose 'shard' or 'all'"):
         sliver(negatives="some")
+
+
+def test_a_signal_to_one_process_stops_both_with_everything_saved(tmp_path):
+    ended = pair_of_processes(tmp_path, {"steps": 50, "valid_every": 50}, INTERRUPTED.format(rank=1, name="SIGTERM"))
+    assert [process.returncode for process in ended] == [-signal.SIGTERM, -signal.SIGTERM]
+    assert not any("Traceback" in process.stderr for process in ended)
+    assert json.loads(read_tensors(tmp_path / "two" / "state.safetensors")[1]["progress"])["step"] == 2
+
+
+def test_ctrl_c_to_one_process_interrupts_both(tmp_path):
+    ended = pair_of_processes(tmp_path, {"steps": 50, "valid_every": 50}, INTERRUPTED.format(rank=0, name="SIGINT"))
+    assert all(process.returncode != 0 and "KeyboardInterrupt" in process.stderr for process in ended)
+    assert (tmp_path / "two" / "state.safetensors").is_file()
+
+
+def test_a_process_stops_by_another_ones_signal_whatever_it_does_with_its_own():
+    """It ignores that signal, or is in a thread where none arrives: it cannot go on alone."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interrupts.deferred() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stop.signal == 0, "what is ignored stays so"
+            with pytest.raises(KeyboardInterrupt):
+                stop.obey(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    caught = []
+
+    def elsewhere():
+        with interrupts.deferred() as stop:
+            try:
+                stop.obey(signal.SIGTERM)
+            except KeyboardInterrupt as error:
+                caught.append(error)
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert len(caught) == 1
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_running_statistics_are_those_of_all_processes(tmp_path):
+    """Batch norm in the ablations' heads: after one step they are the mean of what each shard by itself gives."""
+    settings = two_shards(variant="gap", steps=1)
+    ended = pair_of_processes(tmp_path, {"variant": "gap", "steps": 1})
+    assert [process.returncode for process in ended] == [0, 0]
+    session = loop._Session(settings, tmp_path / "one", torch.device("cpu"), progress=False)
+    shards, _ = session.batch(0)
+    alone = [copy.deepcopy(session.model).train() for _ in shards]
+    for i, (model, waves) in enumerate(zip(alone, shards, strict=True)):
+        Objective(model, 0.9, "shard")([waves], [loop._seed(0, 0, loop._DROPOUT, i)])
+    saved = loop.finished(tmp_path / "two", settings).model().head.norm
+    for name in ("running_mean", "running_var"):
+        each = [getattr(model.head.norm, name) for model in alone]
+        torch.testing.assert_close(getattr(saved, name), sum(each) / 2)
+        assert not torch.allclose(each[0], each[1], rtol=1e-3), "or the mean says nothing"

@@ -56,42 +56,52 @@ def augment(waves: Tensor, generator: torch.Generator, share: float = 1.0, as_pu
     """
     gain = 10 ** (_uniform((1, waves.shape[1], 1), -GAIN_DB, GAIN_DB, generator) / 20)
     clips = (waves * gain).flatten(0, 1)
-    if share == 0:
-        return clips.view_as(waves)
-    power = clips.square().mean(dim=-1, keepdim=True)
-    noise = torch.sqrt(power) * (
-        gaussian_noise(*clips.shape, generator, share, as_published) + bursts(*clips.shape, generator, share)
-    )
-    return (clips + noise).view_as(waves)
+    if share > 0:
+        loudness = torch.linalg.vector_norm(clips, dim=-1, keepdim=True) / math.sqrt(clips.shape[1])
+        heard, noise = gaussian_noise(*clips.shape, generator, share, as_published)
+        clips.index_add_(0, heard, noise.mul_(loudness[heard]))
+        sample, crackle = bursts(*clips.shape, generator, share)
+        clips.scatter_add_(1, sample, crackle * loudness)
+    return clips.view_as(waves)
 
 
 def gaussian_noise(
     clips: int, length: int, generator: torch.Generator, share: float = 1.0, as_published: bool = False
-) -> Tensor:
-    """White, pink, brown and band-limited noise in one draw, (clips, length), for clips of power one."""
+) -> tuple[Tensor, Tensor]:
+    """White, pink, brown and band-limited noise in one draw, for clips of power one: which clips (n,) have any, and
+    theirs (n, length)."""
     device = generator.device
     size = scipy.fft.next_fast_len(length, real=True)
     frequency = torch.fft.rfftfreq(size, 1 / SAMPLE_RATE, device=device)
     above = frequency.clamp(min=LOWEST)
-    low, high = _band(clips, generator)
     flat = torch.ones_like(frequency)
-    spectra = [
-        (WHITE, flat),
-        (PINK, 1 / above),
-        (BROWN, flat if as_published else 1 / above.square()),
-        (BAND, ((frequency >= low) & (frequency <= high)).float()),
-    ]
-    total = torch.zeros(clips, len(frequency), device=device)
-    for noise, spectrum in spectra:
-        mean = spectrum.mean(dim=-1, keepdim=True).clamp(min=1e-12)  # a very short clip may have no bin in a band
-        total += _level(noise, clips, generator, share).square() * spectrum / mean
-    # Unit complex Gaussians have an expected inverse transform of power 2 / size, hence the factor.
-    draw = torch.view_as_complex(torch.randn(clips, len(frequency), 2, generator=generator, device=device))
-    return torch.fft.irfft(draw * torch.sqrt(total), n=size)[:, :length] * (size / 2) ** 0.5
+    spectra = torch.stack([flat, 1 / above, flat if as_published else 1 / above.square()])  # white, pink, brown
+    spectra /= spectra.mean(dim=-1, keepdim=True)
+    power = torch.cat([_level(noise, clips, generator, share) for noise in (WHITE, PINK, BROWN)], dim=1).square()
+    band, (low, high) = _level(BAND, clips, generator, share).square(), _band(clips, generator)
+    draw = torch.randn(clips, len(frequency), dtype=torch.complex64, generator=generator, device=device)
+    every = torch.arange(clips, device=device)
+    heard = every if _at_once(device) else every[power.any(dim=1) | band.any(dim=1)]
+    for i in [slice(None)] if _at_once(device) else [slice(j, j + 1) for j in heard.tolist()]:
+        inside = ((frequency >= low[i]) & (frequency <= high[i])).float()
+        inside /= inside.mean(dim=-1, keepdim=True).clamp(min=1e-12)  # a very short clip may have no bin in a band
+        draw[i] *= torch.addcmul(power[i] @ spectra, band[i], inside).mul_(size).sqrt_()
+    if not len(heard):  # which the transform refuses
+        return heard, torch.zeros(0, length, device=device)
+    return heard, torch.fft.irfft(draw[heard], n=size)[:, :length]
 
 
-def bursts(clips: int, length: int, generator: torch.Generator, share: float = 1.0) -> Tensor:
-    """One to three short crackles of noise, (clips, length): as loud while they last as their ratio says."""
+def _at_once(device: torch.device) -> bool:
+    """Whether all clips are shaped in one go, noise or none: to ask which have some would keep a GPU's host waiting.
+
+    On a CPU it is those with noise, one after the other: their spectra then stay in the processor's cache.
+    """
+    return device.type != "cpu"
+
+
+def bursts(clips: int, length: int, generator: torch.Generator, share: float = 1.0) -> tuple[Tensor, Tensor]:
+    """One to three short crackles of noise for clips of power one: samples (clips, n) and what is added there, zero
+    where nothing is; as loud while they last as their ratio says."""
     device = generator.device
     level = _level(BURSTS, clips, generator, share)
     count = _integer((clips, 1), *BURST_COUNT, generator)
@@ -101,7 +111,7 @@ def bursts(clips: int, length: int, generator: torch.Generator, share: float = 1
     lasting = (sample < duration[..., None]) & (torch.arange(BURST_COUNT[1], device=device) < count)[..., None]
     crackle = torch.randn(lasting.shape, generator=generator, device=device) * lasting
     position = (start[..., None] + sample).clamp(max=length - 1)
-    return torch.zeros(clips, length, device=device).scatter_add(1, position.flatten(1), crackle.flatten(1)) * level
+    return position.flatten(1), crackle.flatten(1) * level
 
 
 def _level(noise: Noise, clips: int, generator: torch.Generator, share: float = 1.0) -> Tensor:

@@ -138,7 +138,8 @@ class _Branch(torch.autograd.Function):
         dgain = (correlation * w2.reshape(channels, hidden)).sum(-1)
         dw2 = (gain[:, :, None] * correlation).sum(0).reshape(w2.shape)
         dgamma, dbeta = dnorm.sum(0)
-        return dx, dgamma, dbeta, dw1.sum(0).transpose(1, 2).reshape(w1.shape), db1.sum(0), dw2, dgain
+        dw1 = torch.empty_like(w1).copy_(dw1.sum(0).transpose(1, 2).reshape(w1.shape))  # laid out as the weight is
+        return dx, dgamma, dbeta, dw1, db1.sum(0), dw2, dgain
 
 
 class _Widen(torch.autograd.Function):

@@ -7,6 +7,7 @@ others go on. Book notebook *Ablations*; page *How to read and how to run*.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -26,7 +27,7 @@ from phalar.study.experiments import Tested, find_or_test, find_or_train, presen
 from phalar.study.profiles import declared_parameters, load_profile, notebooks_folder, parameters_for
 from phalar.study.results import Record, append, results_path
 from phalar.train.config import TrainConfig, config
-from phalar.train.loop import DONE, Run
+from phalar.train.loop import BEST, DONE, Run
 
 KEPT = 16_384  # bytes of what a job last said, to tell why it failed
 
@@ -134,6 +135,20 @@ def attempt(spend: Budget, cell: Cell, seed: int, *, progress: bool = True) -> T
         for corpus in spend.corpora
     }
     return Trial(cell, run, tested)
+
+
+def keep_weights(trials: Mapping[tuple[str, int], Trial], folder: Path) -> list[Path]:
+    """Copy the weights of every model with its first seed to ``folder/NAME.safetensors``, where other notebooks look
+    for them."""
+    kept = {}
+    for (name, _), trial in trials.items():
+        if name not in kept and name == trial.run.config.variant:
+            kept[name] = folder / f"{name}.safetensors"
+            partial = kept[name].with_name(f".{kept[name].name}.{os.getpid()}")
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(trial.run.folder / BEST, partial)
+            os.replace(partial, kept[name])
+    return list(kept.values())
 
 
 @dataclass(frozen=True)

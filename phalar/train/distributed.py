@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 
@@ -46,8 +47,28 @@ def joined(device: torch.device) -> Iterator[torch.device]:
 
 
 def wrapped(objective: nn.Module) -> nn.Module:
-    """The objective with its gradients averaged over all processes; itself in a world of one."""
-    return DistributedDataParallel(objective) if world_size() > 1 else objective
+    """The objective with its gradients averaged over all processes; itself in a world of one.
+
+    Buffers are not sent: those of the front ends are constants, and :func:`average_statistics` sees to the others.
+    """
+    return DistributedDataParallel(objective, broadcast_buffers=False) if world_size() > 1 else objective
+
+
+@torch.no_grad()
+def average_statistics(model: nn.Module) -> None:
+    """Make the running statistics of batch norms those of all processes, not of the first one's shards alone.
+
+    In training each shard is normalised by its own statistics, on one process or many, as in the paper; but the running
+    ones are what validation and every later use of the model go by. Called after each step, so that they are the same
+    everywhere and a saved state is everybody's.
+    """
+    if world_size() == 1:
+        return
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+    if statistics := [s for norm in norms for s in (norm.running_mean, norm.running_var)]:
+        dist.all_reduce(flat := torch.cat(statistics))
+        for own, average in zip(statistics, (flat / world_size()).split([len(s) for s in statistics]), strict=True):
+            own.copy_(average)
 
 
 def gather(z: Tensor) -> Tensor:
@@ -71,13 +92,13 @@ def mean(value: Tensor) -> Tensor:
     return value
 
 
-def agreed(flag: bool, device: torch.device) -> bool:
-    """Whether any process says yes; all get the same answer, so that they stop together."""
+def largest(number: int, device: torch.device) -> int:
+    """The largest of the processes' numbers; all get the same answer, so that they act together."""
     if world_size() == 1:
-        return flag
-    vote = torch.tensor(float(flag), device=device)
+        return number
+    vote = torch.tensor(number, device=device)
     dist.all_reduce(vote, op=dist.ReduceOp.MAX)
-    return bool(vote)
+    return int(vote)
 
 
 def barrier() -> None:

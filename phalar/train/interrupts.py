@@ -2,41 +2,46 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import NoReturn
 
+Handler = Callable | int | None
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """Whether a signal has asked to stop, and which."""
+    """Which signal has asked this process to stop: its number, or 0."""
 
-    def __init__(self) -> None:
-        self.signal: int | None = None
+    def __init__(self, before: Mapping[int, Handler]) -> None:
+        self.signal, self.before = 0, before
 
-    def __bool__(self) -> bool:
-        return self.signal is not None
-
-    def obey(self) -> None:
-        """Do what the signal would have done at once: KeyboardInterrupt, or the process's end."""
-        signal.raise_signal(self.signal)
+    def obey(self, number: int) -> NoReturn:
+        """Do what this signal, which this process or another one got, would have done at once: KeyboardInterrupt, or
+        the process's end."""
+        if number in self.before:
+            signal.signal(number, self.before[number])
+            signal.raise_signal(number)
+        raise KeyboardInterrupt  # nobody here obeys that signal: another process got it, and none can go on alone
 
 
 @contextmanager
 def deferred() -> Iterator[Stop]:
-    """Inside, the first signal is only noted; a second one of the kind acts at once. Handlers belong to a process's
-    main thread: in another thread nothing is deferred."""
-    stop = Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {each: signal.getsignal(each) for each in SIGNALS}
+    """Inside, the first signal is only noted; a second one of the kind acts at once.
+
+    A signal that the process ignores goes on being ignored. Handlers belong to a process's main thread: in another
+    thread nothing is deferred.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    before = {each: signal.getsignal(each) for each in SIGNALS} if main else {}
+    before = {each: handler for each, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    stop = Stop(before)
 
     def note(number: int, frame: object) -> None:
         stop.signal = number
         signal.signal(number, before[number])
 
-    for each in SIGNALS:
+    for each in before:
         signal.signal(each, note)
     try:
         yield stop

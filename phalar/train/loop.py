@@ -87,7 +87,7 @@ def train(config: TrainConfig, folder: Path, *, device: str = "auto", progress: 
     """Train a model, or go on where an earlier call was stopped, or return at once what it finished.
 
     Started by ``torchrun``, the processes share the config's shards; the losses are those of one process. Ctrl-C and
-    SIGTERM are obeyed after the step in hand, with everything saved.
+    SIGTERM are obeyed after the step in hand, with everything saved, and by all processes if one is told.
 
     Parameters
     ----------
@@ -146,12 +146,13 @@ def _run(session: "_Session") -> None:
                 entry["valid"] = session.validate()
             bar.set_postfix_str(_postfix(session.history, config.batch_size * config.shards), refresh=False)
             bar.update()
-            stopping = distributed.agreed(bool(stop), session.device)
-            if stopping or time.monotonic() - saved > SAVE_SECONDS:
+            asked = distributed.largest(stop.signal, session.device)
+            if asked or time.monotonic() - saved > SAVE_SECONDS:
                 session.save()
                 saved = time.monotonic()
-            if stop:
-                stop.obey()
+            if asked:
+                distributed.barrier()  # nobody leaves before the first process has saved
+                stop.obey(asked)
 
 
 def finished(folder: Path, config: TrainConfig) -> Run:
@@ -218,13 +219,14 @@ class _Session:
         loss, right = self.objective(shards, seeds)
         loss.backward()
         size = torch.nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
-        if distributed.agreed(not bool(torch.isfinite(loss) & torch.isfinite(size)), self.device):
+        if distributed.largest(int(not (torch.isfinite(loss) & torch.isfinite(size))), self.device):
             self._stop_at(loss.item(), size.item(), shards, seeds, cuts)
         factor = learning_rate_factor(self.step, config.steps, config.recipe)
         for name, optimiser in self.optimisers.items():
             for group, rate in zip(optimiser.param_groups, self.full_rates[name], strict=True):
                 group["lr"] = rate * factor
             optimiser.step()
+        distributed.average_statistics(self.model)
         self.step += 1
         entry = {
             "step": self.step,
