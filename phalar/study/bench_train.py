@@ -140,15 +140,20 @@ def as_flac(tracks: Sequence[Track], folder: Path) -> tuple[Track, ...]:
 def largest_error(model: StemModel, twin: StemModel, waves: Tensor) -> float:
     """Relative difference of the losses, or of the gradients as one vector, of two models on the same pairs (2, B, N)
     and with the same dropout: whichever is larger."""
-    losses, gradients = zip(*(_loss_and_gradient(m, waves) for m in (model, twin)), strict=True)
-    return max(
-        abs(losses[0] - losses[1]) / abs(losses[1]),
-        (torch.linalg.vector_norm(gradients[0] - gradients[1]) / torch.linalg.vector_norm(gradients[1])).item(),
-    )
+    return relative_error(*(with_gradient(Objective(m, 0.9, "shard")([waves], [0])[0], m) for m in (model, twin)))
 
 
-def _loss_and_gradient(model: StemModel, waves: Tensor) -> tuple[float, Tensor]:
-    loss, _ = Objective(model, 0.9, "shard")([waves], [0])
+def with_gradient(loss: Tensor, model: StemModel) -> tuple[float, Tensor]:
+    """A loss, and its gradient by all of a model's weights as one real vector on the CPU."""
     gradients = torch.autograd.grad(loss, list(model.parameters()))
     flat = [(torch.view_as_real(g) if g.is_complex() else g).flatten() for g in gradients]
-    return loss.item(), torch.cat(flat)
+    return loss.item(), torch.cat(flat).cpu()
+
+
+def relative_error(found: tuple[float, Tensor], right: tuple[float, Tensor]) -> float:
+    """Of a loss or of its gradient, whichever is larger."""
+    (loss, gradient), (right_loss, right_gradient) = found, right
+    size = torch.linalg.vector_norm(right_gradient)
+    return max(
+        abs(loss - right_loss) / abs(right_loss), (torch.linalg.vector_norm(gradient - right_gradient) / size).item()
+    )
