@@ -154,7 +154,7 @@ def package_hash(package: Path = PACKAGE) -> str:
     """SHA-256 over the names and contents of the package's source files and tables."""
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*")):
-        if path.suffix in (".py", ".csv", ".c") and path.is_file():
+        if path.suffix in (".py", ".csv", ".c", ".html", ".js") and path.is_file():
             digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
