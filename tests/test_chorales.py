@@ -219,7 +219,8 @@ def test_scores_are_read_as_written():
         (3, 1, 73),
     ]
     assert [n.onset for n in soprano if n.fermata][:3] == [3, 7, 11]
-    assert score.key == "f# minor"
+    assert score.key == chorales.table()["bwv66.6"]["key"] == "f# minor"
+    assert chorale_scores.read("bwv66.6", "f# minor") == score
     assert score.beats[:3] == ((0.0, 4), (1.0, 1), (2.0, 2))
     assert score.length == 36
     for part, voice in enumerate(score.voices):  # without repetitions, since tied notes count by their pieces there

@@ -1,6 +1,7 @@
 """Corpus `comping`: the chords written down are the chords that sound, and nobody plays like a machine."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from itertools import product
 
 import librosa
 import mir_eval
@@ -167,6 +168,38 @@ def test_a_piece_is_the_same_page_and_another_sound_for_each_player(tmp_path):
 
 
 # --- hands --------------------------------------------------------------------------------------------------------
+
+
+def best_grips(chord, strings, sounding, frets) -> list[tuple[int, tuple[int, ...]]]:
+    """The forty least awkward grips, one after the other and in other words than `grips`."""
+    found = {}
+    for position in range(frets[0], frets[1] + 1):
+        within = {0} if position <= 1 else set()
+        within |= set(range(max(position, 1), position + grips.SPAN))
+        choices = [[None, *(f for f in within if (grips.TUNING[s] + f) % 12 in chord)] for s in strings]
+        for grip in product(*choices):
+            played = [
+                (n, grips.TUNING[s] + f) for n, (s, f) in enumerate(zip(strings, grip, strict=True)) if f is not None
+            ]
+            pressed = sorted(f for f in grip if f)
+            barred = pressed.count(pressed[0]) - 1 if pressed and 0 not in grip else 0
+            if len(played) < 3 or len(pressed) - barred > grips.FINGERS:
+                continue
+            places, keys = zip(*played, strict=True)
+            heard = Counter(key % 12 for key in keys)
+            awkward = 20 * len(set(chord) - set(heard)) + (20 if 0 in strings else 5) * (keys[0] % 12 != chord[0])
+            awkward += 3 * max(sounding[0] - len(keys), len(keys) - sounding[1], 0)
+            awkward += 2 * (places[-1] - places[0] + 1 - len(places))
+            awkward += 2 * sum(max(heard[p] - 1, 0) for p in (chord[1], *chord[3:]))
+            found[keys] = min(awkward, found.get(keys, awkward))
+    return sorted((awkward, keys) for keys, awkward in found.items())[:40]
+
+
+@pytest.mark.parametrize("chord", [(0, 4, 7), (9, 0, 4, 7), (6, 10, 1), (2, 5, 8, 11)])
+@pytest.mark.parametrize("player", [p for p in PLAYERS.values() if p.strings], ids=lambda p: p.hands)
+def test_the_search_finds_the_least_awkward_grips(chord, player):
+    asked = chord, player.strings, player.sounding, player.reach
+    assert list(grips._grips(*asked)) == best_grips(*asked)
 
 
 def test_every_chord_has_a_grip_that_a_hand_can_hold():

@@ -5,7 +5,7 @@ import struct
 import librosa
 import numpy as np
 import pytest
-from scipy.signal import find_peaks
+from scipy.signal import butter, find_peaks, lfilter
 
 from phalar.corpora import chorales
 from phalar.corpora.loudness import loudness
@@ -132,6 +132,14 @@ def test_velocity_is_loudness_and_notes_add_up(font):
     assert not play(font, 73, [two], RATE, RATE)[: int(0.3 * RATE)].any()
 
 
+@pytest.mark.parametrize("program", [0, 24, 33])
+def test_a_note_is_the_same_whatever_else_is_played_on_its_key(font, program):
+    """Its sound is shared with other notes, which are softer, louder, longer, and cut by the end."""
+    notes = [Note(0.0, 0.3, 60, 80), Note(0.2, 1.5, 60, 50), Note(0.71, 0.1, 60, 110), Note(0.9, 2.0, 60, 90)]
+    apart = sum(play(font, program, [one], RATE, RATE) for one in notes)
+    np.testing.assert_allclose(play(font, program, notes, RATE, RATE), apart, atol=1e-6)
+
+
 def test_vibrato_bends_a_long_note_by_its_depth(font):
     audio = play(font, 71, [Note(0, 3.0, 69, 90, vibrato_cents=40, vibrato_hz=5)], 3 * RATE, RATE)
     f0 = librosa.yin(audio[RATE : int(2.8 * RATE)], fmin=300, fmax=600, sr=RATE, frame_length=2048, hop_length=256)
@@ -213,11 +221,37 @@ def test_scale_tuning_ranges_and_loops(tmp_path):
     font = made_font(tmp_path / "a.sf2", {43: 0 | 59 << 8, 54: 1}, {43: 60 | 127 << 8, 54: 1, 56: 50, 58: 60})
     assert [z.keys for z in font.zones(0, 59)] == [(0, 59)]
     assert measured_key(note(font, 0, 72, duration=0.9), 75) == pytest.approx(75.04, abs=0.02)
+    by_velocity = made_font(tmp_path / "c.sf2", {44: 0 | 63 << 8}, {44: 64 | 127 << 8, 51: 12})
+    assert [[z.cents for z in by_velocity.zones(0, 60, v)] for v in (1, 63, 64, 127)] == [[0], [0], [1200], [1200]]
     unlooped = made_font(tmp_path / "b.sf2", {})
     audio = play(unlooped, 0, [Note(0, 2.0, 60, 127)], RATE, RATE)
     assert np.abs(audio[: int(0.22 * RATE)]).max() > 0.4
     assert not audio[int(0.23 * RATE) :].any()  # 10,000 samples at 44.1 kHz
     assert np.abs(note(font, 0, 50, duration=0.9)[int(0.8 * RATE) : int(0.9 * RATE)]).max() > 0.1
+
+
+def test_a_loop_goes_round_without_a_seam(tmp_path):
+    """A loop that is read many times over, and at a pace that fits no number of samples, is still one sine."""
+    short = made_font(tmp_path / "short.sf2", {54: 1, 3: -7900})  # one period: 1000 to 1100
+    recording = short.recording(short.zones(0, 60)[0])
+    assert recording.turn % 100 == 0
+    assert recording.turn >= 4000
+    again = recording.samples[recording.end - recording.turn :][: recording.turn]
+    np.testing.assert_allclose(again, np.resize(again[:100], recording.turn), atol=1e-6)
+    assert short.recording(short.zones(0, 70)[0]) is recording
+
+
+@pytest.mark.parametrize("cutoff", [4000, 7000, 13500])
+def test_the_low_pass_is_the_textbooks(tmp_path, cutoff):
+    """Against scipy's Butterworth filter over the same note with its filter open."""
+    open_ = made_font(tmp_path / "a.sf2", {54: 1, 8: 20_000})
+    closed = made_font(tmp_path / "b.sf2", {54: 1, 8: cutoff})
+    wide, narrow = (play(font, 0, [Note(0, 0.5, 72, 127)], RATE, RATE).astype(float) for font in (open_, closed))
+    hertz = [min(8.176 * 2 ** (cents / 1200), 0.45 * RATE) for cents in (20_000, cutoff)]
+    b, a = butter(2, hertz[0], fs=RATE)
+    before = lfilter(a, b, wide[: RATE // 2 - 800])  # what went into the open filter
+    expected = lfilter(*butter(2, hertz[1], fs=RATE), before)
+    np.testing.assert_allclose(narrow[2000 : len(expected)], expected[2000:], atol=3e-4 * np.abs(expected).max())
 
 
 def test_a_sine_is_played_clean(tmp_path):
@@ -245,6 +279,20 @@ def test_loudness_is_the_standards():
     assert loudness(rests, SAMPLE_RATE) == pytest.approx(-3.01, abs=0.15)  # silence does not count
     assert loudness(np.zeros(SAMPLE_RATE), SAMPLE_RATE) == -np.inf
     assert loudness(sine[:100], SAMPLE_RATE) == -np.inf
+
+
+def test_loudness_agrees_with_filters_from_a_library():
+    """The standard's two filters as it prints them, at 48 kHz, applied by scipy."""
+    rng = np.random.default_rng(0)
+    audio = rng.standard_normal(5 * 48_000) * np.repeat(rng.uniform(0, 0.2, 50), 4800)
+    head = [1.53512485958697, -2.69169618940638, 1.19839281085285], [1.0, -1.69065929318241, 0.73248077421585]
+    weighted = lfilter(*head, audio)
+    weighted = lfilter([1.0, -2.0, 1.0], [1.0, -1.99004745483398, 0.99007225036621], weighted)
+    power = np.array([np.mean(weighted[n : n + 19_200] ** 2) for n in range(0, len(audio) - 19_199, 4800)])
+    level = -0.691 + 10 * np.log10(power)
+    power = power[level > -70]
+    power = power[-0.691 + 10 * np.log10(power) > -0.691 + 10 * np.log10(power.mean()) - 10]
+    assert loudness(audio, 48_000) == pytest.approx(-0.691 + 10 * np.log10(power.mean()), abs=0.001)
 
 
 def test_stems_are_equally_loud_silent_in_rests_and_sum_below_full_scale(font):

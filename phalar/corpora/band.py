@@ -2,14 +2,14 @@
 
 from collections import Counter
 from functools import cache
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 
+from phalar.corpora import seeds
 from phalar.datasets.store import write_track
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same id would come out as other bytes."""
 
 SEED = 0
@@ -84,7 +84,7 @@ def build(piece: str, folder: Path) -> None:
     from phalar.corpora.rendering import render_stems
     from phalar.corpora.soundfont import SoundFont, installed_font
 
-    rng = np.random.default_rng(int.from_bytes(_digest("arrangement", piece), "little"))
+    rng = seeds.generator("band", SEED, "arrangement", piece)
     name = styles()[piece]
     arrangement = arranger.arrange(tunes.lead_sheet(piece, arranger.colour(name)), name, rng, SECONDS)
     notes, beats = groove.perform(arrangement, groove.TIGHT, rng)
@@ -128,8 +128,3 @@ def metre(arrangement) -> str:
 @cache
 def _font(kind: type, path: Path):
     return kind(path)  # 6 MB and a second to read: once a process
-
-
-def _digest(purpose: str, piece: str) -> bytes:
-    """Sixteen bytes that depend on nothing but the seed, what they are for, and the piece."""
-    return blake2b(f"band/{SEED}/{purpose}/{piece}".encode(), digest_size=16).digest()

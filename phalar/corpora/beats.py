@@ -8,7 +8,6 @@ a genre, half sounds from the SoundFont, as `band` does, and half from the synth
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cache
-from hashlib import blake2b
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soxr
 
+from phalar.corpora import seeds
 from phalar.corpora.arrangement import Arrangement
 from phalar.corpora.excerpts import bar_lines, crop
 from phalar.datasets import store
@@ -24,7 +24,7 @@ from phalar.datasets.store import write_track
 if TYPE_CHECKING:  # else it is imported where it is needed: reading a finished corpus needs no numba
     from phalar.corpora.groove import Feel
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same id would come out as other bytes."""
 
 SEED = 0
@@ -138,7 +138,7 @@ def build(piece: str, folder: Path) -> None:
     from phalar.corpora.band import metre
     from phalar.corpora.leadsheet import PITCH_CLASSES
 
-    rng = np.random.default_rng(int.from_bytes(_digest(piece), "little"))
+    rng = seeds.generator(SEED, "beats", piece)
     cast = castings()[piece]
     sheet = tunes.lead_sheet(piece, arranger.colour(cast.style))
     page = arranger.arrange(sheet, cast.style, rng, (SECONDS + 8, SECONDS + 20))
@@ -242,8 +242,3 @@ def _excerpt(mix: np.ndarray, rate: int, start: float) -> np.ndarray:
 @cache
 def _font(kind: type, path: Path):
     return kind(path)  # 6 MB and a second to read: once a process
-
-
-def _digest(piece: str) -> bytes:
-    """Sixteen bytes that depend on nothing but the seed and the piece."""
-    return blake2b(f"{SEED}/beats/{piece}".encode(), digest_size=16).digest()

@@ -23,13 +23,15 @@ def paths() -> dict[str, Path]:
     return {path.stem: path for path in sorted(found) if path.suffix in {".mxl", ".xml"}}
 
 
-def read(name: str) -> Score | None:
+def read(name: str, key: str | None = None) -> Score | None:
     """One chorale as written; repeats are not played out.
 
     Parameters
     ----------
     name : str
         As in :func:`paths`.
+    key : str, optional
+        Tonic and mode, if they are known: to find them in the notes takes as long as to read these.
 
     Returns
     -------
@@ -44,10 +46,10 @@ def read(name: str) -> Score | None:
     path = paths().get(name)
     if path is None:
         raise RunError(f"music21's corpus has no Bach piece {name!r}: install music21 10.5.1, whose chorales are used")
-    return read_file(path)
+    return read_file(path, key)
 
 
-def read_file(path: Path) -> Score | None:
+def read_file(path: Path, key: str | None = None) -> Score | None:
     """As :func:`read`, for a file."""
     # From the source, always: music21 would else keep pickles of what it parsed in the temporary folder, and load them.
     parsed = converter.parse(path, forceSource=True, storePickle=False)
@@ -59,7 +61,7 @@ def read_file(path: Path) -> Score | None:
         return None
     end = max(voice[-1].onset + voice[-1].duration for voice in voices)
     beats = tuple(beat for beat in _beats(parts[0]) if beat[0] < end)
-    return Score(id=path.stem, key=str(parsed.analyze("key")), beats=beats, voices=voices)
+    return Score(id=path.stem, key=key or str(parsed.analyze("key")), beats=beats, voices=voices)
 
 
 def _voice(part: Part) -> tuple[Written, ...]:

@@ -6,21 +6,21 @@ is played once, by one ensemble.
 
 import csv
 from functools import cache
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 
+from phalar.corpora import seeds
 from phalar.datasets.store import write_track
 
-VERSION = 4
+VERSION = 5
 """Raised whenever the same id would come out as other bytes."""
 
 SEED = 0
 
 TABLE = Path(__file__).with_name("chorales.csv")
-"""For every piece its melody group and split. Made by ``melodies.py``; kept, so that a few pieces can be rendered
-without reading all of them."""
+"""For every piece its melody group, split, key and title. Made by ``melodies.py``; kept, so that a few pieces can be
+rendered without reading all of them."""
 
 PROGRAMS = {
     "violin": 40,
@@ -63,7 +63,7 @@ RANDOM_ENSEMBLE = (
 
 @cache
 def table() -> dict[str, dict[str, str]]:
-    """For every piece: ``group`` (pieces on one melody share it), ``split`` and ``title``."""
+    """For every piece: ``group`` (pieces on one melody share it), ``split``, ``key`` and ``title``."""
     with TABLE.open(newline="", encoding="utf-8") as file:
         return {row["id"]: row for row in csv.DictReader(file)}
 
@@ -71,7 +71,10 @@ def table() -> dict[str, dict[str, str]]:
 @cache
 def pieces() -> dict[str, str]:
     """The split of every piece, by id, in an order that has nothing to do with their names."""
-    return {piece: table()[piece]["split"] for piece in sorted(table(), key=lambda piece: _digest("order", piece))}
+    return {
+        piece: table()[piece]["split"]
+        for piece in sorted(table(), key=lambda piece: seeds.digest(SEED, "order", piece))
+    }
 
 
 def ensemble(piece: str) -> str:
@@ -97,8 +100,9 @@ def build(piece: str, folder: Path) -> None:
     from phalar.corpora.rendering import render_stems
     from phalar.corpora.soundfont import SoundFont, installed_font
 
-    row, score = table()[piece], chorale_scores.read(piece)
-    rng = np.random.default_rng(int.from_bytes(_digest("performance", piece), "little"))
+    row = table()[piece]
+    score = chorale_scores.read(piece, row["key"])
+    rng = seeds.generator(SEED, "performance", piece)
     name = ensemble(piece)
     players = ENSEMBLES.get(name) or tuple(str(rng.choice(voice)) for voice in RANDOM_ENSEMBLE)
     style = draw_style(rng)
@@ -133,8 +137,3 @@ def build(piece: str, folder: Path) -> None:
 @cache
 def _font(kind: type, path: Path):
     return kind(path)  # 6 MB and a second to read: once a process
-
-
-def _digest(purpose: str, piece: str) -> bytes:
-    """Sixteen bytes that depend on nothing but the seed, what they are for, and the piece."""
-    return blake2b(f"{SEED}/{purpose}/{piece}".encode(), digest_size=16).digest()

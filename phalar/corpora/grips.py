@@ -1,7 +1,8 @@
 """Where the fingers go: a guitarist's grips, found by searching the neck, and a pianist's hand positions."""
 
 from functools import cache
-from itertools import product
+
+import numpy as np
 
 TUNING = (40, 45, 50, 55, 59, 64)
 """MIDI keys of a guitar's open strings."""
@@ -10,6 +11,9 @@ SPAN = 4
 """Frets that a hand covers."""
 
 FINGERS = 4
+
+MUTED = -1
+"""In place of a fret: a string that does not sound."""
 
 LOWEST_BASS = 36
 """MIDI key under which a pianist's left hand puts no root."""
@@ -99,46 +103,49 @@ def _grips(
     pitch_classes: tuple[int, ...], strings: tuple[int, ...], sounding: tuple[int, int], frets: tuple[int, int]
 ) -> tuple[tuple[float, tuple[int, ...]], ...]:
     """The playable grips of a chord, each with how awkward it is; the best forty."""
-    found = {}
-    for position in range(frets[0], frets[1] + 1):
-        open_strings = {0} if position <= 1 else set()
-        choices = [
-            [None]
-            + [
-                fret
-                for fret in sorted(open_strings | set(range(max(position, 1), position + SPAN)))
-                if (TUNING[string] + fret) % 12 in pitch_classes
-            ]
-            for string in strings
-        ]
-        for grip in product(*choices):
-            if sum(fret is not None for fret in grip) >= 3 and _fingers(grip) <= FINGERS:
-                keys = tuple(TUNING[s] + f for s, f in zip(strings, grip, strict=True) if f is not None)
-                awkward = _awkward(grip, keys, pitch_classes, sounding, rooted=0 in strings)
-                found[keys] = min(awkward, found.get(keys, awkward))
+    grips = np.concatenate([_at(position, pitch_classes, strings) for position in range(frets[0], frets[1] + 1)])
+    grips = grips[(np.sum(grips != MUTED, 1) >= 3) & (_fingers(grips) <= FINGERS)]
+    awkward = _awkward(grips, pitch_classes, strings, sounding)
+    found: dict[tuple[int, ...], int] = {}
+    for index in np.argsort(awkward, kind="stable"):
+        if len(found) >= 40 and awkward[index] > max(found.values()):
+            break
+        keys = tuple(TUNING[s] + f for s, f in zip(strings, grips[index].tolist(), strict=True) if f != MUTED)
+        found.setdefault(keys, int(awkward[index]))
     return tuple(sorted((awkward, keys) for keys, awkward in found.items())[:40])
 
 
-def _fingers(grip: tuple[int | None, ...]) -> int:
-    """Fingers needed: one bars the lowest fret if no open string is among what it crosses."""
-    pressed = [fret for fret in grip if fret]
-    if not pressed:
-        return 0
-    lowest = min(pressed)
-    bar = 1 if 0 not in grip else pressed.count(lowest)
-    return bar + sum(fret > lowest for fret in pressed)
+def _at(position: int, pitch_classes: tuple[int, ...], strings: tuple[int, ...]) -> np.ndarray:
+    """Everything that can be held with the hand at a fret and belongs to a chord: (grips, strings), frets, some of the
+    strings muted."""
+    within = [0] * (position <= 1) + list(range(max(position, 1), position + SPAN))
+    choices = [[MUTED] + [f for f in within if (TUNING[string] + f) % 12 in pitch_classes] for string in strings]
+    return np.stack([fret.ravel() for fret in np.meshgrid(*choices, indexing="ij")], 1)
 
 
-def _awkward(grip, keys, pitch_classes, sounding, rooted: bool) -> float:
-    """A chord should be whole, as full as the player likes it, without silent strings inside, and on its root, for who
-    has the lowest string above all; if a note is doubled, then rather its root or fifth than its third or seventh."""
-    heard = [key % 12 for key in keys]
-    used = [string for string, fret in enumerate(grip) if fret is not None]
-    inside = used[-1] - used[0] + 1 - len(used)
+def _fingers(grips: np.ndarray) -> np.ndarray:
+    """Fingers needed, (grips,): one bars the lowest fret if no open string is among what it crosses."""
+    pressed = grips > 0
+    lowest = np.where(pressed, grips, np.inf).min(1, keepdims=True)
+    bar = np.where((grips == 0).any(1), np.sum(grips == lowest, 1), pressed.any(1))
+    return bar + np.sum(grips > lowest, 1)
+
+
+def _awkward(
+    grips: np.ndarray, pitch_classes: tuple[int, ...], strings: tuple[int, ...], sounding: tuple[int, int]
+) -> np.ndarray:
+    """(grips,), int. A chord should be whole, as full as the player likes it, without silent strings inside, and on its
+    root, for who has the lowest string above all; if a note is doubled, then rather its root or fifth than its third or
+    seventh."""
+    used = grips != MUTED
+    heard = np.where(used, (np.array(TUNING)[list(strings)] + grips) % 12, MUTED)
+    first, last, count = used.argmax(1), used.shape[1] - 1 - used[:, ::-1].argmax(1), used.sum(1)
+    bass = heard[np.arange(len(heard)), first]
+    times = {pitch_class: np.sum(heard == pitch_class, 1) for pitch_class in pitch_classes}
     return (
-        20 * sum(pitch_class not in heard for pitch_class in pitch_classes)
-        + (20 if rooted else 5) * (heard[0] != pitch_classes[0])
-        + 3 * (max(sounding[0] - len(keys), 0) + max(len(keys) - sounding[1], 0))
-        + 2 * inside
-        + 2 * sum(max(heard.count(pitch_class) - 1, 0) for pitch_class in (pitch_classes[1], *pitch_classes[3:]))
+        20 * sum(times[pitch_class] == 0 for pitch_class in pitch_classes)
+        + (20 if 0 in strings else 5) * (bass != pitch_classes[0])
+        + 3 * (np.maximum(sounding[0] - count, 0) + np.maximum(count - sounding[1], 0))
+        + 2 * (last - first + 1 - count)
+        + 2 * sum(np.maximum(times[pitch_class] - 1, 0) for pitch_class in (pitch_classes[1], *pitch_classes[3:]))
     )

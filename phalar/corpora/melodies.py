@@ -161,7 +161,7 @@ def chorale_titles(names: Iterable[str]) -> dict[str, str]:
 
 
 def write_table(path: Path) -> None:
-    """Read all chorales, group them and write ``chorales.csv``: id, group (its first member), split and title.
+    """Read all chorales, group them and write ``chorales.csv``: id, group (its first member), split, key and title.
 
     A piece without a title of its own gets that of the piece with the nearest melody, if it is the same melody.
     Reading takes about a minute.
@@ -172,14 +172,14 @@ def write_table(path: Path) -> None:
     titles = chorale_titles(score.id for score in scores)
     grouped = [[scores[i].id for i in group] for group in groups(scores, [titles[s.id] for s in scores])]
     split, group = splits(grouped), {piece: ids[0] for ids in grouped for piece in ids}
-    melodies = {score.id: skeleton(score) for score in scores}
+    melodies, keys = {score.id: skeleton(score) for score in scores}, {score.id: score.key for score in scores}
     named = [piece for piece in titles if titles[piece]]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["id", "group", "split", "title"])
+        writer.writerow(["id", "group", "split", "key", "title"])
         for piece, melody in melodies.items():
             title = titles[piece]
             if not title:
                 nearest = max(named, key=lambda other: similarity(melody, melodies[other]))
                 title = titles[nearest] if same_melody(melody, melodies[nearest]) else ""
-            writer.writerow([piece, group[piece], split[piece], title])
+            writer.writerow([piece, group[piece], split[piece], keys[piece], title])

@@ -13,10 +13,16 @@ from itertools import pairwise
 import numpy as np
 from numba import njit
 
-from phalar.corpora.soundfont import SoundFont, Zone
+from phalar.corpora.soundfont import Recording, SoundFont, Zone
 
 BLOCK = 32
 """Envelopes, vibrato and filter are computed once a block of samples (1 ms at 32 kHz)."""
+
+INAUDIBLE = 1e-20
+"""Below this a filter is at rest. Left alone it would end among the smallest numbers there are, which are slow."""
+
+PER_DECIBEL = math.log(10) / 20
+"""By which a decibel, of amplitude, is a natural logarithm."""
 
 CHOKE = 0.1
 """Seconds in which a note falls by 100 dB when another of its exclusive class cuts it."""
@@ -73,37 +79,69 @@ def play(
     np.ndarray, (length,), float32
         Silent where no note sounds. Not levelled: a single loud note peaks at about 1.
     """
-    out = np.zeros(length, np.float32)
     sounding = [(note, zone) for note in notes for zone in font.zones(program, note.pitch, round(note.velocity), bank)]
-    ends = _ends(sounding)
-    for (note, zone), (duration, release) in zip(sounding, ends, strict=True):
+    voices = []
+    for (note, zone), (duration, release) in zip(sounding, _ends(sounding), strict=True):
         first = round(note.onset * sample_rate)
-        cents = zone.cents + zone.cents_per_key * (note.pitch - zone.root) + note.cents
-        loudness = zone.gain - 40 * math.log10(127 / note.velocity)
-        volume, modulation = zone.volume, zone.modulation
+        samples = min(math.ceil((duration + release * floor / -100) * sample_rate) + BLOCK, length - first)
+        if samples > 0:
+            cents = zone.cents + zone.cents_per_key * (note.pitch - zone.root) + note.cents
+            step = zone.rate / sample_rate * 2 ** (cents / 1200)
+            blocks = math.ceil(samples / BLOCK)
+            voices.append(_Voice(note, zone, (font.recording(zone), step), first, blocks, duration, release))
+    # What comes again at the same pitch, as most drums and notes do, is tuned once, as long as the longest lasts.
+    longest: dict[tuple[Recording, float], int] = {}
+    for voice in voices:
+        if voice.steady:
+            longest[voice.source] = max(longest.get(voice.source, 0), voice.blocks)
+    tuned = {source: _read(source[0], np.full(blocks, source[1])) for source, blocks in longest.items()}
+    out = np.zeros(length, np.float32)
+    for voice in voices:
+        note, zone, volume, modulation = voice.note, voice.zone, voice.zone.volume, voice.zone.modulation
+        swell = modulation.delay, modulation.attack, modulation.hold, modulation.decay, modulation.sustain
+        swell += (modulation.release,)
+        if voice.steady:
+            sound = tuned[voice.source][: voice.blocks * BLOCK]
+        else:
+            recording, step = voice.source
+            bends = zone.modulation_to_pitch, note.vibrato_cents, note.vibrato_hz
+            sound = _read(recording, _paces(step, voice.blocks, 1 / sample_rate, voice.duration, swell, bends))
         _add(
-            out[first:],
-            font.waveforms,
-            (zone.start, zone.end, zone.loop_start, zone.loop_end, zone.looped),
-            zone.rate / sample_rate * 2 ** (cents / 1200),
-            10 ** (loudness / 20),
-            duration,
+            out[voice.first :],
+            sound,
+            10 ** ((zone.gain - 40 * math.log10(127 / note.velocity)) / 20),
+            voice.duration,
             1 / sample_rate,
-            (volume.delay, volume.attack, volume.hold, volume.decay, volume.sustain, release),
-            (
-                modulation.delay,
-                modulation.attack,
-                modulation.hold,
-                modulation.decay,
-                modulation.sustain,
-                modulation.release,
-            ),
-            (zone.modulation_to_pitch, zone.modulation_to_cutoff),
-            (zone.cutoff - VELOCITY_TO_CUTOFF * (1 - note.velocity / 127), zone.resonance),
-            (note.vibrato_cents, note.vibrato_hz),
+            (volume.delay, volume.attack, volume.hold, volume.decay, volume.sustain, voice.release),
+            swell,
+            (zone.cutoff - VELOCITY_TO_CUTOFF * (1 - note.velocity / 127), zone.modulation_to_cutoff, zone.resonance),
             10 ** (floor / 20),
         )
     return out
+
+
+@dataclass(frozen=True)
+class _Voice:
+    """A note through one zone: what is read and the samples to go on for each one played, the sample at which it
+    begins, the blocks that it lasts at most, how long it is held and how quickly released (seconds)."""
+
+    note: Note
+    zone: Zone
+    source: tuple[Recording, float]
+    first: int
+    blocks: int
+    duration: float
+    release: float
+
+    @property
+    def steady(self) -> bool:
+        """Whether the pitch stays where it is."""
+        return self.note.vibrato_cents == 0 and self.zone.modulation_to_pitch == 0
+
+
+def _read(recording: Recording, paces: np.ndarray) -> np.ndarray:
+    """A recording read at ``paces``, one a block: (samples,), float32. It ends where the recording does."""
+    return _interpolated(recording.samples, recording.end, recording.turn, paces)
 
 
 def _ends(sounding: list[tuple[Note, Zone]]) -> list[tuple[float, float]]:
@@ -150,99 +188,86 @@ def _modulation(t, end, envelope):
 
 
 @njit(cache=True)
-def _add(out, waveforms, sample, step, gain, duration, dt, volume, modulation, depth, lowpass, vibrato, floor):
-    """Add one note to ``out``, from its first sample on."""
-    start, stop, loop_start, loop_end, looped = sample
-    length = loop_end - loop_start
-    looped = looped and length > 1
-    # Up to here all four neighbours of a position lie side by side.
-    plain = min(loop_end if looped else stop, len(waveforms)) - 2
-    x1 = x2 = y1 = y2 = 0.0
-    position = float(start)
-    level = 0.0
-    bend = opening = cutoff = fall = math.nan
-    pace = fallen = a1 = a2 = b0 = b1 = 0.0
-    damping = math.sqrt(2.0) * 10 ** (lowpass[1] / 20)
-    before2, before1 = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-    after1, after2 = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-    between, block = np.empty(BLOCK), np.empty(BLOCK)
-    for first in range(0, len(out), BLOCK):
+def _paces(step, blocks, dt, duration, modulation, bends):
+    """Samples of the recording for each one played, block by block, where vibrato or an envelope bends the pitch."""
+    to_pitch, vibrato_cents, vibrato_hz = bends
+    paces = np.empty(blocks)
+    for block in range(blocks):
+        t = block * BLOCK * dt
+        # Vibrato sets in over half a second, as players do it: a short note has none.
+        cents = vibrato_cents * min(t * 2, 1.0) * math.sin(2 * math.pi * vibrato_hz * t)
+        cents += to_pitch * _modulation(t + BLOCK * dt, duration, modulation)
+        paces[block] = step * np.exp2(cents / 1200)
+    return paces
+
+
+@njit(cache=True, fastmath={"contract"})
+def _interpolated(samples, end, turn, paces):
+    """Cubic (Catmull-Rom) interpolation; in fixed point, since whole numbers come apart from fractions quickest."""
+    sound = np.zeros(len(paces) * BLOCK, np.float32)
+    position, last = 1.0, np.int64(len(samples) - 3)
+    half, two, three, four, five = np.float32(0.5), np.float32(2), np.float32(3), np.float32(4), np.float32(5)
+    for block in range(len(paces)):
+        first = block * BLOCK
+        if position >= end:
+            if turn == 0:
+                return sound[:first]
+            position -= turn * ((position - end) // turn + 1)
+        place, stride = np.int64(position * 2.0**32), np.int64(paces[block] * 2.0**32)
+        for n in range(BLOCK):
+            here = place + n * stride
+            i = np.uint64(min(here >> 32, last))
+            f = np.float32(np.int32((here >> 8) & 0xFFFFFF)) * np.float32(2.0**-24)
+            p0, p1 = samples[i - np.uint64(1)], samples[i]
+            p2, p3 = samples[i + np.uint64(1)], samples[i + np.uint64(2)]
+            curve = two * p0 - five * p1 + four * p2 - p3 + f * (three * (p1 - p2) + p3 - p0)
+            sound[first + n] = p1 + half * f * (p2 - p0 + f * curve)
+        position += BLOCK * paces[block]
+    return sound
+
+
+@njit(cache=True, fastmath={"contract"})
+def _add(out, sound, gain, duration, dt, volume, modulation, lowpass, floor):
+    """Add one note to ``out``, from its first sample on: ``sound``, filtered and shaped. All in one loop, since each
+    sample waits for the filter's last anyway; in single precision, which lies 117 dB below the sound and more."""
+    closed, swept, resonance = lowpass
+    damping = math.sqrt(2.0) * 10 ** (resonance / 20)
+    x1 = x2 = y1 = y2 = a1 = a2 = b0 = b1 = np.float32(0)
+    level = fallen = 0.0
+    opening = cutoff = fall = math.nan
+    for first in range(0, min(len(out), len(sound)), BLOCK):
         t = first * dt
         last = t + BLOCK * dt
         rising, now = _attack_and_fall(last, duration, volume)
-        # Powers and sines take longer than all else: they are computed anew only where what is in them has changed.
+        # Powers and tangents take longer than all else: they are computed anew only where what is in them has changed.
         if now != fall:
             fall = now
-            fallen = 10 ** (-fall / 20)
+            fallen = math.exp(-fall * PER_DECIBEL)
         shape = rising if rising < 1 else fallen
         if last > duration:
-            shape *= 10 ** (-(last - duration) / volume[5] * 5)
+            shape *= math.exp(-100 * (last - duration) / volume[5] * PER_DECIBEL)
         target = gain * shape
         if t > duration and target < floor * gain:
             return
-        m = _modulation(last, duration, modulation)
-        before, bend = bend, depth[0] * m
-        if vibrato[0] != 0:
-            # Vibrato sets in over half a second, as players do it: a short note has none.
-            bend = vibrato[0] * min(t * 2, 1.0) * math.sin(2 * math.pi * vibrato[1] * t) + depth[0] * m
-        if bend != before:
-            pace = step * 2 ** (bend / 1200)
-        before, opening = opening, lowpass[0] + depth[1] * m
+        before, opening = opening, closed + swept * _modulation(last, duration, modulation)
         hertz = cutoff
         if opening != before:
             # Two-pole low pass; a cutoff near half the sample rate is as good as open.
-            hertz = min(8.176 * 2 ** (opening / 1200), 0.45 / dt)
+            hertz = min(8.176 * np.exp2(opening / 1200), 0.45 / dt)
         if hertz != cutoff:
             cutoff = hertz
-            w = 2 * math.pi * hertz * dt
-            alpha = math.sin(w) / damping
-            c = math.cos(w)
-            b1 = (1 - c) / (1 + alpha)
-            b0 = b1 / 2
-            a1 = -2 * c / (1 + alpha)
-            a2 = (1 - alpha) / (1 + alpha)
-        count, n = min(BLOCK, len(out) - first), 0
-        ended = False
-        while n < count:
-            while n < count and start + 1 <= position < plain:
-                i = np.uint64(position)
-                before2[n], before1[n] = waveforms[i - np.uint64(1)], waveforms[i]
-                after1[n], after2[n] = waveforms[i + np.uint64(1)], waveforms[i + np.uint64(2)]
-                between[n] = position - np.int64(i)
-                position += pace
-                n += 1
-            if n == count:
-                break
-            if looped:
-                while position >= loop_end:
-                    position -= length
-            k = int(position)
-            if not looped and k + 1 >= stop:
-                count, ended = n, True
-                break
-            # A neighbour before the beginning is silence; one beyond the loop's end is found at its beginning.
-            before2[n] = waveforms[k - 1] if k > start else 0.0
-            before1[n] = waveforms[k]
-            j = k + 1
-            if looped and j >= loop_end:
-                j -= length
-            after1[n] = waveforms[j]
-            j += 1
-            if looped and j >= loop_end:
-                j -= length
-            after2[n] = waveforms[min(j, len(waveforms) - 1)]
-            between[n] = position - k
-            position += pace
-            n += 1
-        # Cubic (Catmull-Rom) interpolation; apart from the reading, so that the compiler takes several at once.
-        for n in range(count):
-            p0, p1, p2, p3, f = before2[n], before1[n], after1[n], after2[n], between[n]
-            block[n] = p1 + 0.5 * f * (p2 - p0 + f * (2 * p0 - 5 * p1 + 4 * p2 - p3 + f * (3 * (p1 - p2) + p3 - p0)))
-        for n in range(count):
-            x = block[n]
-            y = b0 * (x + x2) + b1 * x1 - a1 * y1 - a2 * y2
+            g = math.tan(math.pi * hertz * dt)
+            scale = 1 / (1 + g * (g + 2 / damping))
+            b0, b1 = np.float32(g * g * scale), np.float32(2 * g * g * scale)
+            a1, a2 = np.float32(2 * (g * g - 1) * scale), np.float32((1 + g * (g - 2 / damping)) * scale)
+        slope = (target - level) / BLOCK
+        for n in range(min(BLOCK, len(out) - first)):
+            i = np.uint64(first + n)
+            x = sound[i]
+            y = (b0 * (x + x2) + b1 * x1 - a2 * y2) - a1 * y1
             x2, x1, y2, y1 = x1, x, y1, y
-            out[first + n] += y * (level + (target - level) * n / BLOCK)
-        if ended:
-            return
+            out[i] += y * np.float32(level)
+            level += slope
         level = target
+        if abs(y1) + abs(y2) < INAUDIBLE:
+            y1 = y2 = np.float32(0)

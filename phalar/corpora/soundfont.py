@@ -11,6 +11,7 @@ The font is read from the installed pretty_midi package, and no part of it is co
 """
 
 import struct
+from bisect import bisect
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -59,6 +60,12 @@ SAMPLE, LOOP_MODE, SCALE_TUNING, EXCLUSIVE_CLASS, OVERRIDING_ROOT = 53, 54, 56, 
 NOT_ADDED = {KEYS, VELOCITIES, SAMPLE, LOOP_MODE, EXCLUSIVE_CLASS, OVERRIDING_ROOT, INSTRUMENT}
 FULL_RANGE = 127 << 8
 
+LOOPED = 4096
+"""Samples for which a loop, however short, is written out: few are the times a player has to go back."""
+
+MARGIN = 1024
+"""Samples that go on behind the end of a recording, so that a player may read on for a moment before going back."""
+
 
 @dataclass(frozen=True)
 class Envelope:
@@ -102,6 +109,26 @@ class Zone:
     def distance(self, key: int) -> int:
         """Semitones from the nearest key this zone covers."""
         return max(self.keys[0] - key, key - self.keys[1], 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What a zone plays.
+
+    Attributes
+    ----------
+    samples : np.ndarray, (N,), float32
+        A zero (there is nothing before the beginning), the recording with its loop written out several times, and a
+        little more of the loop, or silence.
+    end : int
+        Where to go back, or to stop.
+    turn : int
+        How far to go back: whole loops, 0 if it has none.
+    """
+
+    samples: np.ndarray
+    end: int
+    turn: int
 
 
 def installed_font() -> Path:
@@ -231,6 +258,26 @@ class SoundFont:
             exclusive=own.get(EXCLUSIVE_CLASS, 0),
         )
 
+    def recording(self, zone: Zone) -> Recording:
+        """The recording of a zone, ready to be played; the same object each time."""
+        place = zone.start, zone.end, zone.loop_start, zone.loop_end, zone.looped
+        if place not in self._recordings:
+            self._recordings[place] = self._recording(*place)
+        return self._recordings[place]
+
+    @cached_property
+    def _recordings(self) -> dict[tuple[int, int, int, int, bool], Recording]:
+        return {}
+
+    def _recording(self, start: int, end: int, loop_start: int, loop_end: int, looped: bool) -> Recording:
+        length, nothing = loop_end - loop_start, np.zeros(MARGIN, np.float32)
+        if not looped or length < 2:
+            plain = self.waveforms[start:end]
+            return Recording(np.concatenate([nothing[:1], plain, nothing]), len(plain), 0)
+        head, turn = self.waveforms[start:loop_start], -(-LOOPED // length) * length
+        loop = np.resize(self.waveforms[loop_start:loop_end], turn + MARGIN)
+        return Recording(np.concatenate([nothing[:1], head, loop]), 1 + len(head) + turn, turn)
+
     def zones(self, program: int, key: int, velocity: int = 100, bank: int = 0) -> list[Zone]:
         """The zones that sound together for one key.
 
@@ -242,16 +289,27 @@ class SoundFont:
         InputError
             If the font has no such preset.
         """
-        asked = program, key, velocity, bank
+        asked = bank, program, key, bisect(self._velocities(bank, program), velocity)
         if asked not in self._found:
-            self._found[asked] = self._zones(*asked)
+            self._found[asked] = self._zones(bank, program, key, velocity)
         return self._found[asked]
 
     @cached_property
     def _found(self) -> dict[tuple[int, int, int, int], list[Zone]]:
         return {}
 
-    def _zones(self, program: int, key: int, velocity: int, bank: int) -> list[Zone]:
+    def _velocities(self, bank: int, program: int) -> list[int]:
+        """Velocities at which other zones begin to sound."""
+        if (bank, program) not in self._edges:
+            ranges = [zone.velocities for zone in self._presets.get((bank, program), [])]
+            self._edges[bank, program] = sorted({low for low, _ in ranges} | {high + 1 for _, high in ranges})
+        return self._edges[bank, program]
+
+    @cached_property
+    def _edges(self) -> dict[tuple[int, int], list[int]]:
+        return {}
+
+    def _zones(self, bank: int, program: int, key: int, velocity: int) -> list[Zone]:
         preset = self._presets.get((bank, program))
         if not preset:
             raise InputError(f"the SoundFont has no preset for program {program} in bank {bank}")

@@ -7,12 +7,11 @@ goes through its own channel of effects, and may hear its neighbours, hiss or hu
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 
-from phalar.corpora import tunes
+from phalar.corpora import seeds, tunes
 from phalar.corpora.arrangement import Arrangement, Part
 from phalar.corpora.groove import Feel
 from phalar.corpora.leadsheet import PITCH_CLASSES
@@ -20,7 +19,7 @@ from phalar.corpora.sampler import Note
 from phalar.datasets.store import SAMPLE_RATE, write_track
 from phalar.errors import RunError
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same id would come out as other bytes."""
 
 SEED = 0
@@ -228,7 +227,7 @@ def arrangement(piece: str) -> Arrangement:
     """What the band of a piece plays, on the page."""
     from phalar.corpora import arranger
 
-    rng = _rng("arrangement", piece)
+    rng = seeds.generator(SEED, "arrangement", piece)
     fitting = arranger.styles_for(tunes.lead_sheet(piece, "folk"))
     style = str(rng.choice(fitting))
     return arranger.arrange(tunes.lead_sheet(piece, arranger.colour(style)), style, rng, SECONDS)
@@ -238,7 +237,7 @@ def feel(piece: str, page: Arrangement) -> Feel:
     """How the band of a piece plays it. No two swing alike, and who plays straight is never quite so."""
     from phalar.corpora import groove
 
-    rng = _rng("feel", piece)
+    rng = seeds.generator(SEED, "feel", piece)
     swing = page.swing + (0.03 * rng.standard_normal() if page.swing > 0.52 else rng.uniform(0, 0.02))
     if page.beat != 1.0:
         swing = 0.5
@@ -267,10 +266,10 @@ def record(piece: str, page: Arrangement, how: Feel) -> Song:
     """
     from phalar.corpora import groove
 
-    played, seconds = groove.perform(page, how, _rng("performance", piece))
+    played, seconds = groove.perform(page, how, seeds.generator(SEED, "performance", piece))
     sources = _sources(piece, page, played)
     sections = [float(groove.moment(page, seconds, onset)) for onset, _ in page.sections]
-    if len(sources) < MOST and len(sections) > 2 and _rng("fx", piece).random() < 0.12:
+    if len(sources) < MOST and len(sections) > 2 and seeds.generator(SEED, "fx", piece).random() < 0.12:
         sources.append(Source("fx", "other", "fx", ()))
     end = max(note.onset + note.duration for source in sources for note in source.notes)
     length = int((end + 3.0) * SAMPLE_RATE)
@@ -285,7 +284,7 @@ def _sources(piece: str, page: Arrangement, played: Sequence[Sequence[Note]]) ->
     """Who is recorded: a patch for every part, and the drums together or apart."""
     from phalar.corpora.synth import PATCHES
 
-    rng, sources = _rng("cast", piece), []
+    rng, sources = seeds.generator(SEED, "cast", piece), []
     free = MOST - len(page.parts)
     used: set[str] = set()
     for part, notes in zip(page.parts, played, strict=True):
@@ -333,11 +332,11 @@ def _channels(
     from phalar.corpora import effects
     from phalar.corpora.loudness import loudness
 
-    rng = _rng("studio", piece)
+    rng = seeds.generator(SEED, "studio", piece)
     room, kit = effects.draw_room(rng), int(rng.integers(2**31))
     stems = np.zeros((len(sources), length), np.float32)
     for index, source in enumerate(sources):
-        own = _rng(f"channel/{index}", piece)
+        own = seeds.generator(SEED, "channel", index, piece)
         raw = _play(source, sections, length, kit, own)
         taste = effects.DISTORTED if source.patch == "distorted_electric_guitar" else effects.TASTES[source.stem]
         if np.isfinite(raw).all() and raw.any():
@@ -367,7 +366,7 @@ def _leaks(
     noise, mains = rng.uniform(-72, -56), rng.uniform(-64, -50)
     clean = stems.copy()
     for index, source in enumerate(sources):
-        own = _rng(f"tape/{index}", piece)
+        own = seeds.generator(SEED, "tape", index, piece)
         floor = 10 ** (LOUDNESS[source.stem] / 20)
         leak = np.zeros(stems.shape[1], np.float32)
         cut, hissing, humming = (own.random() < chance for chance in (0.7, 0.35, 0.35))
@@ -394,9 +393,8 @@ def _takes(source: Source, length: int) -> np.ndarray:
     for note in source.notes:
         first = int((note.onset - 0.5) * SAMPLE_RATE) // TAKE_BLOCK
         blocks[max(first, 0) : int((note.onset + note.duration + 1.5) * SAMPLE_RATE) // TAKE_BLOCK + 1] = 1
-    return np.interp(np.arange(length, dtype=np.float32) / TAKE_BLOCK, np.arange(len(blocks)), blocks).astype(
-        np.float32
-    )
+    ramp = np.arange(TAKE_BLOCK, dtype=np.float32) / TAKE_BLOCK
+    return (blocks[:-1, None] + np.diff(blocks)[:, None] * ramp).ravel()[:length]
 
 
 def _play(source: Source, sections: Sequence[float], length: int, kit: int, rng: np.random.Generator) -> np.ndarray:
@@ -411,7 +409,7 @@ def _play(source: Source, sections: Sequence[float], length: int, kit: int, rng:
 
 def _cut(piece: str, stems: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
     """End every stem where its recording ends, in place: when its sound has faded by 60 dB, or some time after."""
-    rng = _rng("lengths", piece)
+    rng = seeds.generator(SEED, "lengths", piece)
     whole = rng.random(len(stems)) < 0.5
     ends = []
     for stem in stems:
@@ -424,9 +422,3 @@ def _cut(piece: str, stems: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
         stem[end - fade : end] *= np.linspace(1, 0, fade)
         stem[end:] = 0
     return stems[:, : max(lengths)], lengths
-
-
-def _rng(purpose: str, piece: str) -> np.random.Generator:
-    """A generator that depends on nothing but the seed, what it is for, and the piece."""
-    digest = blake2b(f"{SEED}/{purpose}/{piece}".encode(), digest_size=16).digest()
-    return np.random.default_rng(int.from_bytes(digest, "little"))

@@ -7,11 +7,9 @@ made by :mod:`phalar.corpora.tune_table`.
 
 import csv
 from functools import cache
-from hashlib import blake2b
 from pathlib import Path
 
-import numpy as np
-
+from phalar.corpora import seeds
 from phalar.corpora.abc_tunes import Tune, read
 from phalar.corpora.leadsheet import LeadSheet
 from phalar.errors import InputError
@@ -44,7 +42,7 @@ def pieces(corpus: str) -> dict[str, str]:
     if not found:
         known = ", ".join(sorted({row["corpus"] for row in table().values()}))
         raise InputError(f"corpus {corpus!r} has no tunes: use one of {known}")
-    return {piece: found[piece] for piece in sorted(found, key=lambda piece: _digest("order", piece))}
+    return {piece: found[piece] for piece in sorted(found, key=lambda piece: seeds.digest(SEED, "order", piece))}
 
 
 def tune(piece: str) -> Tune:
@@ -77,16 +75,10 @@ def lead_sheet(piece: str, colour: str) -> LeadSheet:
     """
     from phalar.corpora.harmony import harmonise
 
-    seed = int.from_bytes(_digest(f"harmony/{colour}", piece), "little")
-    return harmonise(tune(piece), colour, np.random.default_rng(seed))
+    return harmonise(tune(piece), colour, seeds.generator(SEED, "harmony", colour, piece))
 
 
 def sections(piece: str) -> tuple[tuple[float, str], ...]:
     """The first bar line of every strain of a tune, in quarter notes, and its letter. A repeat counts as another strain
     of the same letter."""
     return tune(piece).strains
-
-
-def _digest(purpose: str, piece: str) -> bytes:
-    """Sixteen bytes that depend on nothing but the seed, what they are for, and the tune."""
-    return blake2b(f"{SEED}/{purpose}/{piece}".encode(), digest_size=16).digest()

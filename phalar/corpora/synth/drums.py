@@ -53,7 +53,10 @@ def play(notes: Sequence[Note], length: int, kit: int) -> np.ndarray:
     character = np.random.default_rng([kit, 0])
     machine = character.random() < 0.3
     made = {
-        key: [_faded(_strike(key, machine, np.random.default_rng([kit, key]), stroke)) for stroke in range(STROKES)]
+        key: [
+            _faded(_strike(key, machine, np.random.default_rng([kit, key]), stroke))
+            for stroke in range(1 if machine else STROKES)
+        ]
         for key in sorted({note.pitch for note in notes})
     }
     choice = np.random.default_rng([kit, 1])
@@ -101,8 +104,10 @@ def _strike(key: int, machine: bool, kit: np.random.Generator, stroke: int) -> n
         return _membrane({41: 78, 43: 92, 45: 112, 47: 135, 48: 160, 50: 190}[key], 0.3 + 0.3 * drawn[0], drawn, rng)
     if key in (49, 57, 52, 55):
         return _cymbal({49: 1.3, 57: 1.6, 52: 0.9, 55: 0.5}[key] * (0.8 + 0.4 * drawn[0]), 0.0, drawn, rng)
-    if key in (51, 59, 53):
-        return _cymbal(0.8 + 0.5 * drawn[0], 2.5 if key == 53 else 0.8 + 0.8 * drawn[1], drawn, rng)
+    if key in (51, 59):
+        return _cymbal(0.8 + 0.5 * drawn[0], 0.8 + 0.8 * drawn[1], drawn, rng)
+    if key == 53:
+        return _cup(drawn, rng)
     return _percussion(key, drawn, rng)
 
 
@@ -183,6 +188,18 @@ def _cymbal(decay: float, ping: float, drawn: np.ndarray, rng: np.random.Generat
         * (wash * np.exp(-t / decay) * bloom * (1 if ping == 0 else 0.35) + ping * 0.5 * stick)
         * np.minimum(t / 0.002, 1)
     )
+
+
+def _cup(drawn: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The bell of a ride cymbal: a clear cluster, over before the next stroke, since it is what a rhythm is beaten on,
+    and a little of the cymbal around it."""
+    t = _time(1.0)
+    frequencies = (900 + 500 * drawn[3]) * np.array([1, 1.48, 2.09, 2.73, 3.61, 4.42])
+    strength, decays = np.array([0.5, 0.8, 1, 0.7, 0.5, 0.35]), (0.5 + 0.3 * drawn[0]) / np.arange(1, 7) ** 0.4
+    phases = np.random.default_rng(int(drawn[6] * 2**31)).uniform(0, 2 * np.pi, 6)
+    stick = _noise(t, rng, 2500, 7500) * np.exp(-t / 0.004)
+    wash = _metal(t, drawn, 2500) * np.exp(-t / 0.12) * np.minimum(t / 0.002, 1)
+    return 0.25 * modes(len(t), frequencies, strength, decays, phases) + 0.2 * stick + 0.08 * wash
 
 
 def _membrane(f: float, decay: float, drawn: np.ndarray, rng: np.random.Generator) -> np.ndarray:
