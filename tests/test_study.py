@@ -19,9 +19,11 @@ def test_the_study_runs_and_the_book_is_built_from_it():
         assert str(repository()) not in text, "nothing of this machine goes into the book"
     records = results.read(results.results_path("smoke"))
     newest = records[records["experiment"] == "retrieval"]
-    assert set(newest["variant"]) == {"phalar", "gap", *tables.SHORTCUTS, *tables.ALIGNED}
-    assert newest["value"].between(0, 1).all()
-    assert (newest["ci_low"] <= newest["value"]).all()
+    assert set(newest["variant"]) == {"reference", "phalar", "gap", *tables.SHORTCUTS, *tables.ALIGNED}
+    shares = records[records["metric"].isin(["top1", "accuracy", "f1"])]
+    assert shares["value"].between(0, 1).all()
+    assert (shares["ci_low"] <= shares["value"]).all()
+    assert {"ablations", "beats", "chords", "rotation"} <= set(records["experiment"])
     index = build_book("smoke")
     assert index.is_file()
     page = (index.parent / "notebooks" / "retrieval.html").read_text()

@@ -18,7 +18,16 @@ from phalar.errors import InputError
 from phalar.paths import repository
 
 # The notebooks of the study in the order in which they run. `study.run` executes them, the profiles parameterize them.
-NOTEBOOKS = ("retrieval", "ablations", "corpora", "shift-theorem", "phase", "rotation")
+NOTEBOOKS = (
+    "retrieval",
+    "ablations",
+    "corpora",
+    "shift-theorem",
+    "phase",
+    "rotation",
+    "beats",
+    "chords",
+)
 
 
 def notebooks_folder() -> Path:
