@@ -198,7 +198,9 @@ def test_saved_audio_is_whole_audible_and_never_clipped(tmp_path):
     assert [entry.name for entry in path.parent.iterdir()] == ["tone.ogg"]
 
 
-@pytest.mark.parametrize("bad", [np.zeros((2, 100)), np.zeros(0), np.array([0.0, np.nan]), np.array([np.inf])])
+@pytest.mark.parametrize(
+    "bad", [np.zeros((3, 100)), np.zeros((1, 2, 9)), np.zeros(0), np.array([0.0, np.nan]), np.array([np.inf])]
+)
 def test_audio_that_cannot_be_played_is_refused(tmp_path, bad):
     with pytest.raises(InputError):
         media.save_audio(tmp_path / "x.ogg", bad, 16_000)

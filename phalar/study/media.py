@@ -19,31 +19,33 @@ _SOURCE = re.compile(r"""(<(?:audio|source|img|video)\b[^>]*?\bsrc=)(["'])([^"']
 
 
 def save_audio(path: Path | str, samples: np.ndarray, sample_rate: int) -> Path:
-    """Write mono audio as OGG Vorbis; folders are made, the file appears whole or not at all.
+    """Write mono or stereo audio as OGG Vorbis; folders are made, the file appears whole or not at all.
 
     Parameters
     ----------
     path : Path or str
         Ends in ``.ogg``.
-    samples : array (N,), float
-        Scaled down to a peak of 0.99 if louder, so that nothing clips; never scaled up.
+    samples : array (N,) or (2, N), float
+        One channel, or left and right. Scaled down to a peak of 0.99 if louder, so that nothing clips; never scaled up.
     sample_rate : int, Hz
 
     Raises
     ------
     InputError
-        If the samples are not one finite, non-empty channel.
+        If the samples are not one or two finite, non-empty channels.
     """
     path, samples = Path(path), np.asarray(samples, dtype=np.float32)
-    if samples.ndim != 1 or not samples.size:
-        raise InputError(f"{path.name}: audio of shape {samples.shape} is not one channel of samples; give shape (N,)")
+    if not samples.size or not (samples.ndim == 1 or (samples.ndim == 2 and len(samples) == 2)):
+        raise InputError(f"{path.name}: audio of shape {samples.shape} is not one or two channels of samples; "
+                         "give shape (N,) or (2, N)")  # fmt: skip
     if not np.isfinite(samples).all():
         raise InputError(f"{path.name}: audio holds NaN or infinite samples; nothing was written")
     samples = samples * min(1.0, 0.99 / max(float(np.abs(samples).max()), 1e-9))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    with soundfile.SoundFile(partial, "w", sample_rate, 1, format="OGG", subtype="VORBIS") as file:
-        for block in np.split(samples, range(65536, samples.size, 65536)):  # libsndfile's encoder dislikes long ones
+    frames = samples.T
+    with soundfile.SoundFile(partial, "w", sample_rate, samples.ndim, format="OGG", subtype="VORBIS") as file:
+        for block in np.split(frames, range(65536, len(frames), 65536)):  # libsndfile's encoder dislikes long ones
             file.write(block)
     os.replace(partial, path)
     return path
