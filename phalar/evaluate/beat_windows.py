@@ -33,11 +33,11 @@ STEADY = 1.0
 """Decibels between the loudest and the softest tenth of a second of sound that has no beat: a tone, a hum. (Music:
 more than 10.)"""
 
-SHIFT = 0.06
+SHIFT = 0.08
 """Seconds between shifts of a sliding metronome, at most; similarity in between is interpolated around the beat."""
 
-LADDER = tuple(float(bpm) for bpm in 50 * 2 ** (np.arange(78) / 36))
-"""Beats a minute of a sliding metronome: 50 to 220 in steps of 2 %, by which two metronomes are a twentieth of a second
+LADDER = tuple(float(bpm) for bpm in 55 * 2 ** (np.arange(72) / 36))
+"""Beats a minute of a sliding metronome: 55 to 216 in steps of 2 %, by which two metronomes are a twentieth of a second
 apart after half a window."""
 
 LEAD = 1.0
@@ -154,17 +154,17 @@ def embedded_bank(model: StemModel, tempi: Sequence[float] = TEMPI) -> Tensor:
 def sliding_ruler(
     model: StemModel, tempi: Sequence[float] = LADDER, shift: float = SHIFT, advance: Advance | None = None
 ) -> Ruler:
-    """Metronomes embedded at every shift of a beat: some 700, half of what one piece takes in the published way."""
+    """Metronomes embedded at every shift of a beat: some 600, half of what one piece takes in the published way."""
     counts = _shift_counts(tempi, shift)
     parts = []
     for bpm, count in zip(tempi, counts, strict=True):
         beat = 60 / bpm
-        # The click that falls n / N of a beat into the window, followed back to the first in the lead.
-        firsts = [(LEAD + beat * n / count) % beat for n in range(count)]
-        sounds = np.stack([metronome(bpm, LEAD + SECONDS, first) for first in firsts])
-        begin = round(LEAD / FRAME)
-        pictures = _pictures(model, sounds)[..., begin : begin + WINDOW]
-        parts.append(encode_windows(model, pictures, advance=advance))
+        sound = metronome(bpm, LEAD + beat + SECONDS, LEAD % beat)  # it clicks when the lead is over
+        picture = _pictures(model, sound[None])
+        # A window begins as much before a click as its shift is, at the nearest frame.
+        before = [LEAD, *(LEAD + beat * (1 - n / count) for n in range(1, count))]
+        starts = np.round(np.array(before) / FRAME).astype(int)
+        parts.append(encode_windows(model, windows(picture, starts), advance=advance))
     return Ruler(np.asarray(tempi, dtype=np.float64), counts, torch.cat(parts))
 
 
