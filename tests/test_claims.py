@@ -6,7 +6,7 @@ import re
 import pytest
 
 from phalar.paths import PACKAGE
-from phalar.study.claims import claims, claims_page, claims_table
+from phalar.study.claims import ROTATING, claims, claims_page, claims_table
 from phalar.study.paper import read_paper
 from phalar.study.results import Record, frame
 from phalar.study.verdicts import RULE, SIZE, Effect, Verdict, at_level, judge, judge_share, judge_sizes, together
@@ -270,11 +270,20 @@ def test_chords_are_to_beat_both_the_majority_and_the_untrained_network():
     assert "PHALAR 50.0" in one.here[0], "the setting that counts, not the best one"
 
 
-def test_the_shipped_weights_speak_where_this_run_trained_none():
-    rows = [record("rotation", "studio", "reference", "rotating_share", 0.4, 0.05)]
+def test_rotation_is_judged_by_the_embedding_of_the_trained_network():
+    rows = [record("rotation", "studio", "trained", ROTATING, 0.4, 0.05)]
     assert found(rows, "Some features rotate").verdict is Verdict.REPRODUCED
-    own = record("rotation", "studio", "phalar", "rotating_share", 0.0, 0.0)
-    assert found([*rows, own], "Some features rotate").verdict is Verdict.NOT_REPRODUCED
+    none = [record("rotation", "studio", "trained", ROTATING, 0.0, 0.0)]
+    assert found(none, "Some features rotate").verdict is Verdict.NOT_REPRODUCED
+
+
+def test_the_names_that_the_chord_notebook_gives_are_understood():
+    split = "majmin, label at start, folds by progression, real part"
+    rows = [
+        Record(**(record("chords", "comping", name, "accuracy", value, 0.02).as_dict() | {"split": split}))
+        for name, value in (("PHALAR", 0.6), ("untrained", 0.3), ("majority", 0.2))
+    ]
+    assert found(rows, "Embeddings hold the harmony").verdict is Verdict.REPRODUCED
 
 
 def test_limits_are_drops_from_the_plain_excerpts():

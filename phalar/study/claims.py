@@ -50,6 +50,7 @@ LIMITS = {
 }
 # The setting of the chord probe that counts: chords as majors and minors, no progression in two folds.
 CHORDS = "majmin, label at start, folds by progression"
+ROTATING = "rotates share, embedding"
 _WEIGHTS = "MERT's weights come in no package and must be brought"
 _HOURS = "GPU-hours on the paper's machine and data; the page on cost compares steps on this one"
 _MUSIC = "no other music is at hand in enough stems"
@@ -337,15 +338,20 @@ def _chords(found: _Numbers) -> Claim:
 def _probed(records: pd.DataFrame) -> pd.DataFrame:
     """Chord records of the setting that counts: their split names the setting where there are several."""
     setting = records["split"].str.fullmatch(rf"{CHORDS}(, (real part|majority))?")
-    return records.assign(split=records["split"].mask(setting.astype(bool), "test"))
+    return records.assign(
+        split=records["split"].mask(setting.astype(bool), "test"), variant=records["variant"].str.lower()
+    )
 
 
 def _rotation(found: _Numbers) -> Claim:
-    here, verdicts, table = [], {}, found.of("rotation", "rotating_share")
+    here, verdicts, table = [], {}, found.of("rotation", ROTATING)
     for name in _corpora(table):
-        row, floor = _ours(table, name), table.get((name, "untrained", None))
+        row, floor = (table.get((name, variant, None)) for variant in ("trained", "untrained"))
         if row is not None:
-            here.append(f"{_name(name)}: {row} rotate" + (f", untrained {floor}" if floor is not None else ""))
+            here.append(
+                f"{_name(name)}: {row} of the embedding's features rotate"
+                + (f", untrained {floor}" if floor is not None else "")
+            )
             verdicts[name] = judge_share(row.value, row.low, row.high)
     text = "Some features rotate about the origin as time shifts, others stay in a narrow range"
     return Claim(text, "shown, no number", tuple(here), *_decide(verdicts, ""))
