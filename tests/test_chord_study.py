@@ -72,10 +72,12 @@ def study(model, **settings):
 
 def test_windows_of_a_study_are_those_of_its_recordings_with_their_labels(invented):
     windows = Windows.over(invented, 1.0)
-    assert np.bincount(windows.recording).tolist() == [5] * 6
-    assert windows.labels("start")[:5] == ["C:maj"] * 3 + ["F:maj"] * 2
-    assert windows.labels("centre")[:5] == ["C:maj"] + ["F:maj"] * 3 + ["G:maj"]
-    assert windows.times("centre")[0] == 2.5
+    assert np.bincount(windows.recording).tolist() == [4] * 6
+    assert len(set((windows.starts % 16_000).tolist())) == 6, "each recording's windows begin at moments of their own"
+    for moment, later in (("start", 0.0), ("centre", 2.5)):
+        assert np.allclose(windows.times(moment), windows.starts / 16_000 + later)
+        for i, time, label in zip(windows.recording, windows.times(moment), windows.labels(moment), strict=True):
+            assert label == invented[i].chords[int(time // 3)][2]
 
 
 def test_frames_are_made_once_and_found_again(invented, stirred, monkeypatch):
@@ -89,13 +91,13 @@ def test_frames_are_made_once_and_found_again(invented, stirred, monkeypatch):
     assert (first == again).all()
     everything = study(model).features(Setting("phalar"))
     assert len(made) == 6, "the other three only"
-    assert everything.shape == (30, 512)
+    assert everything.shape == (24, 512)
     study(model, hop=4.0).features(Setting("phalar"))
     assert len(made) == 12, "another hop is other windows"
-    audio = chord_frames.mixture(invented[0])
-    direct = model.embed(audio[None, 16_000 : 16_000 + chord_frames.WINDOW], 16_000)[0].numpy()
-    ours = everything[study(model).windows.recording == [t.id for t in study(model).tracks].index(invented[0].id)][1]
-    assert np.abs(ours - direct).max() < 1e-4 * np.abs(direct).max()
+    windows = study(model).windows
+    start, audio = windows.starts[6], chord_frames.mixture(windows.tracks[windows.recording[6]])
+    direct = model.embed(audio[None, start : start + chord_frames.WINDOW], 16_000)[0].numpy()
+    assert np.abs(everything[6] - direct).max() < 1e-4 * np.abs(direct).max()
 
 
 def test_records_say_what_was_measured_on_what(invented, stirred):
@@ -106,7 +108,7 @@ def test_records_say_what_was_measured_on_what(invented, stirred):
     accuracy = by_metric["accuracy"]
     assert (accuracy.experiment, accuracy.dataset, accuracy.variant, accuracy.n) == ("chords", "invented", "chroma", 6)
     assert accuracy.split == "majmin, label at start, folds by player, real part"
-    assert accuracy.value == 1, "pure triads are easily read off their chroma"
+    assert accuracy.value > 0.9, "pure triads are easily read off their chroma"
     assert by_metric["outside_vocabulary"].value == 0
     hashes = {
         record.config_hash for setting in (Setting("chroma"), Setting("mean CQT")) for record in one.records(setting)
@@ -120,9 +122,10 @@ def test_records_say_what_was_measured_on_what(invented, stirred):
 def test_labels_that_have_no_class_are_counted(invented, stirred):
     one = study(stirred("phalar"))
     object.__setattr__(one.tracks[0], "chords", ((0.0, 2.0, "C:hdim7"), (2.0, SECONDS, "C:maj")))
-    assert one.outside(Setting("chroma")) == {"C:hdim7": 2}
+    lost = int(np.sum(one.windows.starts[one.windows.recording == 0] < 2 * 16_000))
+    assert one.outside(Setting("chroma")) == {"C:hdim7": lost}
     share = [r.value for r in one.records(Setting("chroma")) if r.metric == "outside_vocabulary"]
-    assert share == [pytest.approx(2 / 30)]
+    assert share == [pytest.approx(lost / 24)]
 
 
 def test_other_windows_are_named_by_the_probe_that_did_not_learn_from_their_recording(invented, stirred):
@@ -137,8 +140,8 @@ def test_other_windows_are_named_by_the_probe_that_did_not_learn_from_their_reco
 
 def test_components_are_shown_instead_of_the_embedding(invented, stirred):
     one = study(stirred("phalar"), recordings=2)
-    assert one.features(Setting("phalar", components=(2,))).shape == (10, 80)
-    assert one.features(Setting("phalar", components=(1, 2, 3))).shape == (10, 240)
+    assert one.features(Setting("phalar", components=(2,))).shape == (8, 80)
+    assert one.features(Setting("phalar", components=(1, 2, 3))).shape == (8, 240)
 
 
 def test_a_model_gets_lines_for_all_folds_readings_moments_and_vocabularies():

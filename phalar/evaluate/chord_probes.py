@@ -28,10 +28,10 @@ from phalar.errors import InputError
 from phalar.model.complex_layers import complex_kaiming_, squared_modulus
 
 READINGS = ("real", "modulus")
-PENALTIES = (1.0, 0.1, 0.01)  # from stiff to free: each fit starts from the one before
+PENALTIES = (10.0, 1.0, 0.1, 0.01)  # from stiff to free: each fit starts from the one before
 FLOOR = 0.1  # of the mean power of an axis: what an axis' power counts as at least
-STEPS = 300  # of L-BFGS at most
-GRADIENT = 1e-5  # and no entry of the gradient is larger than this at the end
+STEPS = 150  # of L-BFGS at most
+GRADIENT = 1e-4  # or until no entry of the gradient is larger than this
 RADAM = {"lr": 1e-3, "batch_size": 64, "epochs": 10}  # as published
 ROUNDED = 1e-6  # |y| is taken as sqrt(|y|^2 + this), so that it has a slope at zero
 

@@ -80,7 +80,9 @@ class Windows:
     @classmethod
     def over(cls, tracks: Sequence[Track], hop: float) -> "Windows":
         lengths = [track.num_samples * SAMPLE_RATE // track.sample_rate for track in tracks]
-        starts = [chord_frames.window_starts(length, hop) for length in lengths]
+        starts = [
+            chord_frames.window_starts(length, hop, track.id) for length, track in zip(lengths, tracks, strict=True)
+        ]
         recording = np.repeat(np.arange(len(tracks)), [len(part) for part in starts])
         return cls(tuple(tracks), hop, recording, np.concatenate(starts))
 
