@@ -187,7 +187,6 @@ def accuracy_lines(
         axes.axhline(100 * level, color="#999999", linestyle=style, label=name)
     ticks = sorted({point[0] for points in lines.values() for point in points})
     if log:
-        ticks = [tick for tick, after in zip(ticks, [*ticks[1:], np.inf], strict=True) if after > 1.15 * tick]
         axes.set_xscale("log", base=2)
         axes.minorticks_off()
     axes.set(xlabel=xlabel, ylabel="frame accuracy (%)", xticks=ticks)

@@ -31,7 +31,7 @@ READINGS = ("real", "modulus")
 PENALTIES = (10.0, 1.0, 0.1, 0.01)  # from stiff to free: each fit starts from the one before
 FLOOR = 0.1  # of the mean power of an axis: what an axis' power counts as at least
 STEPS = 150  # of L-BFGS at most
-GRADIENT = {torch.float32: 1e-4, torch.float64: 1e-6}  # or until no entry of the gradient is larger than this
+GRADIENT = 1e-4  # or until no entry of the gradient is larger than this
 RADAM = {"lr": 1e-3, "batch_size": 64, "epochs": 10}  # as published
 ROUNDED = 1e-6  # |y| is taken as sqrt(|y|^2 + this), so that it has a slope at zero
 
@@ -271,7 +271,7 @@ def _minimise(loss: Callable[[], Tensor], parameters: list[Tensor]) -> None:
         start,
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": STEPS, "gtol": GRADIENT[parameters[-1].dtype], "ftol": 1e-9, "maxcor": 20},
+        options={"maxiter": STEPS, "gtol": GRADIENT, "ftol": 1e-9, "maxcor": 20},
     )
     _fill(views, found.x)
 
