@@ -97,6 +97,9 @@ def chosen(names: Iterable[str]) -> list[Cell]:
 
 
 def trainings(cells: Sequence[Cell], seeds: Sequence[int]) -> list[tuple[tuple[str, float | None], int]]:
-    """The training runs that cells need, as (what is trained, seed): a seed's whole table before the next seed's."""
-    kinds = list(dict.fromkeys(cell.training for cell in cells))
+    """The training runs that cells need, as (what is trained, seed): a seed's whole table before the next seed's.
+
+    COCOLA goes first: its step takes twice as long, and the longest job, begun last, would keep a processor waiting.
+    """
+    kinds = sorted(dict.fromkeys(cell.training for cell in cells), key=lambda kind: kind[0] != "cocola")
     return [(kind, seed) for seed in seeds for kind in kinds]

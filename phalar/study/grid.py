@@ -30,6 +30,7 @@ from phalar.train.config import TrainConfig, config
 from phalar.train.loop import BEST, DONE, Run
 
 KEPT = 16_384  # bytes of what a job last said, to tell why it failed
+FEWEST = 9  # steps between two looks at the validation split, which take as long as a step or two
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Budget:
             batch_size=self.batch_size,
             seconds=self.excerpt_seconds,
             limit=self.limit,
-            valid_every=max(1, self.steps // 6),
+            valid_every=max(FEWEST, self.steps // 6),
             target=target,
         )
 
