@@ -15,7 +15,7 @@ from phalar.plots import CHANCE, COLOURS
 REAL, COMPLEX = "#5b7aa8", "#d9822b"
 """The book's colours of real and of complex numbers."""
 
-MODEL_COLOURS = COLOURS | {"trained": COMPLEX, "untrained": CHANCE}
+MODEL_COLOURS = COLOURS | {"trained": COMPLEX, "untrained": CHANCE, "pooled": REAL, "embedding": COMPLEX}
 
 
 def sines_and_phasors(time: np.ndarray, waves: Mapping[str, np.ndarray], phasors: Mapping[str, complex]) -> Figure:

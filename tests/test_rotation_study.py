@@ -145,6 +145,20 @@ def test_records_hold_means_intervals_and_paired_differences(shown):
     assert np.mean(component) == pytest.approx(share.value)
 
 
+def test_records_by_training_step_are_shares_in_order(shown):
+    by_steps = {36: [moved(0.0), moved(1.0)], 0: [moved(0.0), moved(0.0)]}
+    records = rotation_study.records_by_steps(by_steps, [shown[0]] * 2, "name", "cpu")
+    assert [(r.steps, r.metric.rpartition(" ")[2], r.value) for r in records] == [
+        (0, "pooled", 0.0), (0, "embedding", 0.0), (36, "pooled", 0.5), (36, "embedding", 0.5)
+    ]  # fmt: skip
+    assert {r.n for r in records} == {2}
+
+
+def test_steps_are_those_that_the_weights_tell():
+    assert rotation_study.steps_of("reference") > 0
+    assert rotation_study.steps_of("/nowhere/else.safetensors") is None
+
+
 def test_kinds_of_features_add_up_to_all(shown, stirred):
     one = rotation.measure(stirred("phalar"), shown[0])
     table = rotation_study.measures([one])

@@ -21,6 +21,7 @@ from phalar.evaluate import rotation
 from phalar.evaluate.rotation import Excerpt, Motion, Moved, measure
 from phalar.evaluate.statistics import bootstrap_interval, paired_difference
 from phalar.matching import resolve_model
+from phalar.model import checkpoints
 from phalar.model.frontend import HOP, SAMPLE_RATE
 from phalar.model.stem_model import StemModel
 from phalar.study.portrait import spread
@@ -176,6 +177,42 @@ def records(
         found.append(
             Record(variant="trained - untrained", metric=metric, value=value, ci_low=low, ci_high=high, **entry)
         )
+    return found
+
+
+def steps_of(source: str) -> int | None:
+    """Training steps behind a checkpoint or the weights that ship; None where nothing is there or it does not say."""
+    try:
+        return checkpoints.notes(source).get("steps")
+    except InputError:
+        return None
+
+
+def records_by_steps(
+    by_steps: Mapping[int, Sequence[Moved]], excerpts: Sequence[Excerpt], config_hash: str, device: str
+) -> list[Record]:
+    """Shares of rotating features after so many training steps, with 95 % intervals over excerpts."""
+    found = []
+    for steps, moved in sorted(by_steps.items()):
+        for level in LEVELS:
+            values = share(moved, level, "rotates")
+            low, high = bootstrap_interval(values)
+            found.append(
+                Record(
+                    experiment="rotation by training step",
+                    dataset="+".join(dict.fromkeys(e.track.dataset for e in excerpts)),
+                    split="test",
+                    variant=f"{steps} steps",
+                    steps=steps,
+                    metric=f"rotates share, {level}",
+                    value=float(values.mean()),
+                    ci_low=low,
+                    ci_high=high,
+                    n=len(values),
+                    config_hash=config_hash,
+                    **provenance(device),
+                )
+            )
     return found
 
 
