@@ -15,6 +15,7 @@ from phalar.model.cocola import Cocola
 from phalar.model.efficientnet import EfficientNet, same_padding
 from phalar.model.mel import SHORTEST, HarmonicPercussiveMel
 from phalar.model.official import load_official
+from phalar.train.objective import Objective
 
 VECTORS = Path(__file__).resolve().parents[2] / "shared" / "official_vectors"
 
@@ -190,14 +191,26 @@ def test_pairs_can_share_what_they_show(model):
         assert torch.equal(model.encode(audio, parts), model.encode_picture(features))
 
 
-def test_both_of_a_pair_show_the_same(monkeypatch):
+def test_both_of_a_pair_show_the_same():
+    torch.manual_seed(0)
+    parts = build("cocola").train().shown(torch.ones(80, 2, 1, 1))[:, :, 0, 0]
+    assert torch.equal(parts[:40], parts[40:])
+    assert parts.unique(dim=0).tolist() == [[0, 1], [1, 0], [1, 1]]
+
+
+def test_training_hides_parts_as_the_model_does(monkeypatch):
+    """The training loop goes from waves to scores by its own way; what a pair shows must be drawn there too."""
     torch.manual_seed(0)
     model = build("cocola").train()
-    shown = []
-    monkeypatch.setattr(model, "encode", lambda audio, parts: shown.append(parts) or torch.zeros(len(audio), 512))
-    assert model(torch.zeros(40, SHORTEST), torch.zeros(40, SHORTEST)).shape == (40, 40)
-    assert torch.equal(shown[0][:40], shown[0][40:])
-    assert len(shown[0].unique(dim=0)) == 3
+    drawn = torch.tensor([[True, False], [False, True], [True, True]])
+    monkeypatch.setattr(Cocola, "draw_parts", lambda self, items: drawn[:items])
+    waves = torch.stack([music(3, 40_000), music(3, 40_000).flip(0)])
+    seen = []
+    hook = model.backbone.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    Objective(model, 1.0, "shard")([waves], [0])
+    hook.remove()
+    whole = model.picture(waves.flatten(0, 1))
+    assert torch.equal(seen[0], whole * drawn.repeat(2, 1)[:, :, None, None])
 
 
 def test_a_training_step_reaches_every_weight():

@@ -66,11 +66,8 @@ class Cocola(StemModel):
         shown = self.draw_parts(len(audio)) if parts is None else parts
         return self.encode_picture(self.picture(audio) * shown[:, :, None, None])
 
-    def forward(self, anchors: Tensor, positives: Tensor) -> Tensor:
-        """Raw scores (B, B) of all anchors against all positives, both (B, N): the logits of the training loss.
-
-        The two of a pair show the same parts, as published: a harmonic anchor is never asked to find a percussive
-        positive.
-        """
-        parts = self.draw_parts(len(anchors)).repeat(2, 1)
-        return self.form(*self.encode(torch.cat([anchors, positives]), parts).chunk(2))
+    def shown(self, pictures: Tensor) -> Tensor:
+        """Both pictures of a pair show the same parts, as published: a harmonic anchor is never asked to find a
+        percussive positive."""
+        parts = self.draw_parts(len(pictures) // 2).repeat(2, 1)
+        return pictures * parts[:, :, None, None]

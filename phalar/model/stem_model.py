@@ -81,7 +81,12 @@ class StemModel(nn.Module):
         Both sides go through the network as one batch, as in the published code: the real heads' batch norm then sees
         anchors and positives together.
         """
-        return self.form(*self.encode(torch.cat([anchors, positives])).chunk(2))
+        return self.form(*self.encode_picture(self.shown(self.picture(torch.cat([anchors, positives])))).chunk(2))
+
+    def shown(self, pictures: Tensor) -> Tensor:
+        """What the backbone gets to see of the pictures (2 B, ...) of B anchors and then their B positives: all of it,
+        unless a model hides something in training (COCOLA does)."""
+        return pictures
 
     @torch.no_grad()
     def embed(self, audio: Tensor | np.ndarray | Sequence, sample_rate: int, batch_size: int = 16) -> Tensor:

@@ -70,7 +70,7 @@ class Objective(nn.Module):
         model, picture = self.model, self.model.picture(waves.flatten(0, 1))
         with seeded(seed, waves.device):
             with torch.autocast(waves.device.type, torch.bfloat16, enabled=waves.device.type == "cuda"):
-                features = model.backbone(picture)
+                features = model.backbone(model.shown(picture))
             return model.head(model.pooling(features)).chunk(2)
 
 
