@@ -148,7 +148,9 @@ def shares(table: Mapping[str, Mapping[str, float]], kinds: Sequence[str]) -> Fi
     return figure
 
 
-def intervals(points: Mapping[str, Mapping[str, tuple[float, float, float]]], xlabel: str) -> Figure:
+def intervals(
+    points: Mapping[str, Mapping[str, tuple[float, float, float]]], xlabel: str, ylabel: str = "rotating (%)"
+) -> Figure:
     """Shares with 95 % intervals, side by side for each model.
 
     Parameters
@@ -162,7 +164,7 @@ def intervals(points: Mapping[str, Mapping[str, tuple[float, float, float]]], xl
         middle, low, high = 100 * np.array(list(rows.values())).T
         colour = MODEL_COLOURS.get(model, "#444444")
         axes.errorbar(x, middle, yerr=[middle - low, high - middle], fmt="o", capsize=3, color=colour, label=model)
-    axes.set(ylabel="rotating (%)", xlabel=xlabel, xticks=range(len(places)), xlim=(-0.5, len(places) - 0.5))
+    axes.set(ylabel=ylabel, xlabel=xlabel, xticks=range(len(places)), xlim=(-0.5, len(places) - 0.5))
     axes.set_xticklabels(places, rotation=0 if max(map(len, places)) < 4 else 35, ha="center")
     axes.set_ylim(bottom=0)
     axes.legend()

@@ -287,12 +287,15 @@ def test_the_names_that_the_chord_notebook_gives_are_understood():
 
 
 def test_limits_are_drops_from_the_plain_excerpts():
-    plain, rubato = top1("stress-plain", "phalar", 0.8), top1("stress-rubato-3", "phalar", 0.4)
+    plain, rubato, lossy = (
+        top1(f"stress-{name}", "reference", value, experiment="limits")
+        for name, value in (("plain", 0.8), ("rubato-3", 0.4), ("mp3-8", 0.79))
+    )
     one = found([plain, rubato], "rubato")
     assert one.verdict is Verdict.REPRODUCED
     assert one.here == ("*stress-plain* 80.0\u00a0% [77.0, 83.0], *stress-rubato-3* 40.0\u00a0% [37.0, 43.0]",)
     assert found([plain], "rubato").verdict is Verdict.NOT_RUN
-    assert found([plain, top1("stress-mp3-8", "phalar", 0.79)], "lossy").verdict is Verdict.PARTIAL
+    assert found([plain, lossy], "lossy").verdict is Verdict.PARTIAL
 
 
 # --- the pages

@@ -150,13 +150,11 @@ class _Numbers:
         return None
 
     def datasets(self, variant: str) -> list[str]:
-        """Where a variant's retrieval was measured, in any way; a stress set is no corpus of its own."""
+        """Where a variant's retrieval was measured, in any way."""
         keys = [key for experiment in ("ablations", "retrieval") for metric in ("top1", "top1_minus_phalar")
                 for key in self.of(experiment, metric)]  # fmt: skip
-        return [name for name in dict.fromkeys(key[0] for key in keys if key[1] == variant) if name not in _STRESS]
+        return list(dict.fromkeys(key[0] for key in keys if key[1] == variant))
 
-
-_STRESS = {PLAIN, *LIMITS}
 
 # Who speaks for PHALAR where no two trainings are compared: this run's model, else the weights that ship.
 _OURS = ("phalar", "reference")
@@ -380,7 +378,7 @@ def _hours(paper: pd.DataFrame) -> Claim:
 def _limit(stress: str, text: str, found: _Numbers) -> Claim:
     here, verdicts = (), {}
     for variant in _OURS:
-        plain, hurt = (found.top1(name, variant, ("retrieval",)) for name in (PLAIN, stress))
+        plain, hurt = (found.top1(name, variant, ("limits",)) for name in (PLAIN, stress))
         if plain is not None and hurt is not None and plain.k == hurt.k:
             here = (f"*{PLAIN}*{_at(plain.k)} {plain}, *{stress}* {hurt}",)
             verdicts[stress] = judge(_difference(plain, hurt))

@@ -14,10 +14,16 @@ from phalar.study.results import Record, provenance
 
 
 def find_or_hear(
-    corpus: str, ks: Sequence[int], draws: int, *, limit: int = 0, progress: bool = True
+    corpus: str,
+    ks: Sequence[int],
+    draws: int,
+    *,
+    experiment: str = "retrieval",
+    limit: int = 0,
+    progress: bool = True,
 ) -> dict[str, list[Record]]:
     """What trivial scorers (:data:`phalar.evaluate.shortcuts.SHORTCUTS`) reach on a corpus' test split, on the same
-    pairs as the models: records for each K, by scorer. Arguments as of
+    pairs as the models: records for each K, by scorer; ``experiment`` is what the records name, other arguments as of
     :func:`phalar.study.experiments.find_or_test`."""
     tracks = corpora.load(corpus, "test", limit=limit or None, progress=progress)
     used = ("model/frontend.py", "model/mel.py", "datasets/pairs.py", "corpora/loudness.py")
@@ -35,6 +41,7 @@ def find_or_hear(
     return {
         name: retrieval_records(
             [retrieval.summarise(scores[path], k) for k in ks],
+            experiment=experiment,
             dataset=corpus,
             split="test",
             variant=name,

@@ -22,6 +22,7 @@ NOTEBOOKS = (
     "retrieval",
     "ablations",
     "corpora",
+    "limits",
     "shift-theorem",
     "phase",
     "rotation",
