@@ -194,7 +194,7 @@ def _train(options) -> tuple[dict, str]:
         limit=options.limit,
     )
     if options.minutes is not None:
-        settings = with_steps(settings, options.minutes, device=options.device)
+        settings = with_steps(settings, options.minutes, options.out, device=options.device)
     run = train(settings, options.out, device=options.device)
     best = run.folder / "best.safetensors"
     return (

@@ -89,7 +89,7 @@ def test_the_parts_are_the_real_and_the_imaginary_ones():
 
 
 def test_the_projected_average_hears_frequency_but_not_time():
-    pooling = ProjectedPooling(20, 6, 3)
+    pooling = ProjectedPooling(20, 6)
     sound = features()
     each = torch.stack([pooling(sound[..., t : t + 1]) for t in range(20)]).mean(dim=0)
     torch.testing.assert_close(pooling(sound), each)

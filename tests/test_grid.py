@@ -44,9 +44,7 @@ def test_cells_that_differ_at_the_test_alone_share_a_training():
 def test_the_loss_of_a_run_is_the_presets_the_cells_or_cocolas():
     assert config("phalar", ["chorales"], steps=1, preset="short").recipe == PRESETS["short"]
     assert config("phalar", ["chorales"], steps=1, target=1.0).recipe.target == 1.0
-    cocola = config("cocola", ["chorales"], steps=1, preset="short").recipe
-    assert (cocola.target, cocola.vector_lr, cocola.form_lr) == (1.0, 4e-3, 4e-3)
-    assert cocola.noise == PRESETS["short"].noise
+    assert config("cocola", ["chorales"], steps=1, preset="short").recipe == replace(PRESETS["short"], target=1.0)
     with pytest.raises(InputError, match=r"target = 1.5"):
         config("phalar", ["chorales"], steps=1, target=1.5)
 
@@ -184,9 +182,13 @@ def test_shipping_takes_a_finished_run_and_writes_down_how_it_was_trained(tmp_pa
         shipping.ship(run, target)
     model = build("phalar", seed=1)
     checkpoints.save(model, run / "best.safetensors", steps=12, valid=0.75, seed=0, corpora=["chorales"])
-    about = {"steps": 20, "batch_size": 4, "shards": 2, "seed": 0, "corpora": ["chorales"], "preset": "long",
-             "seconds": [2.0, 5.0]}  # fmt: skip
+    about = {"variant": "gap", "steps": 20, "batch_size": 4, "shards": 2, "seed": 0, "corpora": ["chorales"],
+             "preset": "long", "seconds": [2.0, 5.0]}  # fmt: skip
     (run / "config.json").write_text(json.dumps(about))
+    (run / "done.json").write_text("{}")
+    with pytest.raises(InputError, match="holds a 'gap'"):
+        shipping.ship(run, target)
+    (run / "config.json").write_text(json.dumps(about | {"variant": "phalar"}))
     (run / "done.json").write_text(json.dumps({"best_valid": 0.75, "seconds": 61.4, "history": []}))
     notes = shipping.ship(run, target)
     assert (notes["steps"], notes["of_steps"], notes["pairs"], notes["valid"]) == (12, 20, 96, 0.75)

@@ -137,13 +137,8 @@ def pooled(model: StemModel, pictures: Tensor) -> Tensor:
     features = model.backbone(pictures)
     if isinstance(model.pooling, SpectralPooling):
         # A step of zeros projects to zeros: this pads the projected sequence.
-        features = F.pad(features, (0, max(0, shortest_steps(model.pooling) - features.shape[-1])))
+        features = F.pad(features, (0, max(0, model.pooling.shortest - features.shape[-1])))
     return model.pooling(features)
-
-
-def shortest_steps(pooling: SpectralPooling) -> int:
-    """Steps below which the pooling pads: 19 for 8 components."""
-    return 2 * (pooling.components + 1) + 1
 
 
 def embedded_bank(model: StemModel, tempi: Sequence[float] = TEMPI) -> Tensor:
@@ -189,7 +184,7 @@ def rotated_ruler(model: StemModel, tempi: Sequence[float] = LADDER, shift: floa
     begin = round(LEAD / FRAME)
     pictures = _pictures(model, sounds)[..., begin : begin + WINDOW]
     spectra = torch.cat([pooled(model, batch) for batch in pictures.split(BATCH)])
-    period = shortest_steps(model.pooling) * HOP * FRAME
+    period = model.pooling.shortest * HOP * FRAME
     component = torch.arange(1, model.pooling.components + 1, device=model.device)
     parts = []
     for bpm, count, spectrum in zip(tempi, counts, spectra, strict=True):

@@ -102,14 +102,14 @@ def changed_scores(
 
 
 def transposed(picture: Tensor, semitones: int) -> Tensor:
-    """Constant-Q pictures (..., 96, T) moved along their frequency axis: what leaves at one end is lost, and silence
-    (0, the floor of the decibels) comes in at the other."""
+    """Constant-Q pictures (..., 96, T) moved along their frequency axis: what leaves at one end is lost, and the
+    picture's own floor, 80 dB below its loudest point, comes in at the other."""
     bins = picture.shape[-2]
     if abs(semitones) >= bins:
         raise InputError(f"semitones={semitones}: the picture has {bins} bins, one a semitone; give less")
     if not semitones:
         return picture
-    result = torch.zeros_like(picture)
+    result = picture.amin(dim=(-2, -1), keepdim=True).expand_as(picture).clone()
     if semitones > 0:
         result[..., semitones:, :] = picture[..., :-semitones, :]
     else:

@@ -88,9 +88,9 @@ def assemble(row: Variant, backbone: nn.Module) -> StemModel:
     if row.pooling == "average":
         pooling = AveragePooling(backbone.out_channels)
     else:
-        sizes = (frontend.bins * backbone.out_channels, row.channels, row.components)
-        spectral = {"constant": row.constant, "scaling": row.scaling} if row.pooling in SPECTRAL else {}
-        pooling = POOLINGS[row.pooling](*sizes, **spectral)
+        spectral = {"components": row.components, "constant": row.constant, "scaling": row.scaling}
+        more = spectral if row.pooling in SPECTRAL else {}
+        pooling = POOLINGS[row.pooling](frontend.bins * backbone.out_channels, row.channels, **more)
     head = HEADS[row.head](pooling.out_features, EMBEDDING_DIM, DROPOUT)
     whole = Cocola if row.backbone == "efficientnet" else StemModel
     return whole(row, frontend, backbone, pooling, head, FORMS[row.form](EMBEDDING_DIM))

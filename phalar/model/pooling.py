@@ -10,6 +10,14 @@ from torch import Tensor, nn
 
 from phalar.model.precision import full_precision
 
+COMPONENTS = 8  # components
+
+
+def shortest_steps(components: int = COMPONENTS) -> int:
+    """Steps below which spectral pooling pads a sequence with zeros: 2 (C + 1) + 1, which is 19 for the 8 components of
+    the paper. Fewer components are padded to 19 too, so that they are the first ones of the same transform."""
+    return 2 * (max(components, COMPONENTS) + 1) + 1
+
 
 class SpectralPooling(nn.Module):
     """Project, transform over time, keep components 1 to C, and divide by the mean modulus.
@@ -34,7 +42,7 @@ class SpectralPooling(nn.Module):
         self,
         features: int,
         channels: int = 80,
-        components: int = 8,
+        components: int = COMPONENTS,
         *,
         constant: bool = False,
         scaling: str = "global",
@@ -48,6 +56,11 @@ class SpectralPooling(nn.Module):
     def out_features(self) -> int:
         return self.channels * (self.components + 1 - self.lowest)
 
+    @property
+    def shortest(self) -> int:
+        """Steps below which a sequence is padded."""
+        return shortest_steps(self.components)
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, F, T) to (B, D * C) complex64: entry (d, k) is how strongly projection d repeats k times
         within the excerpt (modulus) and where in its cycle it stands at the start (angle)."""
@@ -57,7 +70,7 @@ class SpectralPooling(nn.Module):
 
     def spectrum(self, sequence: Tensor) -> Tensor:
         """Components 1..C (or 0..C) of real sequences (B, D, T), scaled to a mean modulus of one: (B, D, C) complex."""
-        missing = max(0, 2 * (self.components + 1) + 1 - sequence.shape[-1])
+        missing = max(0, self.shortest - sequence.shape[-1])
         padded = F.pad(sequence, (missing // 2, missing - missing // 2))
         spectrum = torch.fft.rfft(padded, norm="ortho")[..., self.lowest : self.components + 1]
         if self.scaling == "none":
@@ -86,12 +99,12 @@ class PartsPooling(SpectralPooling):
 
 
 class ProjectedPooling(nn.Module):
-    """A learned projection of every time step to D C features, averaged over time: what spectral pooling gains by
+    """Spectral pooling's learned projection of every time step to D features, averaged over time: what it gains by
     looking at all frequencies and channels together, without its transform. An ablation of ours."""
 
-    def __init__(self, features: int, channels: int = 80, components: int = 8) -> None:
+    def __init__(self, features: int, channels: int = 80) -> None:
         super().__init__()
-        self.project = nn.Linear(features, channels * components, bias=False)
+        self.project = nn.Linear(features, channels, bias=False)
         nn.init.xavier_normal_(self.project.weight)
 
     @property
@@ -99,7 +112,7 @@ class ProjectedPooling(nn.Module):
         return self.project.out_features
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, F, T) to (B, D * C)."""
+        """(B, channels, F, T) to (B, D)."""
         with full_precision(x.device):
             return self.project(x.float().mean(dim=-1).transpose(1, 2).flatten(1))  # the mean of projections
 

@@ -28,11 +28,13 @@ def ship(folder: Path, target: Path = checkpoints.REFERENCE_FILE) -> dict[str, A
     Raises
     ------
     InputError
-        The folder holds no finished run, or its weights are larger than what ships.
+        The folder holds no finished run, another variant than PHALAR, or weights larger than what ships.
     """
     if not (folder / DONE).is_file():
         raise InputError(f"{folder} holds no finished training run; give the folder that `phalar train --out` filled")
     best, config = folder / BEST, json.loads((folder / CONFIG).read_text())
+    if config["variant"] != "phalar":
+        raise InputError(f"{folder} holds a {config['variant']!r}; what ships is a 'phalar'")
     if best.stat().st_size > LARGEST:
         raise InputError(f"{best} has {best.stat().st_size:,} bytes; what ships is below {LARGEST:,}")
     done, chosen = json.loads((folder / DONE).read_text()), checkpoints.notes(best)

@@ -29,7 +29,7 @@ from phalar.errors import InputError, PhalarWarning, RunError
 from phalar.evaluate import retrieval
 from phalar.model import checkpoints
 from phalar.model.assembly import StemModel, build
-from phalar.train import distributed, failure, interrupts
+from phalar.train import batch_norm, distributed, failure, interrupts
 from phalar.train.config import Recipe, TrainConfig
 from phalar.train.muon import Muon
 from phalar.train.objective import Objective
@@ -253,21 +253,24 @@ class _Session:
         raise RunError(
             f"the loss is {loss} and the gradient's norm {size} at step {self.step} of {self.folder} (seed "
             f"{self.config.seed}): the run stops before it spoils the weights. `python -m phalar.train.failure {path}` "
-            "repeats the step and names what is not finite first; lower the learning rates or change the seed"
+            "repeats the step on the CPU and names what is not finite first; lower the rates or change the seed"
         )
 
     def validate(self) -> float:
         """Top-1 among up to 64 on fixed validation pairs; keeps the weights when they are the best so far. The first
         process does it for all."""
         self.model.eval()
-        scores = retrieval.pair_scores(self.model, retrieval.fixed_pairs(self.valid, draw=0))
-        if not np.isfinite(scores).all():
-            raise RunError(f"validation scores are not finite at step {self.step} of {self.folder}; lower the rates")
-        accuracy = float(retrieval.top1(scores, min(64, len(self.valid))).mean())
-        if accuracy > self.best:
-            self.best = accuracy
-            notes = {"steps": self.step, "valid": accuracy, "seed": self.config.seed, "corpora": self.config.corpora}
-            checkpoints.save(self.model, self.folder / BEST, **notes)
+        with batch_norm.from_batches_alone(self.model):
+            scores = retrieval.pair_scores(self.model, retrieval.fixed_pairs(self.valid, draw=0))
+            if not np.isfinite(scores).all():
+                raise RunError(
+                    f"validation scores are not finite at step {self.step} of {self.folder}; lower the rates"
+                )
+            accuracy = float(retrieval.top1(scores, min(64, len(self.valid))).mean())
+            if accuracy > self.best:
+                self.best = accuracy
+                notes = {"steps": self.step, "valid": accuracy, "seed": self.config.seed}
+                checkpoints.save(self.model, self.folder / BEST, **notes, corpora=self.config.corpora)
         return accuracy
 
     def save(self) -> None:
@@ -330,17 +333,27 @@ def _postfix(history: list[dict], batch_size: int) -> str:
 
 
 def _claim(folder: Path, config: TrainConfig) -> None:
-    """Make the folder this config's, or refuse it when it is another's."""
+    """Make the folder this config's, or refuse it when it is another's, or that of other code or corpora."""
     folder.mkdir(parents=True, exist_ok=True)
-    path, mine = folder / CONFIG, json.loads(json.dumps(asdict(config)))
+    path, mine = folder / CONFIG, _described(config)
     if path.is_file() and json.loads(path.read_text()) != mine:
         theirs = json.loads(path.read_text())
         differs = next(key for key in mine if theirs.get(key) != mine[key])
+        if differs == "hash":
+            raise InputError(
+                f"{folder} holds a run with these settings by another version of the code or the corpora; choose "
+                "another folder"
+            )
         raise InputError(
             f"{folder} holds a run with {differs} = {theirs.get(differs)!r}, not {mine[differs]!r}; "
             "choose another folder"
         )
     _write_json(path, mine)
+
+
+def _described(config: TrainConfig) -> dict:
+    """What ``config.json`` holds: the settings, and last the hash that also stands for code and corpora."""
+    return json.loads(json.dumps(asdict(config) | {"hash": config.hash}))
 
 
 def _write_json(path: Path, value: object) -> None:
@@ -372,10 +385,30 @@ def _seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
 
 
-def with_steps(config: TrainConfig, minutes: float, device: str = "auto", progress: bool = True) -> TrainConfig:
-    """The config with as many steps as fit into some minutes here, timed on a few steps that are thrown away."""
+def with_steps(
+    config: TrainConfig, minutes: float, folder: Path, device: str = "auto", progress: bool = True
+) -> TrainConfig:
+    """The config with as many steps as fit into some minutes here, timed on a few steps that are thrown away.
+
+    If ``folder`` holds a run that differs in nothing else, that run's number of steps: a run that was stopped goes on.
+    Processes started by ``torchrun`` agree on one number.
+    """
     if not minutes > 0:
         raise InputError(f"minutes = {minutes}; give a positive number")
-    trial = _Session(config, Path(), chosen_device(device), progress)
-    seconds = [trial.take_step()["seconds"] for _ in range(4)]
-    return replace(config, steps=max(1, math.floor(60 * minutes / float(np.median(seconds[1:])))))
+    with distributed.joined(chosen_device(device)) as chosen:
+        steps = _begun(config, Path(folder))
+        if not steps:
+            trial = _Session(config, Path(), chosen, progress and distributed.rank() == 0)
+            seconds = [trial.take_step()["seconds"] for _ in range(4)]
+            steps = max(1, math.floor(60 * minutes / float(np.median(seconds[1:]))))
+        return replace(config, steps=distributed.largest(steps, chosen))
+
+
+def _begun(config: TrainConfig, folder: Path) -> int:
+    """Steps of the run that a folder holds, if it is this one but for them; else 0."""
+    if not (folder / CONFIG).is_file():
+        return 0
+    theirs = json.loads((folder / CONFIG).read_text())
+    steps = theirs.get("steps")
+    same = isinstance(steps, int) and steps > 0 and _described(replace(config, steps=steps)) == theirs
+    return steps if same else 0

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from phalar.errors import InputError
 from phalar.evaluate.rotation.shifting import STEP
-from phalar.evaluate.rotation.twin import COMPONENTS, period, wrapped_picture
+from phalar.evaluate.rotation.twin import period, wrapped_picture
 from phalar.model.frontend import SAMPLE_RATE
+from phalar.model.pooling import COMPONENTS
 from phalar.model.stem_model import StemModel
 
 KINDS = ("rotates", "magnitude-only", "wanders")

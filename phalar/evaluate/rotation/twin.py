@@ -19,17 +19,17 @@ from phalar.errors import InputError
 from phalar.evaluate.rotation.shifting import STEP
 from phalar.model.backbone import HarmonicBackbone
 from phalar.model.frontend import HOP, decibels
+from phalar.model.pooling import COMPONENTS, shortest_steps
 from phalar.model.stem_model import StemModel
 
-COMPONENTS = 8
 BORDER = 124  # frames on either side that one step of the backbone hears: 4 (1 + 2 + 4 + 8 + 16)
 REACH = 104 * HOP  # samples, whole frames, that cover half of the longest constant-Q kernel (16,384)
 
 
 def period(length: int, components: int = COMPONENTS) -> int:
-    """Samples in which component 1 turns once: the excerpt's steps, padded to 2 (C + 1) + 1 where there are fewer."""
+    """Samples in which component 1 turns once: the excerpt's steps, padded where there are too few."""
     steps = -(-(1 + length // HOP) // (STEP // HOP))
-    return max(steps, 2 * (components + 1) + 1) * STEP
+    return max(steps, shortest_steps(components)) * STEP
 
 
 @torch.inference_mode()
