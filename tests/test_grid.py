@@ -1,6 +1,7 @@
 """The ablation grid: cells differ in what they say, jobs are independent, a failure is told and the rest goes on."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
