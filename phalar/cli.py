@@ -67,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     length.add_argument("--steps", type=int, help="optimiser steps (default 100)")
     length.add_argument("--minutes", type=float, help="as many steps as fit, timed on the first few")
     train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--preset", default="default", help="'published', 'default' or 'short' (no added noise)")
+    train.add_argument(
+        "--preset", default="default", help="'published', 'default', 'long' (a fifth of the noise) or 'short' (none)"
+    )
     train.add_argument("--batch-size", type=int, default=32)
     train.add_argument("--shards", type=int, default=1, help="batches a step, shared out to the devices of torchrun")
     train.add_argument("--negatives", default="shard", help="an anchor meets the positives of its 'shard', or 'all'")
@@ -258,10 +260,10 @@ def _chords(options) -> tuple[dict, str]:
         hop=options.hop,
         device=options.device,
     )
-    lines = [
-        f"{r.metric:10s} {100 * r.value:5.1f} %  [{100 * r.ci_low:.1f}, {100 * r.ci_high:.1f}]  n = {r.n}  {r.split}"
-        for r in records
-    ]
+    lines = []
+    for r in records:
+        interval = "" if r.ci_low is None else f"[{100 * r.ci_low:.1f}, {100 * r.ci_high:.1f}]"
+        lines.append(f"{r.metric:18s} {100 * r.value:5.1f} %  {interval:14s}  n = {r.n}  {r.split}")
     return {"records": [record.as_dict() for record in records]}, "\n".join(lines)
 
 

@@ -58,7 +58,7 @@ def test_records_hold_every_score_of_every_part_and_what_training_adds(tmp_path)
 def test_the_table_names_stand_ins_and_puts_the_papers_number_beside_its_own_decoding(tmp_path):
     pieces = [replace(track, dataset="beats") for track in tracks(tmp_path)]
     made = []
-    for variant in ("phalar", "phalar published"):
+    for variant in ("phalar", "phalar as published"):
         made += records(heard(pieces, 1, 0, 0.5, variant=variant), {"straight": pieces})
     text = beat_tables.beats_markdown(results.frame(made), ["beats", "gtzan"])
     assert "*beats* is a stand-in for GTZAN" in text

@@ -66,6 +66,17 @@ def test_at_the_end_no_step_in_any_direction_makes_it_better():
             assert objective(inner - step) > best
 
 
+def test_solved_to_the_end_it_is_scikit_learns_at_the_size_of_an_embedding():
+    """As the notebook checks it: fewer frames than numbers in each, where the last digits take long."""
+    rng = np.random.default_rng(4)
+    targets = np.arange(92) % 23
+    z = (rng.standard_normal((92, 512)) + 1j * rng.standard_normal((92, 512))) * np.logspace(0, -3, 512)
+    z += 0.5 * (rng.standard_normal((23, 512)) + 1j * rng.standard_normal((23, 512)))[targets] * np.logspace(0, -3, 512)
+    ours = fit(z, targets, 23, penalties=[0.1], steps=2000, tolerance=1e-7)[0]
+    theirs = fit_scikit_learn(z, targets, 23, penalty=0.1)
+    assert np.abs(softmax(ours.logits(z), 1) - softmax(theirs.logits(z), 1)).max() < 1e-3
+
+
 def test_features_are_turned_and_stretched_and_nothing_else():
     z = clouds()[0] * np.logspace(0, -4, 12)
     for given in (z, as_real(z) + 7):

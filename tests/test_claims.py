@@ -6,7 +6,7 @@ import re
 import pytest
 
 from phalar.paths import PACKAGE
-from phalar.study.claims import ROTATING, claims, claims_page, claims_table
+from phalar.study.claims import ROTATING, STAYING, claims, claims_page, claims_table
 from phalar.study.paper import read_paper
 from phalar.study.results import Record, frame
 from phalar.study.verdicts import RULE, SIZE, Effect, Verdict, at_level, judge, judge_share, judge_sizes, together
@@ -271,9 +271,15 @@ def test_chords_are_to_beat_both_the_majority_and_the_untrained_network():
 
 
 def test_rotation_is_judged_by_the_embedding_of_the_trained_network():
-    rows = [record("rotation", "studio", "trained", ROTATING, 0.4, 0.05)]
-    assert found(rows, "Some features rotate").verdict is Verdict.REPRODUCED
-    none = [record("rotation", "studio", "trained", ROTATING, 0.0, 0.0)]
+    rotating = record("rotation", "studio", "trained", ROTATING, 0.4, 0.05)
+    staying, nothing = (record("rotation", "studio", "trained", STAYING, *share) for share in ((0.2, 0.05), (0.0, 0.0)))
+    assert found([rotating, staying], "Some features rotate").verdict is Verdict.REPRODUCED
+    assert found([rotating], "Some features rotate").verdict is Verdict.NOT_RUN, "half of the claim"
+    half = found([rotating, nothing], "Some features rotate")
+    assert half.verdict is Verdict.PARTIAL, "what does not rotate need not stay"
+    assert len(half.here) == 2
+    assert "stay within half a circle: hardly any do" in half.why
+    none = [record("rotation", "studio", "trained", ROTATING, 0.0, 0.0), nothing]
     assert found(none, "Some features rotate").verdict is Verdict.NOT_REPRODUCED
 
 

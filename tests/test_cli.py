@@ -144,3 +144,23 @@ def test_training_and_evaluation_from_the_shell(tmp_path):
     assert [r["k"] for r in records] == [2, 4]
     assert {r["metric"] for r in records} == {"top1"}
     assert all(0 <= r["ci_low"] <= r["value"] <= r["ci_high"] <= 1 for r in records)
+
+
+def test_chords_are_told_line_by_line_where_a_number_has_no_interval_too(monkeypatch, capsys):
+    from phalar.study import chord_study
+    from phalar.study.results import Record, provenance
+
+    about = {"experiment": "chords", "dataset": "comping", "split": "majmin", "variant": "phalar", "n": 3}
+    about |= {"config_hash": "x", **provenance("cpu")}
+    records = [
+        Record(metric="accuracy", value=0.5, ci_low=0.4, ci_high=0.6, **about),
+        Record(metric="outside_vocabulary", value=0.1, **about),
+    ]
+    monkeypatch.setattr(chord_study, "evaluate", lambda *_, **__: records)
+    assert main(["evaluate", "chords", "--corpus", "comping"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.split()[:3] == ["accuracy", "50.0", "%"]
+    assert "[40.0, 60.0]" in first
+    assert second.split() == ["outside_vocabulary", "10.0", "%", "n", "=", "3", "majmin"]
+    assert main(["evaluate", "chords", "--corpus", "comping", "--json"]) == 0
+    assert [r["metric"] for r in json.loads(capsys.readouterr().out)["records"]] == ["accuracy", "outside_vocabulary"]

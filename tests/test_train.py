@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -169,6 +170,24 @@ def test_a_signal_is_obeyed_after_the_step_in_hand_with_everything_saved(finishe
 def test_a_folder_belongs_to_one_config(finished):
     with pytest.raises(InputError, match=r"steps = 4, not 5"):
         train(sliver(steps=5), finished.folder, progress=False)
+
+
+def test_minutes_become_steps_and_a_run_that_was_begun_keeps_its_own(finished, tmp_path):
+    settings = finished.config
+    timed = loop.with_steps(settings, 0.05, tmp_path, device="cpu", progress=False)
+    assert timed.steps >= 1
+    assert replace(timed, steps=settings.steps) == settings
+    assert loop.with_steps(replace(settings, steps=99), 500, finished.folder, device="cpu") == settings
+    other = replace(settings, seed=settings.seed + 1)
+    assert loop._begun(other, finished.folder) == 0
+    with pytest.raises(InputError, match="positive"):
+        loop.with_steps(settings, 0, tmp_path)
+
+
+def test_a_folder_of_other_code_is_refused(finished, monkeypatch):
+    monkeypatch.setattr(type(finished.config), "hash", "another")
+    with pytest.raises(InputError, match="another version of the code or the corpora"):
+        loop.train(finished.config, finished.folder, device="cpu", progress=False)
 
 
 def test_an_unreadable_state_is_set_aside_with_a_warning(finished, tmp_path):

@@ -78,6 +78,8 @@ def fit(
     balanced: bool = True,
     seed: int = 0,
     device: str = "cpu",
+    steps: int = STEPS,
+    tolerance: float = GRADIENT,
 ) -> list[Probe]:
     """Probes fitted until nothing improves (L-BFGS on all frames at once), one for each penalty.
 
@@ -97,6 +99,8 @@ def fit(
     seed : int
         Of the first weights of the modulus reading, which cannot start from zero as the convex one does.
     device : str
+    steps, tolerance : int, float
+        Stop after so many steps of L-BFGS, or where no entry of the gradient is larger.
 
     Raises
     ------
@@ -119,7 +123,7 @@ def fit(
             entropy = F.cross_entropy(_read(x @ weight.T, reading) + bias, y, reduction="none")
             return (sample * entropy).sum() + penalty / 2 * _power(weight)
 
-        _minimise(loss, [weight, bias])
+        _minimise(loss, [weight, bias], steps, tolerance)
         found = weight.detach()
         found = torch.complex(*found.chunk(2, dim=1)) if split else found
         probes.append(Probe(found @ matrix.T, bias.detach().clone(), centre, reading, penalty))
@@ -254,7 +258,7 @@ def _power(weight: Tensor) -> Tensor:
     return (squared_modulus(weight) if weight.is_complex() else weight.square()).sum()
 
 
-def _minimise(loss: Callable[[], Tensor], parameters: list[Tensor]) -> None:
+def _minimise(loss: Callable[[], Tensor], parameters: list[Tensor], steps: int, tolerance: float) -> None:
     """L-BFGS, on the parameters in place. scipy's keeps its own account in double precision whatever the parameters."""
     views = [torch.view_as_real(p.data) if p.is_complex() else p.data for p in parameters]
 
@@ -271,7 +275,7 @@ def _minimise(loss: Callable[[], Tensor], parameters: list[Tensor]) -> None:
         start,
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": STEPS, "gtol": GRADIENT, "ftol": 1e-9, "maxcor": 20},
+        options={"maxiter": steps, "maxfun": 2 * steps, "gtol": tolerance, "ftol": 1e-5 * tolerance, "maxcor": 20},
     )
     _fill(views, found.x)
 

@@ -70,8 +70,8 @@ VARIANTS = {
         replace(
             PHALAR,
             name="cocola",
-            differs="the baseline: harmonic and percussive mel pictures, EfficientNet-B0, real throughout; trained with its "
-            "authors' learning rates and without label smoothing",
+            differs="the baseline: harmonic and percussive mel pictures, EfficientNet-B0, real throughout; trained "
+            "with its authors' learning rates and without label smoothing",
             frontend="harmonic-percussive",
             backbone="efficientnet",
             pooling="average",

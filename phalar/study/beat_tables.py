@@ -7,6 +7,7 @@ import pandas as pd
 
 from phalar.study.paper import lookup
 from phalar.study.tables import (
+    LABELS,
     NOT_RUN,
     STAND_INS,
     as_printed,
@@ -17,20 +18,36 @@ from phalar.study.tables import (
     with_interval,
 )
 
-TRACKERS = {
-    "phalar": "PHALAR, zero-shot, our decoding",
-    "phalar published": "PHALAR, zero-shot, published decoding",
-    "phalar one tempo": "PHALAR, zero-shot, one tempo throughout",
-    "phalar network": "PHALAR, zero-shot, madmom's DBN as decoder",
-    "phalar rotated": "PHALAR, zero-shot, shifts by the shift theorem",
-    "untrained": "PHALAR untrained, our decoding",
+WAYS = {
+    "": "our map and decoding",
+    " as published": "as published",
+    " published": "our map, published decoding",
+    " one tempo": "our map, one tempo throughout",
+    " network": "our map, madmom's DBN as decoder",
+    " rotated": "our decoding, shifts by the shift theorem",
+}
+"""What follows a model's name in records, and what it means; in the table's order."""
+
+OTHERS = {
+    "untrained": "the same network untrained, our map and decoding",
     "librosa": "librosa (nothing learned)",
     "madmom": "madmom (taught on beats)",
     "beat this": "Beat This! (taught on beats)",
 }
-"""Names in the table, in its order."""
+"""Who else is in the table."""
 
 PARTS = ("straight", "expressive", "test")
+
+
+def trackers(variants: Iterable[str]) -> dict[str, str]:
+    """Of the variants of records, or PHALAR where there is no model among them, every row that the table may have."""
+    variants = [name for name in variants if name not in OTHERS]
+    models = [name for name in variants if not any(name.endswith(way) for way in WAYS if way)]
+    named = {}
+    for model in dict.fromkeys(models or ["phalar"]):
+        for way, words in WAYS.items():
+            named[model + way] = f"{LABELS.get(model, model)}, zero-shot, {words}"
+    return named | OTHERS
 
 
 def beats_markdown(records: pd.DataFrame, datasets: Iterable[str], parts: Iterable[str] = PARTS) -> str:
@@ -49,27 +66,30 @@ def beats_markdown(records: pd.DataFrame, datasets: Iterable[str], parts: Iterab
         of_dataset = found[found["dataset"].map(canonical) == dataset]
         for part in parts:
             table = of_dataset[of_dataset["split"] == part].drop_duplicates(["variant", "metric"], keep="last")
-            named = {name: table[table["variant"] == name].set_index("metric") for name in TRACKERS}
-            for name, metrics in named.items():
-                as_claimed = (name, part) == ("phalar published", "test")
+            names = trackers(found["variant"].unique())
+            for name, label in names.items():
+                metrics = table[table["variant"] == name].set_index("metric")
+                as_claimed = (name, part) == ("phalar as published", "test")
                 claimed = lookup("beats", dataset, "phalar", "f1") if as_claimed else None
                 if metrics.empty and claimed is None:
                     continue
                 used.append(dataset)
-                cells = [NOT_RUN] * 6
+                cells = [NOT_RUN] * 7
                 if not metrics.empty:
                     f1 = metrics.loc["f1"]
                     cells = [with_interval(f1["value"], f1["ci_low"], f1["ci_high"])]
-                    cells += [percent(metrics.loc[name, "value"]) for name in ("f1_trimmed", "cmlt", "amlt", "amlc")]
+                    cells += [
+                        percent(metrics.loc[name, "value"]) for name in ("f1_trimmed", "cmlc", "cmlt", "amlc", "amlt")
+                    ]
                     cells.append(str(int(f1["n"])))
-                rows.append([dataset_label(dataset), part, TRACKERS[name], as_printed(claimed), *cells])
-    header = ["data", "part", "tracker", "paper F1", "F1 [95 %]", "F1 after 5 s", "CMLt", "AMLt", "AMLc", "n"]
+                rows.append([dataset_label(dataset), part, label, as_printed(claimed), *cells])
+    header = ["data", "part", "tracker", "paper F1", "F1 [95 %]", "F1 after 5 s", "CMLc", "CMLt", "AMLc", "AMLt", "n"]
     stand_ins = " ".join(
         f"*{name}* is a stand-in for {STAND_INS[name]}." for name in dict.fromkeys(used) if name in STAND_INS
     )
     caption = (
         "Beats, scores in %: F1 within 70 ms on all beats, with its 95 % bootstrap interval over pieces; then F1, "
-        f"CMLt, AMLt and AMLc without the first 5 s, as mir_eval has them. {stand_ins}"
+        f"CMLc, CMLt, AMLc and AMLt without the first 5 s, as mir_eval has them. {stand_ins}"
     )
     return markdown_table(header, rows, caption=caption.strip())
 

@@ -50,7 +50,7 @@ LIMITS = {
 }
 # The setting of the chord probe that counts: chords as majors and minors, no progression in two folds.
 CHORDS = "majmin, label at start, folds by progression"
-ROTATING = "rotates share, embedding"
+ROTATING, STAYING = "rotates share, embedding", "magnitude-only share, embedding"
 _WEIGHTS = "MERT's weights come in no package and must be brought"
 _HOURS = "GPU-hours on the paper's machine and data; the page on cost compares steps on this one"
 _MUSIC = "no other music is at hand in enough stems"
@@ -342,15 +342,18 @@ def _probed(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rotation(found: _Numbers) -> Claim:
-    here, verdicts, table = [], {}, found.of("rotation", ROTATING)
-    for name in _corpora(table):
-        row, floor = (table.get((name, variant, None)) for variant in ("trained", "untrained"))
-        if row is not None:
-            here.append(
-                f"{_name(name)}: {row} of the embedding's features rotate"
-                + (f", untrained {floor}" if floor is not None else "")
-            )
-            verdicts[name] = judge_share(row.value, row.low, row.high)
+    here, verdicts, tables = [], {}, {metric: found.of("rotation", metric) for metric in (ROTATING, STAYING)}
+    for name in _corpora(tables[ROTATING]):
+        kinds = {}
+        for metric, does in ((ROTATING, "rotate"), (STAYING, "stay within half a circle")):
+            row, floor = (tables[metric].get((name, variant, None)) for variant in ("trained", "untrained"))
+            if row is not None:
+                beside = f", untrained {floor}" if floor is not None else ""
+                here.append(f"{_name(name)}: {row} of the embedding's features {does}{beside}")
+                kinds[does] = judge_share(row.value, row.low, row.high)
+        if len(kinds) == 2:
+            why = "; ".join(f"{does}: {reason}" for does, (_, reason) in kinds.items())
+            verdicts[name] = together(verdict for verdict, _ in kinds.values()), why
     text = "Some features rotate about the origin as time shifts, others stay in a narrow range"
     return Claim(text, "shown, no number", tuple(here), *_decide(verdicts, ""))
 

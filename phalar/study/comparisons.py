@@ -24,7 +24,7 @@ from phalar.study.tables import (
     with_interval,
 )
 
-DIFFERENCE, P_VALUE = "top1_minus_phalar", "p_value"
+DIFFERENCE, P_VALUE, GAIN = "top1_minus_phalar", "p_value", "relative_gain"
 
 Key = tuple[str, str, int]  # (variant or cell, data set, K)
 
@@ -39,6 +39,7 @@ class Compared:
     difference: Comparison  # variant minus PHALAR
     p: float  # corrected
     seeds: int
+    gain: tuple[float, float, float]  # by what share PHALAR exceeds it, with the interval; NaN where it has nothing
 
 
 def against_full(by_track: Mapping[Key, np.ndarray], full: str = "phalar") -> list[Compared]:
@@ -51,17 +52,22 @@ def against_full(by_track: Mapping[Key, np.ndarray], full: str = "phalar") -> li
     full : str
         Whom the others are compared with; what it was not tested on is left out.
     """
-    pairs = [
-        (key, compare(values, by_track[full, *key[1:]]), len(values))
-        for key, values in by_track.items()
-        if key[0] != full and (full, *key[1:]) in by_track
+    pairs = []
+    for key, values in by_track.items():
+        whole = by_track.get((full, *key[1:]))
+        if key[0] != full and whole is not None:
+            gain = compare(whole, values)
+            pairs.append((key, compare(values, whole), len(values), (gain.gain, gain.gain_low, gain.gain_high)))
+    corrected = holm([found.p for _, found, _, _ in pairs]) if pairs else []
+    return [
+        Compared(*key, found, float(p), seeds, gain)
+        for (key, found, seeds, gain), p in zip(pairs, corrected, strict=True)
     ]
-    corrected = holm([found.p for _, found, _ in pairs]) if pairs else []
-    return [Compared(*key, found, float(p), seeds) for (key, found, seeds), p in zip(pairs, corrected, strict=True)]
 
 
 def comparison_records(compared: Sequence[Compared], experiment: str, **about: object) -> list[Record]:
-    """Two records a comparison: the difference as a share of 1, and its corrected p value."""
+    """Records of each comparison: the difference as a share of 1, its corrected p value, and PHALAR's relative gain
+    where all of that is a number."""
     records = []
     for each in compared:
         shared = {
@@ -77,6 +83,9 @@ def comparison_records(compared: Sequence[Compared], experiment: str, **about: o
         ends = {"ci_low": each.difference.low, "ci_high": each.difference.high}
         records.append(Record(metric=DIFFERENCE, value=each.difference.difference, **ends, **shared))
         records.append(Record(metric=P_VALUE, value=each.p, **shared))
+        if np.isfinite(each.gain).all():
+            gain, low, high = each.gain
+            records.append(Record(metric=GAIN, value=gain, ci_low=low, ci_high=high, **shared))
     return records
 
 
@@ -134,11 +143,9 @@ def difference_text(each: Compared, reverse: bool = False) -> str:
     return f"{_signed(*points)}, {p_text(each.p)}"
 
 
-def gain_of_full(by_track: Mapping[Key, np.ndarray], each: Compared, full: str = "phalar") -> str:
+def gain_of_full(each: Compared) -> str:
     """By what share PHALAR exceeds a variant, as the paper states it: ``"+69.2 [+60.1, +78.9] %"``."""
-    key = (each.dataset, each.k)
-    found = compare(by_track[full, *key], by_track[each.variant, *key])
-    return "–" if np.isnan(found.gain) else f"{_signed(found.gain, found.gain_low, found.gain_high)}{PER_CENT}"
+    return "–" if np.isnan(each.gain[0]) else f"{_signed(*each.gain)}{PER_CENT}"
 
 
 def _signed(value: float, low: float, high: float) -> str:

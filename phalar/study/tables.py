@@ -218,6 +218,8 @@ def retrieval_caption(table: pd.DataFrame) -> str:
         "(chance: 100/K). In brackets: 95 % bootstrap interval over tracks; n: test tracks.",
         *(f"*{name}* is a stand-in for {STAND_INS[name]}, not the same data." for name in used),
     ]
+    if "cocola" in set(table["variant"]):
+        parts.append("COCOLA is shown both its pictures, harmonic and percussive.")
     seeds = table["seeds"].dropna()
     if len(seeds) and seeds.max() > 1:
         parts.append(

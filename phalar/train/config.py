@@ -111,9 +111,9 @@ def config(
 ) -> TrainConfig:
     """A checked TrainConfig from plain values.
 
-    COCOLA is trained with its authors' Adam rates and without label smoothing (paper section 3), whatever the preset: the
-    higher rates of ours were found for PHALAR's LayerScales and small form, and COCOLA's form starts large. ``target``
-    goes before that, for an ablation of the smoothing.
+    COCOLA is trained with its authors' Adam rates and without label smoothing (paper section 3), whatever the preset:
+    the higher rates of ours were found for PHALAR's LayerScales and small form, and COCOLA's form starts large.
+    ``target`` goes before that, for an ablation of the smoothing.
     """
     if preset not in PRESETS:
         raise InputError(f"unknown preset {preset!r}; there are {', '.join(PRESETS)}")
