@@ -30,7 +30,7 @@ from phalar.train.config import TrainConfig, config
 from phalar.train.loop import BEST, DONE, Run
 
 KEPT = 16_384  # bytes of what a job last said, to tell why it failed
-FEWEST = 9  # steps between two looks at the validation split, which take as long as a step or two
+FEWEST, MOST = 9, 500  # steps between two looks at the validation split, which take as long as a step or two
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Budget:
     draws: int
     ks: tuple[int, ...]
     device: str = "auto"
+    shards: int = 1  # of a step, each a batch
 
     def training(self, kind: tuple[str, float | None], seed: int) -> TrainConfig:
         """The training run of a kind of cell."""
@@ -60,7 +61,8 @@ class Budget:
             batch_size=self.batch_size,
             seconds=self.excerpt_seconds,
             limit=self.limit,
-            valid_every=max(FEWEST, self.steps // 6),
+            valid_every=min(max(FEWEST, self.steps // 6), MOST),
+            shards=self.shards,
             target=target,
         )
 
@@ -91,6 +93,7 @@ def budget(values: Mapping[str, Any], *, progress: bool = True) -> tuple[Budget,
         draws=values["draws"],
         ks=tuple(values["ks"]),
         device=values["device"],
+        shards=values.get("shards", 1),
     )
     return made, absent
 
