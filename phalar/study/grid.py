@@ -30,7 +30,7 @@ from phalar.train.config import TrainConfig, config
 from phalar.train.loop import BEST, DONE, Run
 
 KEPT = 16_384  # bytes of what a job last said, to tell why it failed
-FEWEST, MOST = 9, 500  # steps between two looks at the validation split, which take as long as a step or two
+FEWEST, MOST = 10, 500  # steps between two looks at the validation split, which take as long as a step or two
 
 
 @dataclass(frozen=True)
