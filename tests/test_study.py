@@ -23,7 +23,7 @@ def test_the_study_runs_and_the_book_is_built_from_it():
     shares = records[records["metric"].isin(["top1", "accuracy", "f1"])]
     assert shares["value"].between(0, 1).all()
     assert (shares["ci_low"] <= shares["value"]).all()
-    assert {"ablations", "beats", "chords", "rotation"} <= set(records["experiment"])
+    assert {"ablations", "beats", "chords", "limits", "rotation", "sensitivity"} <= set(records["experiment"])
     index = build_book("smoke")
     assert index.is_file()
     page = (index.parent / "notebooks" / "retrieval.html").read_text()
