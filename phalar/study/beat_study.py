@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from phalar import corpora, fingerprint, paths
+from phalar import corpora, fingerprint, memory, paths
 from phalar.datasets.catalogue import dataset
 from phalar.datasets.files import open_listing
 from phalar.datasets.tracks import Track
@@ -165,6 +165,7 @@ class Heard:
 
 def listener(model: str | os.PathLike | StemModel, device: torch.device | str = "cpu") -> Listener:
     """A listener for a model's name (:func:`phalar.matching.resolve_model`)."""
+    memory.keep_freed()
     return Listener(resolve_model(model).to(device))
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from phalar import corpora, fingerprint, paths
+from phalar import corpora, fingerprint, memory, paths
 from phalar.audio import SAMPLE_RATE
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError, PhalarWarning
@@ -134,6 +134,7 @@ class ChordStudy:
         device: str = "auto",
         progress: bool = True,
     ) -> None:
+        memory.keep_freed()
         self.dataset, self.progress = dataset, progress
         self.device = chosen_device(device)
         self.models = {name: model.to(self.device).eval() for name, model in models.items()}

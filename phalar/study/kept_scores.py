@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from phalar import paths
+from phalar import memory, paths
 from phalar.datasets.pairs import Pair
 from phalar.datasets.tracks import Track
 from phalar.evaluate import retrieval
@@ -46,6 +46,7 @@ def find_or_score(
     files = {name: paths.cache() / "scores" / f"{name}.npz" for name in names}
     kept = {name: _read_scores(path) for name, path in files.items()}
     scores, spent = {name: found for name, (found, _) in kept.items()}, min(took for _, took in kept.values())
+    memory.keep_freed()
     first = min(len(found) for found in scores.values())
     bar = tqdm(
         total=max(0, draws - first) * len(tracks),

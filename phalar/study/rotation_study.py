@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from phalar import corpora, fingerprint, paths
+from phalar import corpora, fingerprint, memory, paths
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError
 from phalar.evaluate import rotation
@@ -61,6 +61,7 @@ def spread_in_four(excerpts: Sequence[Excerpt], count: int) -> list[Excerpt]:
 
 def find_or_measure(model: StemModel, excerpts: Sequence[Excerpt], label: str, progress: bool = True) -> list[Moved]:
     """`measure` for each excerpt; what was measured before is read."""
+    memory.keep_freed()
     code = fingerprint.of_code("model", "evaluate/rotation")
     folder = paths.cache() / "rotation" / fingerprint.fingerprint([weights(model), code])
     found = []

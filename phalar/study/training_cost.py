@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from phalar import memory
 from phalar.evaluate.bench import fastest
 from phalar.evaluate.cost import formulas
 from phalar.model.assembly import StemModel, build
@@ -141,7 +142,7 @@ def measured(batch: int = BATCH, seconds: float = SECONDS) -> list[Row]:
     """The same with seconds: the shortest of three runs of each part, forward and backward, on this machine's CPU."""
     samples = round(seconds * SAMPLE_RATE)
     waves = 0.1 * torch.randn(2 * batch, samples, generator=torch.Generator().manual_seed(0))
-    loop._keep_freed_memory()  # as in training
+    memory.keep_freed()  # as in training
     timed = parts(build("phalar", seed=0).train(), waves)
     return [replace(row, seconds=fastest(part)) for row, (_, part) in zip(counted(batch, seconds), timed, strict=True)]
 

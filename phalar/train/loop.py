@@ -5,14 +5,12 @@ that was killed goes on where its last state was saved and ends with the same we
 not; there is no random state to save. Book page *How it is trained*.
 """
 
-import ctypes
 import json
 import math
 import os
 import time
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -21,7 +19,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from phalar import corpora
+from phalar import corpora, memory
 from phalar.datasets import batches
 from phalar.datasets.augment import augment
 from phalar.datasets.tracks import Track
@@ -174,7 +172,7 @@ class _Session:
             raise InputError(
                 f"batch_size = {config.batch_size * config.shards} but {len(data)} training tracks; use a smaller batch"
             )
-        _keep_freed_memory()
+        memory.keep_freed()
         self.tables = batches.tables(data)
         self.source = _source(self.tables, device)
         self.valid = tracks_of(config, "valid", progress) if distributed.rank() == 0 else []
@@ -369,16 +367,6 @@ def chosen_device(name: str) -> torch.device:
     if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
         raise InputError(f"device {name!r} is not at hand; use 'auto', 'cpu', or 'cuda' where there is a GPU")
     return torch.device(name)
-
-
-def _keep_freed_memory() -> None:
-    """Have the C library keep what tensors free: a step asks for the same 2 GB again, and the system would hand them
-    out page by page, zeroed, at a quarter of the step's time. Linux's glibc only; elsewhere nothing happens."""
-    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
-    with suppress(AttributeError, OSError, TypeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(mmap_max, 0)
-        mallopt(trim_threshold, 2**31 - 1)
 
 
 def _seed(*parts: int) -> int:
