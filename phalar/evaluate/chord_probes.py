@@ -30,7 +30,7 @@ from phalar.model.complex_layers import complex_kaiming_, squared_modulus
 READINGS = ("real", "modulus")
 PENALTIES = (10.0, 1.0, 0.1, 0.01)  # from stiff to free: each fit starts from the one before
 FLOOR = 0.1  # of the mean power of an axis: what an axis' power counts as at least
-STEPS = 150  # of L-BFGS at most
+STEPS = {"real": 150, "modulus": 50}  # of L-BFGS at most: the modulus' problem has no one answer to wait for
 GRADIENT = 1e-4  # or until no entry of the gradient is larger than this
 RADAM = {"lr": 1e-3, "batch_size": 64, "epochs": 10}  # as published
 ROUNDED = 1e-6  # |y| is taken as sqrt(|y|^2 + this), so that it has a slope at zero
@@ -78,7 +78,7 @@ def fit(
     balanced: bool = True,
     seed: int = 0,
     device: str = "cpu",
-    steps: int = STEPS,
+    steps: int | None = None,
     tolerance: float = GRADIENT,
 ) -> list[Probe]:
     """Probes fitted until nothing improves (L-BFGS on all frames at once), one for each penalty.
@@ -100,7 +100,7 @@ def fit(
         Of the first weights of the modulus reading, which cannot start from zero as the convex one does.
     device : str
     steps, tolerance : int, float
-        Stop after so many steps of L-BFGS, or where no entry of the gradient is larger.
+        Stop after so many steps of L-BFGS (those of ``STEPS``, if not given), or where no entry of the gradient is larger.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def fit(
             entropy = F.cross_entropy(_read(x @ weight.T, reading) + bias, y, reduction="none")
             return (sample * entropy).sum() + penalty / 2 * _power(weight)
 
-        _minimise(loss, [weight, bias], steps, tolerance)
+        _minimise(loss, [weight, bias], steps or STEPS[reading], tolerance)
         found = weight.detach()
         found = torch.complex(*found.chunk(2, dim=1)) if split else found
         probes.append(Probe(found @ matrix.T, bias.detach().clone(), centre, reading, penalty))
