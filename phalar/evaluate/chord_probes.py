@@ -22,6 +22,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from phalar.errors import InputError
@@ -68,6 +69,8 @@ class Probe:
         return self.logits(features).argmax(axis=1)
 
 
+# The products of a step are small: threads of torch and of numpy's library would only wait for each other.
+@threadpool_limits.wrap(limits=1)
 def fit(
     features: np.ndarray,
     targets: np.ndarray,
@@ -100,7 +103,7 @@ def fit(
         Of the first weights of the modulus reading, which cannot start from zero as the convex one does.
     device : str
     steps, tolerance : int, float
-        Stop after so many steps of L-BFGS (those of ``STEPS``, if not given), or where no entry of the gradient is larger.
+        Stop after so many steps of L-BFGS (``STEPS``, if not given), or where no entry of the gradient is larger.
 
     Raises
     ------
