@@ -28,6 +28,7 @@ from phalar.train import loop
 loop.train(two_shards(**{settings}), Path(sys.argv[1]), device="cpu", progress=False)
 """
 INTERRUPTED = """
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background begins without
 real = loop._Session.take_step
 def step(session):
     if session.step == 1 and os.environ["RANK"] == "{rank}": os.kill(os.getpid(), signal.{name})

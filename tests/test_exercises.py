@@ -158,7 +158,7 @@ MISTAKES = {
         (lambda v, s: v.flip(0), "`v.roll(3)`"),
     ],
     "check_padded_turn": [
-        (lambda k, s, T, C: -360 * k * s / T, "`missing`"),
+        (lambda k, s, T, C: -360 * k * s / T, "`shortest_steps`"),
         (lambda k, s, T, C: 360 * k * s / max(T, 2 * (C + 1) + 1), "direction"),
         (lambda k, s, T, C: -2 * math.pi * k * s / max(T, 2 * (C + 1) + 1), "radians"),
         (lambda k, s, T, C: -360 * k * s / (T + 2 * (C + 1) + 1), "another angle"),
