@@ -1,11 +1,12 @@
-"""What a score listens to: pitch, or time? Book notebook *Chords*, "Why".
+"""What a score listens to: pitch, or time? Book notebook *Chords*, "What the score itself
+listens to".
 
 The right stem is moved away from its mix, and the mix looks for it once more. A model that matches harmony must mind a
 transposition; one that matches rhythm must mind a delay. The change is the same for all candidates, so nothing but the
 fit tells them apart.
 
 In a constant-Q picture of 12 bins an octave a semitone is a bin, so a transposition is a shift along the frequency
-axis: every partial of every note moves by as many bins. That is one reason for this picture (paper section 3).
+axis: every partial of every note moves by as many bins.
 """
 
 from collections.abc import Callable, Sequence
@@ -88,11 +89,12 @@ def changed_scores(
     positives: dict[str, list[Tensor]] = {change.name: [] for change in changes}
     for begin in range(0, len(pairs), batch_size):
         chosen = pairs[begin : begin + batch_size]
-        anchors.append(model.encode(_waves([pair.audio()[0] for pair in chosen], model)))
-        pictures: dict[float, Tensor] = {}
+        sides = np.stack([pair.audio() for pair in chosen])
+        anchors.append(model.encode(_waves(sides[:, 0], model)))
+        pictures = {0.0: model.picture(_waves(sides[:, 1], model))}  # by delay
         for change in changes:
             if change.seconds not in pictures:
-                moved = [late(pair, change.seconds).audio()[1] for pair in chosen]
+                moved = np.stack([late(pair, change.seconds).audio()[1] for pair in chosen])
                 pictures[change.seconds] = model.picture(_waves(moved, model))
             picture = transposed(pictures[change.seconds], change.semitones)
             positives[change.name].append(model.encode_picture(picture))
@@ -134,5 +136,5 @@ def preferred(scores: np.ndarray, moved: np.ndarray) -> np.ndarray:
     return np.where(own == other, 0.5, (own > other).astype(float))
 
 
-def _waves(waves: Sequence[np.ndarray], model: StemModel) -> Tensor:
-    return torch.from_numpy(np.stack(waves).astype(np.float32)).to(model.device)
+def _waves(waves: np.ndarray, model: StemModel) -> Tensor:
+    return torch.from_numpy(waves.astype(np.float32)).to(model.device)

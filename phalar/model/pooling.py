@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from phalar.model.precision import full_precision
 
-COMPONENTS = 8  # components
+COMPONENTS = 8  # C, as published
 
 
 def shortest_steps(components: int = COMPONENTS) -> int:

@@ -61,12 +61,11 @@ def beats_markdown(records: pd.DataFrame, datasets: Iterable[str], parts: Iterab
         Which data sets and splits to show; rows that were not run are left out.
     """
     found = records[records["experiment"] == "beats"]
-    rows, used = [], []
+    rows, used, names = [], [], trackers(found["variant"].unique())
     for dataset in dict.fromkeys(canonical(name) for name in datasets):
         of_dataset = found[found["dataset"].map(canonical) == dataset]
         for part in parts:
             table = of_dataset[of_dataset["split"] == part].drop_duplicates(["variant", "metric"], keep="last")
-            names = trackers(found["variant"].unique())
             for name, label in names.items():
                 metrics = table[table["variant"] == name].set_index("metric")
                 as_claimed = (name, part) == ("phalar as published", "test")

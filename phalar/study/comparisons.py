@@ -4,13 +4,14 @@ Differences are taken track by track, p values are corrected for being many (Hol
 once. Book notebook *Ablations*.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from phalar.evaluate.statistics import Comparison, compare, holm
+from phalar.evaluate.statistics import Comparison, compare, holm, relative_gain
 from phalar.study.paper import index
 from phalar.study.results import Record, provenance
 from phalar.study.tables import (
@@ -56,8 +57,8 @@ def against_full(by_track: Mapping[Key, np.ndarray], full: str = "phalar") -> li
     for key, values in by_track.items():
         whole = by_track.get((full, *key[1:]))
         if key[0] != full and whole is not None:
-            gain = compare(whole, values)
-            pairs.append((key, compare(values, whole), len(values), (gain.gain, gain.gain_low, gain.gain_high)))
+            gain = relative_gain(whole, values) if values.mean() > 0 else (math.nan,) * 3
+            pairs.append((key, compare(values, whole), len(values), gain))
     corrected = holm([found.p for _, found, _, _ in pairs]) if pairs else []
     return [
         Compared(*key, found, float(p), seeds, gain)

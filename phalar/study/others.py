@@ -14,9 +14,8 @@ from tqdm import tqdm
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError
 from phalar.evaluate import madmom_bridge
-from phalar.evaluate.statistics import bootstrap_interval
 from phalar.evaluate.trackers import TRACKERS, Tracker, f_measure
-from phalar.study.results import Record, provenance
+from phalar.study.results import Record, mean_record, provenance
 
 
 def beat_records(
@@ -75,17 +74,5 @@ def _annotated(tracks: Sequence[Track], what: str) -> Sequence[Track]:
 
 
 def _record(dataset: str, split: str, name: str, metric: str, values: Sequence[float]) -> Record:
-    low, high = bootstrap_interval(np.asarray(values))
-    value = float(np.mean(values))
-    return Record(
-        experiment="others",
-        dataset=dataset,
-        split=split,
-        variant=name,
-        metric=metric,
-        value=value,
-        ci_low=low,
-        ci_high=high,
-        n=len(values),
-        **provenance("cpu"),
-    )
+    about = {"experiment": "others", "dataset": dataset, "split": split, "variant": name, "metric": metric}
+    return mean_record(np.asarray(values), **about, **provenance("cpu"))

@@ -20,9 +20,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from phalar.errors import InputError, PhalarWarning, RunError
+from phalar.evaluate.statistics import bootstrap_interval
 from phalar.paths import repository
 from phalar.study.tables import retrieval_markdown, retrieval_table
 
@@ -160,6 +162,13 @@ def _integer(name: str, value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise InputError(f"record: {name}={value!r} is not a whole number; give an int")
     return int(value)
+
+
+def mean_record(values: np.ndarray, **about: Any) -> Record:
+    """A record of the mean of values (n,), one a unit, with its 95 % bootstrap interval over units; ``about`` is all
+    else that a record holds."""
+    low, high = bootstrap_interval(values)
+    return Record(value=float(values.mean()), ci_low=low, ci_high=high, n=len(values), **about)
 
 
 def results_path(profile: str, root: Path | None = None) -> Path:

@@ -19,13 +19,13 @@ from phalar.datasets.tracks import Track
 from phalar.errors import InputError
 from phalar.evaluate import rotation
 from phalar.evaluate.rotation import Excerpt, Motion, Moved, measure
-from phalar.evaluate.statistics import bootstrap_interval, paired_difference
+from phalar.evaluate.statistics import paired_difference
 from phalar.matching import resolve_model
 from phalar.model import checkpoints
 from phalar.model.frontend import HOP, SAMPLE_RATE
 from phalar.model.stem_model import StemModel
 from phalar.study.portrait import spread
-from phalar.study.results import Record, provenance
+from phalar.study.results import Record, mean_record, provenance
 
 SECONDS = 5.0  # as in the retrieval test
 LOOP_STEPS = 20  # 6.4 s: the shortest round loop that spectral pooling does not pad
@@ -150,17 +150,12 @@ def records(
         "experiment": "rotation",
         "dataset": "+".join(dict.fromkeys(e.track.dataset for e in excerpts)),
         "config_hash": config_hash,
-        "n": len(excerpts),
         **provenance(device),
     }
     found = []
 
     def add(variant: str, metric: str, values: np.ndarray, split: str = "test") -> None:
-        low, high = bootstrap_interval(values)
-        entry = about | {"split": split, "n": len(values)}
-        found.append(
-            Record(variant=variant, metric=metric, value=float(values.mean()), ci_low=low, ci_high=high, **entry)
-        )
+        found.append(mean_record(values, variant=variant, metric=metric, split=split, **about))
 
     instruments = np.array([e.instrument for e in excerpts])
     for label, moved in by_model.items():
@@ -174,10 +169,8 @@ def records(
     trained, untrained = (measures(by_model[label]) for label in ("trained", "untrained"))
     for metric, values in trained.items():
         value, low, high = paired_difference(values, untrained[metric])
-        entry = about | {"split": "test"}
-        found.append(
-            Record(variant="trained - untrained", metric=metric, value=value, ci_low=low, ci_high=high, **entry)
-        )
+        ends = {"value": value, "ci_low": low, "ci_high": high, "n": len(values)}
+        found.append(Record(variant="trained - untrained", metric=metric, split="test", **ends, **about))
     return found
 
 
@@ -196,20 +189,15 @@ def records_by_steps(
     found = []
     for steps, moved in sorted(by_steps.items()):
         for level in LEVELS:
-            values = share(moved, level, "rotates")
-            low, high = bootstrap_interval(values)
             found.append(
-                Record(
+                mean_record(
+                    share(moved, level, "rotates"),
                     experiment="rotation by training step",
                     dataset="+".join(dict.fromkeys(e.track.dataset for e in excerpts)),
                     split="test",
                     variant=f"{steps} steps",
                     steps=steps,
                     metric=f"rotates share, {level}",
-                    value=float(values.mean()),
-                    ci_low=low,
-                    ci_high=high,
-                    n=len(values),
                     config_hash=config_hash,
                     **provenance(device),
                 )
