@@ -11,6 +11,7 @@ from phalar.model import checkpoints
 from phalar.model.assembly import build
 from phalar.study import cells, comparisons, grid, results, shipping
 from phalar.study.paper import read_paper
+from phalar.study.profiles import load_profile
 from phalar.study.results import Record
 from phalar.train.config import PRESETS, config
 
@@ -21,7 +22,7 @@ def test_a_cell_differs_from_the_full_model_in_one_thing():
     for cell in cells.CELLS.values():
         differing = [
             name
-            for name in ("variant", "target", "seconds", "symmetrised")
+            for name in ("variant", "target", "preset", "seconds", "symmetrised")
             if getattr(cell, name) != getattr(cells.FULL, name)
         ]
         assert len(differing) == (cell is not cells.FULL), cell.name
@@ -34,12 +35,19 @@ def test_chosen_cells_keep_the_tables_order_and_the_full_model():
         cells.chosen(["gapp"])
 
 
-def test_cells_that_differ_at_the_test_alone_share_a_training():
-    rows = cells.chosen(["one-direction", "2-seconds", "hard-targets", "gap"])
-    assert cells.trainings(rows, [0, 1]) == [
-        (("phalar", None), 0), (("gap", None), 0), (("phalar", 1.0), 0),
-        (("phalar", None), 1), (("gap", None), 1), (("phalar", 1.0), 1),
-    ]  # fmt: skip
+def test_cells_that_are_trained_alike_share_a_job(tmp_path):
+    wanted = ["one-direction", "2-seconds", "hard-targets", "gap", "cocola", "recipe-published", "recipe-short"]
+    profile = tmp_path / "mine.yaml"
+    values = load_profile("laptop") | {"cells": wanted, "seeds": [0, 1]}
+    profile.write_text(json.dumps(values))  # JSON is YAML, too
+    alike = [("cocola",), ("phalar", "recipe-short", "one-direction", "2-seconds"), ("gap",), ("hard-targets",)]
+    alike.append(("recipe-published",))
+    listed = grid.jobs(profile)[1]
+    assert [(tuple(cell.name for cell in job.cells), job.seed) for job in listed] == [
+        (names, seed) for seed in (0, 1) for names in alike
+    ]
+    assert [job.config.recipe for job in listed[4:5]] == [PRESETS["published"]]
+    assert [cell.name for cell in cells.chosen(wanted) if not cell.trained] == ["one-direction", "2-seconds"]
 
 
 def test_the_loss_of_a_run_is_the_presets_the_cells_or_cocolas():

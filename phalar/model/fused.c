@@ -4,7 +4,8 @@
  * spends its time moving pictures to memory and back between tiny products. Here one item goes through
  *     y = x + gain * W2 silu(W1 * norm(x) + b1)
  * in bands of a few frequency rows that stay in the processor's own cache, and the backward pass computes the hidden
- * values again instead of reading them back. The products are plain: 4 channels by 4 vectors at a time in registers.
+ * values again instead of reading them back. The products are plain: as many channels by three vectors at a time as
+ * there are registers for.
  *
  * How a band is laid out. Rows of T positions lie one after the other, each followed by one zero, in one line a
  * channel. A step along time is then a shift by 1 and a step along frequency a shift by T + 1, and both find zeros at
@@ -17,6 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <math.h>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 #define VL 16
@@ -25,9 +29,15 @@
 #else
 #define VL 4
 #endif
-#define TILE (4 * VL)
+/* A product is computed in tiles of BLOCK output lines by TILE positions, as many as the registers hold sums for. */
+#if defined(__AVX512F__)
+#define BLOCK 8
+#else
+#define BLOCK 4
+#endif
+#define TILE (3 * VL)
 #ifndef CACHE
-#define CACHE (64 * 1024) /* floats of working space a band aims at: a quarter of a common second-level cache */
+#define CACHE (128 * 1024) /* floats of working space a band aims at: half of a common second-level cache */
 #endif
 
 typedef float vec __attribute__((vector_size(4 * VL), aligned(4), may_alias));
@@ -35,87 +45,144 @@ typedef int ivec __attribute__((vector_size(4 * VL), aligned(4), may_alias));
 
 static inline vec load(const float *p) { return *(const vec *)p; }
 static inline void store(float *p, vec v) { *(vec *)p = v; }
-static inline float sum(vec v) {
-    float s = 0;
-    for (int i = 0; i < VL; i++) s += v[i];
-    return s;
+static inline vec choose(vec a, vec b, ivec places) { /* of both, one after the other */
+#if defined(__clang__)
+    vec chosen;
+    for (int i = 0; i < VL; i++) chosen[i] = places[i] < VL ? a[places[i]] : b[places[i] - VL];
+    return chosen;
+#else
+    return __builtin_shuffle(a, b, places);
+#endif
 }
-/* Rows of a band: enough to amortise its borders, few enough for its lines to stay in the cache. */
-static inline int rows_of_band(size_t row, int lines, int F) {
-    size_t rows = CACHE / ((size_t)lines * row);
-    return rows < 1 ? 1 : rows > (size_t)F ? F : (int)rows;
+/* Every second value of a and then of b: those at even places (0), or at odd ones (1). */
+static inline vec every_second(vec a, vec b, const int odd) {
+    ivec places;
+    for (int i = 0; i < VL; i++) places[i] = 2 * i + odd;
+    return choose(a, b, places);
+}
+/* Values of a and b in turn, from the first on (0), or from the middle on (1). */
+static inline vec in_turn(vec a, vec b, const int second) {
+    ivec places;
+    for (int i = 0; i < VL; i++) places[i] = (second * VL + i) / 2 + i % 2 * VL;
+    return choose(a, b, places);
+}
+/* Sums of neighbours: of a in the first half, of b in the second. */
+static inline vec pairs(vec a, vec b) { return every_second(a, b, 0) + every_second(a, b, 1); }
+static inline float sum(vec v) {
+    for (int n = VL; n > 1; n /= 2) v = pairs(v, v);
+    return v[0];
 }
 static inline size_t up(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
+/* Rows of a band: few enough for its lines to stay in the cache, and so many that the least is computed for nothing,
+ * behind a band's end and in the last band. */
+static inline int rows_of_band(size_t row, int lines, int F) {
+    size_t most = CACHE / ((size_t)lines * row), best = 1, least = 0;
+    if (most > (size_t)F) most = F;
+    for (size_t rows = most / 2 + 1; rows <= most; rows++) {
+        size_t computed = up(rows * row, TILE) * ((F + rows - 1) / rows);
+        if (!least || computed <= least) least = computed, best = rows;
+    }
+    return (int)best;
+}
 
-/* exp to single precision: 2^k times a polynomial on [-ln2/2, ln2/2] */
-static inline vec exponential(vec x) {
+/* 1 / (1 + exp(-x)) to single precision: 2^f by a polynomial on [-1/2, 1/2], times a power of two. */
+static inline vec sigmoid(vec x) {
     const vec zero = {0};
+    const vec magic = zero + 12582912.0f; /* 1.5 * 2^23: what is added to it is rounded to an integer */
+#if defined(__AVX512F__)
+    x = (vec)_mm512_max_ps((__m512)x, _mm512_set1_ps(-87.0f));
+#else
     vec low = zero - 87.0f, high = zero + 87.0f;
     ivec below = x < low, above = x > high;
     x = (vec)(((ivec)low & below) | ((ivec)x & ~below));
     x = (vec)(((ivec)high & above) | ((ivec)x & ~above));
-    vec magic = zero + 12582912.0f;
-    vec k = (x * 1.44269504f + magic) - magic;
-    vec r = x - k * 0.693359375f + k * 2.12194440e-4f;
-    vec p = zero + 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
+#endif
+    vec k = (x * -1.44269504f + magic) - magic;
+    vec f = x * -1.44269504f - k;
+    vec p = zero + 1.3400432e-3f;
+    p = p * f + 9.6703711e-3f;
+    p = p * f + 5.5502668e-2f;
+    p = p * f + 2.4022107e-1f;
+    p = p * f + 6.9314721e-1f;
+    p = p * f + 1.0f;
+#if defined(__AVX512F__)
+    __m512 d = _mm512_add_ps(_mm512_scalef_ps((__m512)p, (__m512)k), _mm512_set1_ps(1.0f));
+    __m512 r = _mm512_rcp14_ps(d); /* 14 bits, then once Newton's way */
+    return (vec)_mm512_mul_ps(r, _mm512_fnmadd_ps(d, r, _mm512_set1_ps(2.0f)));
+#else
     ivec power = (__builtin_convertvector(k, ivec) + 127) << 23;
-    return p * (vec)power;
+    return 1.0f / (1.0f + p * (vec)power);
+#endif
 }
-static inline vec sigmoid(vec x) { return 1.0f / (1.0f + exponential(-x)); }
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 8")
+
+/* `outs` lines from out on, TILE positions of each: bias[o] + sum_j w[j][o] in[j] */
+INLINE void tile(float *out, size_t stride, const int outs, const float *w, int step, const float *bias,
+                 const float *const *in, int lines, size_t p) {
+    vec acc[BLOCK][3];
+    UNROLL for (int o = 0; o < outs; o++) acc[o][0] = acc[o][1] = acc[o][2] = (vec){0} + (bias ? bias[o] : 0.0f);
+    for (int j = 0; j < lines; j++, w += step) {
+        const float *q = in[j] + p;
+        vec x0 = load(q), x1 = load(q + VL), x2 = load(q + 2 * VL);
+        UNROLL for (int o = 0; o < outs; o++) {
+            acc[o][0] += w[o] * x0;
+            acc[o][1] += w[o] * x1;
+            acc[o][2] += w[o] * x2;
+        }
+    }
+    UNROLL for (int o = 0; o < outs; o++)
+        UNROLL for (int v = 0; v < 3; v++) store(out + o * stride + p + v * VL, acc[o][v]);
+}
 
 /* out[o] = bias[o] + sum_j w[j][o] in[j], for lines of `length` (a multiple of TILE); `outs` a multiple of 4 */
 static void product(float *out, size_t stride, int outs, const float *w, const float *bias, const float *const *in,
                     int lines, size_t length) {
-    for (size_t p = 0; p < length; p += TILE)
-        for (int o = 0; o < outs; o += 4) {
-            vec acc[4][4];
-            for (int a = 0; a < 4; a++)
-                for (int v = 0; v < 4; v++) acc[a][v] = (vec){0} + (bias ? bias[o + a] : 0.0f);
-            for (int j = 0; j < lines; j++) {
-                const float *q = in[j] + p, *u = w + (size_t)j * outs + o;
-                vec x0 = load(q), x1 = load(q + VL), x2 = load(q + 2 * VL), x3 = load(q + 3 * VL);
-                for (int a = 0; a < 4; a++) {
-                    acc[a][0] += u[a] * x0;
-                    acc[a][1] += u[a] * x1;
-                    acc[a][2] += u[a] * x2;
-                    acc[a][3] += u[a] * x3;
-                }
-            }
-            for (int a = 0; a < 4; a++)
-                for (int v = 0; v < 4; v++) store(out + (o + a) * stride + p + v * VL, acc[a][v]);
+    for (size_t p = 0; p < length; p += TILE) {
+        int o = 0;
+        for (; o + BLOCK <= outs; o += BLOCK)
+            tile(out + o * stride, stride, BLOCK, w + o, outs, bias ? bias + o : 0, in, lines, p);
+        for (; o < outs; o += 4) tile(out + o * stride, stride, 4, w + o, outs, bias ? bias + o : 0, in, lines, p);
+    }
+}
+
+/* g[o][j] += sum_p left[o][p] right[j][p] for `outs` o and three j; beyond `o_left` and `j_left` nothing is added. */
+INLINE void correlate(float *g, int lines, const int outs, int o_left, int j_left, const float *left, size_t stride,
+                      const float *const *right, size_t length) {
+    vec acc[BLOCK][4] = {{{0}}}; /* the fourth stays zero: sums are added up by twos */
+    const float *l[BLOCK], *r0 = right[0], *r1 = right[j_left > 1 ? 1 : 0], *r2 = right[j_left > 2 ? 2 : 0];
+    UNROLL for (int o = 0; o < outs; o++) l[o] = left + (o < o_left ? o : 0) * stride;
+    for (size_t p = 0; p < length; p += VL) {
+        vec x0 = load(r0 + p), x1 = load(r1 + p), x2 = load(r2 + p);
+        UNROLL for (int o = 0; o < outs; o++) {
+            vec x = load(l[o] + p);
+            acc[o][0] += x * x0;
+            acc[o][1] += x * x1;
+            acc[o][2] += x * x2;
         }
+    }
+    vec *v = acc[0];
+    for (int n = VL, many = 4 * BLOCK; n > 1; n /= 2, many /= 2)
+        for (int i = 0; i < many / 2; i++) v[i] = pairs(v[2 * i], v[2 * i + 1]);
+    const float *sums = (const float *)v;
+    for (int o = 0; o < outs && o < o_left; o++)
+        for (int j = 0; j < 3 && j < j_left; j++) g[(size_t)o * lines + j] += sums[4 * o + j];
 }
 
 /* g[o][j] += sum_p left[o][p] right[j][p] */
 static void correlation(float *g, const float *left, size_t stride, int outs, const float *const *right, int lines,
                         size_t length) {
-    for (int o = 0; o < outs; o += 4)
-        for (int j = 0; j < lines; j += 4) {
-            vec acc[4][4] = {{{0}}};
-            const float *l[4], *r[4];
-            for (int a = 0; a < 4; a++) {
-                l[a] = left + (o + a < outs ? o + a : o) * stride;
-                r[a] = right[j + a < lines ? j + a : j];
-            }
-            for (size_t p = 0; p < length; p += VL) {
-                vec r0 = load(r[0] + p), r1 = load(r[1] + p), r2 = load(r[2] + p), r3 = load(r[3] + p);
-                for (int a = 0; a < 4; a++) {
-                    vec x = load(l[a] + p);
-                    acc[a][0] += x * r0;
-                    acc[a][1] += x * r1;
-                    acc[a][2] += x * r2;
-                    acc[a][3] += x * r3;
-                }
-            }
-            for (int a = 0; a < 4 && o + a < outs; a++)
-                for (int b = 0; b < 4 && j + b < lines; b++) g[(size_t)(o + a) * lines + j + b] += sum(acc[a][b]);
+    for (int o = 0; o < outs;) {
+        int wide = outs - o > 4 ? BLOCK : 4;
+        for (int j = 0; j < lines; j += 3) {
+            float *to = g + (size_t)o * lines + j;
+            const float *from = left + o * stride;
+            if (wide == BLOCK) correlate(to, lines, BLOCK, outs - o, lines - j, from, stride, right + j, length);
+            else correlate(to, lines, 4, outs - o, lines - j, from, stride, right + j, length);
         }
+        o += wide;
+    }
 }
 
 static float *workspace(size_t floats) { /* one a thread, kept: asking the system anew each time costs more */
@@ -131,6 +198,23 @@ static float *workspace(size_t floats) { /* one a thread, kept: asking the syste
     return memory;
 }
 
+/* to[t] = base[t] + g * x[t] for the T values of a row, and the same of constants; no two of them overlap. Rows are
+ * short: the last vector ends with the row and does again what it shares with the one before. */
+INLINE void add_row(float *to, const float *base, const float *x, float g, int T) {
+    int t = 0;
+    for (; t + VL < T; t += VL) store(to + t, load(base + t) + g * load(x + t));
+    if (T >= VL) store(to + T - VL, load(base + T - VL) + g * load(x + T - VL));
+    else
+        for (; t < T; t++) to[t] = base[t] + g * x[t];
+}
+INLINE void scale_row(float *to, const float *x, float g, float d, int T) {
+    int t = 0;
+    for (; t + VL < T; t += VL) store(to + t, g * load(x + t) + d);
+    if (T >= VL) store(to + T - VL, g * load(x + T - VL) + d);
+    else
+        for (; t < T; t++) to[t] = g * x[t] + d;
+}
+
 /* copy rows [first, first + rows) of one channel, times a plus d, into a line whose row 0 stands at `line` */
 static void lay(float *line, const float *picture, int first, int rows, int F, int T, float a, float d) {
     size_t S = T + 1;
@@ -141,8 +225,7 @@ static void lay(float *line, const float *picture, int first, int rows, int F, i
             memset(to, 0, T * sizeof(float));
             continue;
         }
-        const float *from = picture + (size_t)f * T;
-        for (int t = 0; t < T; t++) to[t] = a * from[t] + d;
+        scale_row(to, picture + (size_t)f * T, a, d, T);
     }
 }
 
@@ -209,8 +292,7 @@ int branch_forward(const float *x, float *y, float *moment, const float *gamma, 
                 float g = gain[(size_t)b * C + c];
                 const float *from = x + ((size_t)b * C + c) * P + (size_t)f * T;
                 float *to = y + ((size_t)b * C + c) * P + (size_t)f * T;
-                for (int r = 0; r < rows; r++)
-                    for (int t = 0; t < T; t++) to[r * T + t] = from[r * T + t] + g * o[c * L + r * S + t];
+                for (int r = 0; r < rows; r++) add_row(to + r * T, from + r * T, o + c * L + r * S, g, T);
             }
         }
     }
@@ -225,26 +307,30 @@ int branch_backward(const float *x, const float *dy, float *dx, const float *mom
                     int H, int F, int T, int taps, int along_frequency) {
     size_t S = T + 1, P = (size_t)F * T;
     int R = rows_of_band(S, 2 * C + 2 * H, F), Hp = up(H, 4), Cp = up(C, 4);
+    /* Along frequency the transposed convolution looks a row ahead: it stays a row behind, and two rows are kept. */
+    int halo = along_frequency && taps > 1;
     size_t L = up(R * S, TILE), margin = up(S + VL, VL), N = L + 2 * margin;
-    /* hidden gradients of the whole item: the transposed convolution looks at the neighbouring bands */
-    size_t D = up(F * S, TILE) + L + 2 * margin;
-    float *n = workspace(C * N + (2 * Hp + 2 * Cp) * L + Hp * D + C * Hp);
+    size_t M = up((R + halo) * S, TILE), kept = 2 * halo * S, D = up(margin + kept, VL) + M + L + 2 * margin;
+    float *n = workspace(C * N + (Hp + Cp) * L + Cp * M + Hp * D + C * Hp);
     if (!n) return 1;
-    float *h = n + C * N, *s = h + Hp * L, *out = s + Hp * L, *dn = out + Cp * L, *dh = dn + Cp * L,
-          *w2g = dh + Hp * D;
+    float *h = n + C * N, *out = h + Hp * L, *dn = out + Cp * L, *w2g = dn + Cp * M,
+          *dh = w2g + C * Hp + up(margin + kept, VL); /* gradients at silu's input, from the band's first row on */
+    vec fresh;
+    for (int i = 0; i < VL; i++) fresh[i] = i >= VL - T % VL;
     long shift[3];
     shifts(along_frequency, taps, T, shift);
     const float *in[3 * 64], *outs[64], *back[3 * 128], *hidden[128];
     for (int k = 0; k < taps; k++)
         for (int c = 0; c < C; c++) in[k * C + c] = n + c * N + margin + shift[k];
     for (int c = 0; c < C; c++) outs[c] = out + c * L;
-    for (int i = 0; i < H; i++) hidden[i] = s + i * L;
-    int halo = along_frequency && taps > 1;
+    for (int i = 0; i < H; i++) hidden[i] = h + i * L;
     for (int b = first; b < last; b++) {
         const float *mean = moment + (size_t)b * 2 * C, *rstd = mean + C;
         float *gw1 = dw1 + (size_t)b * H * taps * C, *gb1 = db1 + (size_t)b * H, *gm = m2 + (size_t)b * C * H;
+        float *s1 = dnorm + (size_t)b * 2 * C + C, *s2 = dnorm + (size_t)b * 2 * C;
         for (int c = 0; c < C; c++)
             for (int i = 0; i < Hp; i++) w2g[c * Hp + i] = gain[(size_t)b * C + c] * w2t[c * Hp + i];
+        for (int i = 0; i < H; i++) memset(dh + i * D - kept, 0, kept * sizeof(float));
         for (int f = 0; f < F; f += R) {
             int rows = f + R > F ? F - f : R;
             for (int c = 0; c < C; c++) {
@@ -254,53 +340,56 @@ int branch_backward(const float *x, const float *dy, float *dx, const float *mom
                 lay(out + c * L, dy + ((size_t)b * C + c) * P, f, R, F, T, 1.0f, 0.0f);
             }
             product(h, L, Hp, w1, b1, in, taps * C, L);
-            product(s, L, Hp, w2g, 0, outs, C, L); /* gradient at silu's output */
+            product(dh, D, Hp, w2g, 0, outs, C, L); /* gradient at silu's output */
             for (int i = 0; i < H; i++) {
-                float *to = dh + i * D + margin + f * S;
+                float *to = dh + i * D, *at = h + i * L;
                 vec total = {0};
                 for (size_t p = 0; p < L; p += VL) {
-                    vec v = load(h + i * L + p), sig = sigmoid(v), ds = load(s + i * L + p);
-                    store(s + i * L + p, v * sig);
-                    store(to + p, ds * sig * (1.0f + v * (1.0f - sig)));
+                    vec v = load(at + p), s = sigmoid(v);
+                    store(at + p, v * s);
+                    store(to + p, load(to + p) * s * (1.0f + v * (1.0f - s)));
                 }
                 for (int r = 0; r < rows; r++) to[r * S + T] = 0; /* gradients exist only on the picture */
-                memset(to + rows * S, 0, (L - rows * S) * sizeof(float));
+                memset(to + rows * S, 0, (L + S + VL - rows * S) * sizeof(float));
                 for (size_t p = 0; p < L; p += VL) total += load(to + p);
                 gb1[i] += sum(total);
             }
             correlation(gm, out, L, C, hidden, H, L);
-            correlation(gw1, dh + margin + f * S, D, H, in, taps * C, L);
-        }
-        float *s1 = dnorm + (size_t)b * 2 * C + C, *s2 = dnorm + (size_t)b * 2 * C;
-        for (int f = 0; f < F; f += R) {
-            int rows = f + R > F ? F - f : R;
+            correlation(gw1, dh, D, H, in, taps * C, L);
+            int from = f > 0 ? f - halo : 0, until = f + rows < F ? f + rows - halo : F;
             for (int k = 0; k < taps; k++)
-                for (int i = 0; i < H; i++) back[k * H + i] = dh + i * D + margin + f * S - shift[k];
-            product(dn, L, Cp, w1t, 0, back, taps * H, L);
+                for (int i = 0; i < H; i++) back[k * H + i] = dh + i * D + (from - f) * (long)S - shift[k];
+            product(dn, M, Cp, w1t, 0, back, taps * H, up((until - from) * S, TILE));
             for (int c = 0; c < C; c++) {
-                const float *from = x + ((size_t)b * C + c) * P + (size_t)f * T;
-                float *to = dx + ((size_t)b * C + c) * P + (size_t)f * T, t1 = 0, t2 = 0;
-                for (int r = 0; r < rows; r++) {
-                    vec v1 = {0}, v2 = {0};
-                    const float *g = dn + c * L + r * S, *q = from + r * T;
+                const float *q = x + ((size_t)b * C + c) * P + (size_t)from * T;
+                float *to = dx + ((size_t)b * C + c) * P + (size_t)from * T, t1 = 0, t2 = 0;
+                vec v1 = {0}, v2 = {0};
+                for (int r = 0; r < until - from; r++, q += T, to += T) {
+                    const float *g = dn + c * M + r * S;
                     int t = 0;
                     for (; t + VL <= T; t += VL) {
                         vec d = load(g + t);
-                        store(to + r * T + t, d);
+                        store(to + t, d);
                         v1 += d;
                         v2 += d * (load(q + t) - mean[c]);
                     }
-                    for (; t < T; t++) {
-                        to[r * T + t] = g[t];
-                        t1 += g[t];
-                        t2 += g[t] * (q[t] - mean[c]);
-                    }
-                    t1 += sum(v1);
-                    t2 += sum(v2);
+                    if (t < T && T >= VL) { /* what the last vector shares with the one before is not summed again */
+                        vec d = load(g + T - VL);
+                        store(to + T - VL, d);
+                        v1 += d * fresh;
+                        v2 += d * fresh * (load(q + T - VL) - mean[c]);
+                    } else
+                        for (; t < T; t++) {
+                            to[t] = g[t];
+                            t1 += g[t];
+                            t2 += g[t] * (q[t] - mean[c]);
+                        }
                 }
-                s1[c] += t1;
-                s2[c] += t2 * rstd[c];
+                s1[c] += t1 + sum(v1);
+                s2[c] += (t2 + sum(v2)) * rstd[c];
             }
+            for (int i = 0; i < H && f + rows < F; i++) /* the last two rows, of this band and the one before */
+                memmove(dh + i * D - kept, dh + i * D + rows * S - kept, kept * sizeof(float));
         }
         for (int c = 0; c < C; c++) {
             float a = gamma[c] * rstd[c], m1 = s1[c] / P, slope = s2[c] / P * rstd[c];
@@ -315,14 +404,24 @@ int branch_backward(const float *x, const float *dy, float *dx, const float *mom
 /* The strided convolution between stages, (1, 3) kernel, stride (1, 2): even and odd positions in lines of their own.
  * x: (items, C, F, T); y: (items, O, F, T2), T2 = (T + 1) / 2; w: (3 * C, Op). */
 static void split(float *even, float *odd, const float *picture, int first, int rows, int F, int T, int T2) {
-    size_t S = T2 + 1;
-    for (int r = 0; r < rows; r++)
-        for (int t = 0; t < T2; t++) {
-            const float *from = picture + (size_t)(first + r) * T;
-            int inside = first + r < F;
-            even[r * S + t] = inside ? from[2 * t] : 0;
-            odd[r * S + t] = inside && 2 * t + 1 < T ? from[2 * t + 1] : 0;
+    for (int r = 0; r < rows; r++, even += T2 + 1, odd += T2 + 1) {
+        if (first + r >= F) {
+            memset(even, 0, T2 * sizeof(float));
+            memset(odd, 0, T2 * sizeof(float));
+            continue;
         }
+        const float *from = picture + (size_t)(first + r) * T;
+        int t = 0;
+        for (; 2 * (t + VL) <= T; t += VL) {
+            vec a = load(from + 2 * t), b = load(from + 2 * t + VL);
+            store(even + t, every_second(a, b, 0));
+            store(odd + t, every_second(a, b, 1));
+        }
+        for (; t < T2; t++) {
+            even[t] = from[2 * t];
+            odd[t] = 2 * t + 1 < T ? from[2 * t + 1] : 0;
+        }
+    }
 }
 
 int widen_forward(const float *x, float *y, const float *w, int first, int last, int C, int O, int F, int T) {
@@ -384,7 +483,14 @@ int widen_backward(const float *x, const float *dy, float *dx, const float *weve
             for (int c = 0; c < C; c++)
                 for (int r = 0; r < rows; r++) {
                     float *to = dx + (((size_t)b * C + c) * F + f + r) * T;
-                    for (int t = 0; t < T; t++) to[t] = (t & 1 ? odd : even)[c * L + r * S + t / 2];
+                    const float *e = even + c * L + r * S, *o = odd + c * L + r * S;
+                    int t = 0;
+                    for (; 2 * (t + VL) <= T; t += VL) {
+                        vec a = load(e + t), d = load(o + t);
+                        store(to + 2 * t, in_turn(a, d, 0));
+                        store(to + 2 * t + VL, in_turn(a, d, 1));
+                    }
+                    for (t *= 2; t < T; t++) to[t] = (t & 1 ? o : e)[t / 2];
                 }
         }
     return 0;

@@ -5,18 +5,20 @@ pooling, its scaling, the loss; and choices that are made at the test alone and 
 notebook *Ablations*.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from phalar.errors import InputError
 from phalar.evaluate import retrieval
 from phalar.model.variants import variant
+from phalar.train.config import PRESETS
 
-PAPER, STEPS, SIZES, TRAINING, TESTING = (
+PAPER, STEPS, SIZES, LOSS, RECIPES, TESTING = (
     "the paper's table",
     "from GAP to PHALAR",
     "sizes and scaling of the pooling",
     "the loss",
+    "how it is trained",
     "at the test alone",
 )
 
@@ -33,6 +35,8 @@ class Cell:
         The model that is trained.
     target : float, optional
         Probability asked of the true pair, where it is not the preset's.
+    preset : str, optional
+        How it is trained, where that is not as the profile says (book page *How it is trained*).
     seconds : float
         Length of the test excerpts.
     symmetrised : bool
@@ -45,6 +49,7 @@ class Cell:
     group: str
     variant: str = "phalar"
     target: float | None = None
+    preset: str | None = None
     seconds: float = retrieval.SECONDS
     symmetrised: bool = True
     note: str = ""
@@ -55,9 +60,9 @@ class Cell:
         return self.note or variant(self.variant).differs
 
     @property
-    def training(self) -> tuple[str, float | None]:
-        """What it shares a training run with: cells with the same are trained once."""
-        return self.variant, self.target
+    def trained(self) -> bool:
+        """Whether it asks for a training of its own, and not only for another test of the full model."""
+        return self == FULL or self.group != TESTING
 
 
 FULL = Cell("phalar", PAPER)
@@ -71,7 +76,8 @@ CELLS = {
         *(Cell(f"components-{c}", SIZES, f"components-{c}") for c in (1, 2, 4, 16)),
         *(Cell(f"channels-{d}", SIZES, f"channels-{d}") for d in (20, 40, 160)),
         *(Cell(name, SIZES, name) for name in ("constant", "per-channel", "unscaled")),
-        Cell("hard-targets", TRAINING, target=1.0, note="no label smoothing: all probability asked of the true pair"),
+        Cell("hard-targets", LOSS, target=1.0, note="no label smoothing: all probability asked of the true pair"),
+        *(Cell(f"recipe-{name}", RECIPES, preset=name, note=f"trained with the preset `{name}`") for name in PRESETS),
         Cell("one-direction", TESTING, symmetrised=False, note="s(mix, stem) alone in place of the mean of both ways"),
         *(
             Cell(f"{seconds}-seconds", TESTING, seconds=float(seconds), note=f"tested on {seconds} s in place of 5 s")
@@ -94,12 +100,3 @@ def chosen(names: Iterable[str]) -> list[Cell]:
         if name not in CELLS:
             raise InputError(f"unknown cell {name!r}; the grid has {', '.join(CELLS)}")
     return [cell for cell in CELLS.values() if cell.name in {FULL.name, *names}]
-
-
-def trainings(cells: Sequence[Cell], seeds: Sequence[int]) -> list[tuple[tuple[str, float | None], int]]:
-    """The training runs that cells need, as (what is trained, seed): a seed's whole table before the next seed's.
-
-    COCOLA goes first: its step takes twice as long, and the longest job, begun last, would keep a processor waiting.
-    """
-    kinds = sorted(dict.fromkeys(cell.training for cell in cells), key=lambda kind: kind[0] != "cocola")
-    return [(kind, seed) for seed in seeds for kind in kinds]

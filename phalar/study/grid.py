@@ -49,21 +49,20 @@ class Budget:
     device: str = "auto"
     shards: int = 1  # of a step, each a batch
 
-    def training(self, kind: tuple[str, float | None], seed: int) -> TrainConfig:
-        """The training run of a kind of cell."""
-        variant, target = kind
+    def training(self, cell: Cell, seed: int) -> TrainConfig:
+        """The training run of a cell."""
         return config(
-            variant,
+            cell.variant,
             self.trained,
             steps=self.steps,
             seed=seed,
-            preset=self.preset,
+            preset=cell.preset or self.preset,
             batch_size=self.batch_size,
             seconds=self.excerpt_seconds,
             limit=self.limit,
             valid_every=min(max(FEWEST, self.steps // 6), MOST),
             shards=self.shards,
-            target=target,
+            target=cell.target,
         )
 
     def sizes(self, corpus: str) -> list[int]:
@@ -123,7 +122,7 @@ class Trial:
 
 def attempt(spend: Budget, cell: Cell, seed: int, *, progress: bool = True) -> Trial:
     """Train and test a cell with one seed, or find what was done before."""
-    run = find_or_train(spend.training(cell.training, seed), device=spend.device, progress=progress)
+    run = find_or_train(spend.training(cell, seed), device=spend.device, progress=progress)
     tested = {
         corpus: find_or_test(
             run,
@@ -175,7 +174,10 @@ class Job:
 
 
 def jobs(profile: str | Path, notebook: str = "ablations") -> tuple[Budget, list[Job]]:
-    """The jobs of a profile's grid, numbered from 0, and what each may spend.
+    """The jobs of a profile's grid, numbered from 0, and what each may spend: a seed's whole table before the next's.
+
+    Cells with the same training share it. COCOLA goes first: its step takes twice as long, and the longest job, begun
+    last, would keep a processor waiting.
 
     Raises
     ------
@@ -186,10 +188,11 @@ def jobs(profile: str | Path, notebook: str = "ablations") -> tuple[Budget, list
     values = declared_parameters(path) | parameters_for(path, load_profile(profile))
     spend, _ = budget(values)
     rows = grid_cells.chosen(values["cells"])
-    made = [
-        Job(index, tuple(cell for cell in rows if cell.training == kind), seed, spend.training(kind, seed))
-        for index, (kind, seed) in enumerate(grid_cells.trainings(rows, values["seeds"]))
-    ]
+    shared: dict[TrainConfig, list[Cell]] = {}
+    for seed in values["seeds"]:
+        for cell in sorted(rows, key=lambda cell: cell.variant != "cocola"):
+            shared.setdefault(spend.training(cell, seed), []).append(cell)
+    made = [Job(i, tuple(served), run.seed, run) for i, (run, served) in enumerate(shared.items())]
     return spend, made
 
 

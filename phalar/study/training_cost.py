@@ -26,7 +26,7 @@ from phalar.train.objective import contrastive_loss
 
 BATCH, SECONDS = 32, 5.0
 H100_BANDWIDTH = 3.35e12  # bytes a second, from the maker's data sheet (SXM)
-FUSED_PASSES = 3 + 8  # pictures that a branch of fused.c reads or writes, forward and backward
+FUSED_PASSES = 3 + 7  # pictures that a branch of fused.c reads or writes, forward and backward
 
 
 @dataclass(frozen=True)
