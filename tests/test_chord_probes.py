@@ -1,5 +1,6 @@
 """Probes: scikit-learn as the oracle, what a modulus cannot see, folds that keep their promise."""
 
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -256,10 +257,14 @@ def test_a_frame_is_named_by_a_probe_that_never_met_its_recording(probe, monkeyp
     fold = chord_folds.assign(groups, 3)
     found = chords.cross_validate(z, truth, recording, groups, fold, 4, probe)
     shown = chord_probes.as_real(z) if probe == "[Re, Im]" else z
-    for tested, features in enumerate(met):
-        here = fold[recording] == tested
+    unmet = []  # by each probe: folds of which it saw no frame
+    for features in met:
         rows = {row.tobytes() for row in features}
-        assert not any(row.tobytes() in rows for row in shown[here])
+        seen = {k for k, row in zip(fold[recording], shown, strict=True) if row.tobytes() in rows}
+        unmet.append(sorted({0, 1, 2} - seen))
+    assert sorted(unmet) == [[0], [1], [2]]
+    for tested in range(3):
+        here = fold[recording] == tested
         assert (found.predicted[here] == found.probes[tested].predict(shown[here])).all()
     if probe in ("real part", "[Re, Im]"):
         assert found.accuracy > 0.8
@@ -320,3 +325,11 @@ def test_an_unknown_probe_and_an_empty_fold_are_refused():
         chords.cross_validate(z, truth, recording, list("abcdefghijkl"), np.arange(12) % 3, 4, "linear")
     with pytest.raises(InputError, match="no labelled frame remains"):
         chords.cross_validate(z, np.full(96, OUTSIDE), recording, list("abcdefghijkl"), np.arange(12) % 3, 4)
+
+
+def test_folds_side_by_side_leave_the_number_of_threads_as_it_was():
+    z, truth, recording = invented()
+    before = torch.get_num_threads()
+    chords.cross_validate(z, truth, recording, list("abcdefghijkl"), np.arange(12) % 3, 4)
+    with ThreadPoolExecutor(1) as pool:
+        assert [torch.get_num_threads(), pool.submit(torch.get_num_threads).result()] == [before, before]

@@ -9,7 +9,7 @@ import pytest
 from phalar.errors import InputError
 from phalar.model import checkpoints
 from phalar.model.assembly import build
-from phalar.study import cells, comparisons, grid, results, shipping
+from phalar.study import cells, comparisons, grid, results, shipping, tables
 from phalar.study.paper import read_paper
 from phalar.study.profiles import load_profile
 from phalar.study.results import Record
@@ -120,6 +120,23 @@ def test_a_failing_job_is_reported_and_the_others_go_on(monkeypatch):
 
 
 # ---------------------------------------------------------------- comparisons
+
+
+def test_presets_are_shown_by_the_mean_of_their_seeds_and_their_difference_to_the_studys_own():
+    def record(variant, metric, value, seed=None, **ends):
+        about = {"experiment": "ablations", "dataset": "band", "split": "test", "k": 64, "steps": 30}
+        return Record(variant=variant, metric=metric, value=value, seed=seed, **about, **ends)
+
+    made = [record("phalar", "top1", 0.5 + s / 10, s, ci_low=0.4 + s / 10, ci_high=0.6 + s / 10) for s in (0, 1)]
+    made += [record("recipe-published", "top1", 0.2, s, ci_low=0.1, ci_high=0.3) for s in (0, 1)]
+    made += [record("recipe-published", comparisons.DIFFERENCE, -0.35, ci_low=-0.4, ci_high=-0.3)]
+    made += [record("recipe-published", comparisons.P_VALUE, 0.01)]
+    made += [record("gap", "top1", 0.9, 0)]
+    table = comparisons.recipes_markdown(results.frame(made), "short")
+    assert "| `short` | 2 | 55.0 [40.0, 70.0] |" in table
+    assert "| `published` | 2 | 20.0 [10.0, 30.0]; −35.0 [−40.0, −30.0], p = 0.010 |" in table
+    assert "gap" not in table
+    assert comparisons.recipes_markdown(results.frame([]), "short") == tables.NOT_RUN
 
 
 def test_differences_are_taken_track_by_track_and_corrected_together():

@@ -15,6 +15,7 @@ each axis is scaled to the same power: a (complex) linear map, so what a probe *
 less power than the average are only raised as far as ``FLOOR`` allows. Real features are centred first.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -35,6 +36,8 @@ STEPS = {"real": 150, "modulus": 50}  # of L-BFGS at most: the modulus' problem 
 GRADIENT = 1e-4  # or until no entry of the gradient is larger than this
 RADAM = {"lr": 1e-3, "batch_size": 64, "epochs": 10}  # as published
 ROUNDED = 1e-6  # |y| is taken as sqrt(|y|^2 + this), so that it has a slope at zero
+
+_drawing = threading.Lock()  # first weights come from torch's one stream, and folds are fitted side by side
 
 
 @dataclass(frozen=True)
@@ -243,7 +246,7 @@ def _checked(
 def _start(z: Tensor, classes: int, reading: str, seed: int) -> tuple[Tensor, Tensor]:
     weight = torch.zeros(classes, z.shape[1], dtype=z.dtype)
     if reading == "modulus":
-        with torch.random.fork_rng(devices=[]):
+        with _drawing, torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             if z.is_complex():
                 complex_kaiming_(weight)

@@ -4,12 +4,17 @@ The parts: labels to classes (``chord_labels``), recordings to frames (``chord_f
 share (``chord_folds``), the probes (``chord_probes``). Book notebook *Chords*.
 """
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import mir_eval
 import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
 
 from phalar.errors import InputError
 from phalar.evaluate import chord_folds, chord_probes
@@ -165,22 +170,42 @@ def cross_validate(
         raise InputError(f"there is no probe {probe!r}; choose from {', '.join(PROBES)}")
     groups, rng = np.asarray(groups), np.random.default_rng(seed)
     features = chord_probes.as_real(features) if probe == "[Re, Im]" else features
-    predicted, probes = np.full(len(truth), OUTSIDE), []
+    parts = []
     for tested in range(fold.max() + 1):
         learned = np.flatnonzero(fold != tested)
         if training is not None:
             learned = rng.permutation(learned)[:training]
-        chosen = np.isin(recording, learned) & (truth != OUTSIDE)
-        if not chosen.any():
+        parts.append(np.isin(recording, learned) & (truth != OUTSIDE))
+        if not parts[-1].any():
             raise InputError(f"fold {tested}: no labelled frame remains to learn from; use fewer, larger folds")
+
+    def fitted(chosen: np.ndarray) -> chord_probes.Probe:
         frames = features[chosen], truth[chosen], groups[recording[chosen]]
-        found = _fitted(probe, *frames, classes, balanced, epochs, seed, device)
-        here = fold[recording] == tested
-        if here.any():
-            predicted[here] = found.predict(features[here])
-        probes.append(found)
-        advance(1)
+        return _fitted(probe, *frames, classes, balanced, epochs, seed, device)
+
+    predicted, probes = np.full(len(truth), OUTSIDE), []
+    with _workers() as pool:
+        for tested, found in enumerate(pool.map(fitted, parts)):
+            here = fold[recording] == tested
+            if here.any():
+                predicted[here] = found.predict(features[here])
+            probes.append(found)
+            advance(1)
     return Probing(truth, predicted, recording, fold, classes, probes)
+
+
+@contextmanager
+def _workers() -> Iterator[ThreadPoolExecutor]:
+    """Threads that fit folds side by side, each computing alone: the products of a fit are too small to be shared."""
+    threads = torch.get_num_threads()
+    try:
+        with (
+            threadpool_limits(limits=1),
+            ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool,
+        ):
+            yield pool
+    finally:
+        torch.set_num_threads(threads)  # what a worker sets is what later threads begin with
 
 
 def _fitted(

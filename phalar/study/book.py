@@ -32,10 +32,11 @@ from phalar.model.variants import VARIANTS
 from phalar.study import media
 from phalar.study.card import results_markdown, training_markdown
 from phalar.study.claims import claims_page, claims_table
+from phalar.study.comparisons import recipes_markdown
 from phalar.study.paper import read_paper
 from phalar.study.profiles import load_profile, notebooks_folder
 from phalar.study.prose import slug, substitutions
-from phalar.study.results import REFERENCE, read
+from phalar.study.results import PRESETS, REFERENCE, read
 from phalar.study.run import check_profile_name, executed_folder, first_failure, media_folders, tidy
 from phalar.study.tables import retrieval_markdown, retrieval_table, variants_table
 
@@ -110,6 +111,7 @@ def stage(profile: str, records_path: Path, root: Path) -> Path:
     ).encode()
     files["book/generated/weights.md"] = training_markdown(checkpoints.notes(checkpoints.REFERENCE)).encode()
     files["book/generated/weights-results.md"] = results_markdown(records, reference).encode()
+    files["book/generated/presets.md"] = recipes_markdown(read(root / PRESETS), "short").encode()
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     counted = {f"parameters_{slug(name)}": f"{count:,}" for name, count in parameters.items()}
     config.setdefault("parse", {})["myst_substitutions"] = substitutions(records, paper, profile) | counted

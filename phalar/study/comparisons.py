@@ -22,6 +22,7 @@ from phalar.study.tables import (
     dataset_label,
     markdown_table,
     percent,
+    summarise,
     with_interval,
 )
 
@@ -130,6 +131,42 @@ def ablation_markdown(
         + " ".join(f"*{name}* is a stand-in for {STAND_INS[name]}, K = {k_of[name]}." for name in used)
     )
     return markdown_table(["what changes", "paper", *map(dataset_label, k_of)], lines, caption=caption)
+
+
+def recipes_markdown(records: pd.DataFrame, own: str, k: int = 64) -> str:
+    """What presets make of the same model and pairs: accuracy, and the difference to the study's own preset.
+
+    Parameters
+    ----------
+    records : DataFrame
+        Of an *Ablations* run with ``recipe-*`` cells, several seeds each.
+    own : str
+        The preset of that run's PHALAR.
+    """
+    found = summarise(records, "ablations", "top1")
+    found = found[(found["k"] == k) & found["variant"].str.match("phalar$|recipe-")]
+    if found.empty:
+        return NOT_RUN
+    of_k = records[records["k"] == k].set_index(["variant", "dataset", "metric"])
+    rows = []
+    for variant, of_variant in found.groupby("variant", sort=False):
+        name, cells = own if variant == "phalar" else variant.removeprefix("recipe-"), []
+        for row in of_variant.itertuples():
+            value = with_interval(row.value, row.low, row.high)
+            if variant != "phalar":
+                apart, p = (of_k.loc[(variant, row.dataset, metric)] for metric in (DIFFERENCE, P_VALUE))
+                ends = (apart["value"], apart["ci_low"], apart["ci_high"])
+                value += f"; {_signed(*ends)}, {p_text(p['value'])}"
+            cells.append(value)
+        rows.append([f"`{name}`", str(of_variant["seeds"].iloc[0]), *cells])
+    corpora = list(dict.fromkeys(found["dataset"]))
+    caption = (
+        f"Presets: top-1 among {k} in %, the mean of the seeds [from the lowest to the highest end of their 95 % "
+        f"intervals over test tracks] after {int(found['steps'].iloc[0])} steps; then the difference to `{own}` in "
+        "points [95 %] on the same pairs, and its corrected p value. "
+        + " ".join(f"*{c}* stands in for {STAND_INS[c]}." for c in corpora)
+    )
+    return markdown_table(["preset", "seeds", *corpora], rows, caption=caption, name="presets-table")
 
 
 def _claimed(claimed: float, whole: float | None) -> str:
