@@ -15,7 +15,15 @@ from phalar.study.paper import COLUMNS, UNITS, lookup, read_paper
 from phalar.study.prose import MISSING, substitutions
 from phalar.study.results import COLUMNS as FIELDS
 from phalar.study.results import Record, append, frame, provenance, read
-from phalar.study.tables import STAND_INS, retrieval_markdown, retrieval_measured, retrieval_table, summarise
+from phalar.study.tables import (
+    NOT_RUN,
+    STAND_INS,
+    bench_markdown,
+    retrieval_markdown,
+    retrieval_measured,
+    retrieval_table,
+    summarise,
+)
 
 
 def record(**changes):
@@ -321,3 +329,18 @@ def test_the_table_of_claims_shows_what_ran_and_says_what_did_not():
 
 def test_no_stand_in_bears_a_data_sets_name():
     assert not {name.lower() for name in STAND_INS} & {name.lower() for name in STAND_INS.values()}
+
+
+def test_the_table_of_speeds_has_what_was_measured_and_says_when_the_reference_did_not_get_there():
+    speed = {"ours": 8.0, "reference": 2.0, "ratio": 4.0, "unit": "pairs per second"}
+    late = {"ours": 90.0, "reference": None, "ratio": None, "at_least": 4.06, "unit": "seconds"}
+    table = bench_markdown([
+        {"benchmark": "time to accuracy", **late},
+        {"benchmark": "train", **speed, "ours": 1.0},
+        {"benchmark": "train", **speed},
+    ])  # fmt: skip
+    lines = table.strip().splitlines()[2:]
+    assert lines[0].endswith("| pairs per second | 8 | 2 | 4 |")
+    assert lines[1].endswith("| seconds | 90 | not in 365 | more than 4.1 |")
+    assert len(lines) == 2
+    assert bench_markdown([]) == NOT_RUN

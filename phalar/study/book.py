@@ -13,6 +13,7 @@ captions, and a misspelt one stops the build. Tables are Markdown files that pag
 picture, sound or link leads nowhere, and nothing on a page is loaded from the network.
 """
 
+import json
 import os
 import re
 import shutil
@@ -36,9 +37,9 @@ from phalar.study.comparisons import recipes_markdown
 from phalar.study.paper import read_paper
 from phalar.study.profiles import load_profile, notebooks_folder
 from phalar.study.prose import slug, substitutions
-from phalar.study.results import PRESETS, REFERENCE, read
+from phalar.study.results import BENCHES, PRESETS, REFERENCE, read
 from phalar.study.run import check_profile_name, executed_folder, first_failure, media_folders, tidy
-from phalar.study.tables import retrieval_markdown, retrieval_table, variants_table
+from phalar.study.tables import bench_markdown, retrieval_markdown, retrieval_table, variants_table
 
 LOG_LINES = 40  # of a failed build's log are shown
 
@@ -112,6 +113,8 @@ def stage(profile: str, records_path: Path, root: Path) -> Path:
     files["book/generated/weights.md"] = training_markdown(checkpoints.notes(checkpoints.REFERENCE)).encode()
     files["book/generated/weights-results.md"] = results_markdown(records, reference).encode()
     files["book/generated/presets.md"] = recipes_markdown(read(root / PRESETS), "short").encode()
+    benches = (root / BENCHES).read_text(encoding="utf-8").splitlines() if (root / BENCHES).is_file() else []
+    files["book/generated/bench.md"] = bench_markdown(map(json.loads, benches)).encode()
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     counted = {f"parameters_{slug(name)}": f"{count:,}" for name, count in parameters.items()}
     config.setdefault("parse", {})["myst_substitutions"] = substitutions(records, paper, profile) | counted

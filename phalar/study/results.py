@@ -36,6 +36,7 @@ SHARES = frozenset({"top1", "accuracy", "f1", "cmlt", "amlt", "cmlc", "amlc"})
 # Records that ship with the book, from the top folder: what its tables show as the reference run.
 REFERENCE = Path("book") / "reference" / "results.jsonl"
 PRESETS = REFERENCE.with_name("presets.jsonl")
+BENCHES = REFERENCE.with_name("bench.jsonl")  # what `phalar bench` printed on the machine of the reference run
 
 # Two records with the same key are the same measurement made twice: the newest counts.
 KEY = ["experiment", "dataset", "split", "variant", "seed", "metric", "k", "config_hash"]

@@ -250,6 +250,31 @@ def markdown_table(header: list[str], rows: list[list[str]], caption: str = "", 
     return f"{caption}\n\n{body}\n" if caption else f"{body}\n"
 
 
+BENCHES = {
+    "cqt": "constant-Q transform",
+    "encode": "embedding, 5 s at a time",
+    "data": "excerpts as they are read, one thread",
+    "train": "training, pairs and noise included",
+    "time to accuracy": "from a cold start to 60 % among 64",
+}
+
+
+def bench_markdown(measured: Iterable[Mapping]) -> str:
+    """What ``phalar bench ... --json`` and ``phalar.study.time_to_accuracy`` print, as a table; of two, the last."""
+    last = {each["benchmark"]: each for each in measured}
+    rows = []
+    for name, what in BENCHES.items():
+        if name not in last:
+            continue
+        each = last[name]
+        ours, theirs, ratio = each["ours"], each["reference"], each["ratio"]
+        if theirs is None:  # given up before it got there
+            theirs, ratio = f"not in {ours * each['at_least']:.0f}", f"more than {each['at_least']:.1f}"
+        shown = [text if isinstance(text, str) else f"{text:.3g}" for text in (ours, theirs, ratio)]
+        rows.append([what, each["unit"], *shown])
+    return markdown_table(["", "unit", "ours", "reference", "ratio"], rows) if rows else NOT_RUN
+
+
 class Measured(NamedTuple):
     """One row of `summarise`: shares 0..1, ``low`` and ``high`` NaN where no interval was measured."""
 
