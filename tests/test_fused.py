@@ -155,6 +155,12 @@ def test_what_it_cannot_take_goes_the_plain_way(x, reason):
     assert not fused.usable(x)
 
 
+def test_where_less_precision_is_asked_for_the_plain_way_gives_it():
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not fused.usable(torch.zeros(1, 4, 3, 3))
+        assert HarmonicBackbone()(draw(1, 96, 33)).dtype == torch.bfloat16
+
+
 def test_no_compiler_is_no_error(monkeypatch, tmp_path):
     monkeypatch.setenv("CC", str(tmp_path / "no-such-compiler"))
     fused.library.cache_clear()

@@ -31,12 +31,14 @@ log = logging.getLogger(__name__)
 
 
 def usable(x: Tensor) -> bool:
-    """Whether the compiled functions can take this picture: float32, on a CPU, and a compiler was found."""
+    """Whether the compiled functions can take this picture: float32, on a CPU, nobody asks for less precision
+    (autocast), and a compiler was found."""
     enabled = os.environ.get("PHALAR_FUSED", "1") != "0"
     return (
         enabled
         and x.device.type == "cpu"
         and x.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
         and x.shape[1] <= MAX_CHANNELS
         and library() is not None
     )
