@@ -338,9 +338,11 @@ def test_the_table_of_speeds_has_what_was_measured_and_says_when_the_reference_d
         {"benchmark": "time to accuracy", **late},
         {"benchmark": "train", **speed, "ours": 1.0},
         {"benchmark": "train", **speed},
+        {"benchmark": "data", **speed, "ours": 1771.4},
     ])  # fmt: skip
     lines = table.strip().splitlines()[2:]
-    assert lines[0].endswith("| pairs per second | 8 | 2 | 4 |")
-    assert lines[1].endswith("| seconds | 90 | not in 365 | more than 4.1 |")
-    assert len(lines) == 2
+    assert lines[0].endswith("| 1,770 | 2 | 4 |")
+    assert lines[1].endswith("| pairs per second | 8 | 2 | 4 |")
+    assert lines[2].endswith("| seconds | 90 | not in 365 | more than 4.1 |")
+    assert len(lines) == 3
     assert bench_markdown([]) == NOT_RUN

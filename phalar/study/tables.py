@@ -270,7 +270,7 @@ def bench_markdown(measured: Iterable[Mapping]) -> str:
         ours, theirs, ratio = each["ours"], each["reference"], each["ratio"]
         if theirs is None:  # given up before it got there
             theirs, ratio = f"not in {ours * each['at_least']:.0f}", f"more than {each['at_least']:.1f}"
-        shown = [text if isinstance(text, str) else f"{text:.3g}" for text in (ours, theirs, ratio)]
+        shown = [x if isinstance(x, str) else f"{float(f'{x:.3g}'):,g}" for x in (ours, theirs, ratio)]
         rows.append([what, each["unit"], *shown])
     return markdown_table(["", "unit", "ours", "reference", "ratio"], rows) if rows else NOT_RUN
 
