@@ -179,7 +179,7 @@ def cross_validate(
         if not parts[-1].any():
             raise InputError(f"fold {tested}: no labelled frame remains to learn from; use fewer, larger folds")
 
-    def fitted(chosen: np.ndarray) -> chord_probes.Probe:
+    def fitted(chosen: np.ndarray) -> chord_probes.Probe | Majority:
         frames = features[chosen], truth[chosen], groups[recording[chosen]]
         return _fitted(probe, *frames, classes, balanced, epochs, seed, device)
 
