@@ -43,7 +43,7 @@ def test_one_function_a_branch_moves_a_third(rows):
     with ByteCounter() as moved:
         branch(x).backward(torch.ones_like(x))
     pictures = moved.total / (4 * x.numel())
-    assert 2.5 * training_cost.FUSED_PASSES < pictures < 4 * training_cost.FUSED_PASSES
+    assert 3 * training_cost.FUSED_PASSES < pictures < 4 * training_cost.FUSED_PASSES
     for row in rows.values():
         if row.name.startswith("backbone"):
             assert 2.5 < row.plain_bytes / row.our_bytes < 4

@@ -85,7 +85,8 @@ static inline int rows_of_band(size_t row, int lines, int F) {
     return (int)best;
 }
 
-/* 1 / (1 + exp(-x)) to single precision: 2^f by a polynomial on [-1/2, 1/2], times a power of two. */
+/* 1 / (1 + exp(-x)) to single precision: 2^f on [-1/2, 1/2] by a polynomial of the least largest
+ * relative error (9e-8) among those that are 1 at 0, times a power of two. */
 static inline vec sigmoid(vec x) {
     const vec zero = {0};
     const vec magic = zero + 12582912.0f; /* 1.5 * 2^23: what is added to it is rounded to an integer */
@@ -99,11 +100,11 @@ static inline vec sigmoid(vec x) {
 #endif
     vec k = (x * -1.44269504f + magic) - magic;
     vec f = x * -1.44269504f - k;
-    vec p = zero + 1.3400432e-3f;
-    p = p * f + 9.6703711e-3f;
-    p = p * f + 5.5502668e-2f;
-    p = p * f + 2.4022107e-1f;
-    p = p * f + 6.9314721e-1f;
+    vec p = zero + 1.32647088e-3f;
+    p = p * f + 9.67151147e-3f;
+    p = p * f + 5.55073378e-2f;
+    p = p * f + 2.40222421e-1f;
+    p = p * f + 6.93146978e-1f;
     p = p * f + 1.0f;
 #if defined(__AVX512F__)
     __m512 d = _mm512_add_ps(_mm512_scalef_ps((__m512)p, (__m512)k), _mm512_set1_ps(1.0f));
