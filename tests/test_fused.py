@@ -49,6 +49,10 @@ def plain_branch(x, gamma, beta, w1, b1, w2, gain):
     return x + gain[:, :, None, None] * F.conv2d(mixed * torch.sigmoid(mixed), w2)
 
 
+def fused_branch(x, *weights):
+    return fused.chain(x, [weights])
+
+
 def gradients(function, inputs, weight):
     inputs = [t.detach().clone().requires_grad_() for t in inputs]
     out = function(*inputs)
@@ -61,7 +65,7 @@ def test_branch_and_its_gradients(shape, kernel, widening):
     """Against double precision, so that the tolerance is about our rounding alone."""
     inputs = branch_inputs(shape, kernel, widening * shape[1])
     weight = draw(*shape, seed=7)
-    ours, our_gradients = gradients(fused.branch, inputs, weight)
+    ours, our_gradients = gradients(fused_branch, inputs, weight)
     exact, exact_gradients = gradients(plain_branch, [t.double() for t in inputs], weight)
     torch.testing.assert_close(ours.double(), exact, rtol=1e-4, atol=1e-4 * exact.abs().max().item())
     names = ["x", "gamma", "beta", "w1", "b1", "w2", "gain"]
@@ -69,6 +73,45 @@ def test_branch_and_its_gradients(shape, kernel, widening):
         assert mine.shape == theirs.shape
         scale = theirs.abs().max().item()
         assert (mine - theirs).abs().max() <= 2e-4 * scale + 1e-5, name
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 1, 9), (3, 5, 7, 1), (5, 18, 6, 17)], ids=str)
+def test_a_chain_is_its_branches_one_by_one(shape):
+    """Bit for bit: only where pictures lie in between differs."""
+    channels = shape[1]
+    links = [branch_inputs(shape, *kind) for kind in (((3, 1), channels), ((1, 3), channels), ((1, 1), 2 * channels))]
+    weight = draw(*shape, seed=7)
+
+    def one_by_one(x, *weights):
+        for k in range(0, 18, 6):
+            x = fused.chain(x, [weights[k : k + 6]])
+        return x
+
+    inputs = [links[0][0], *(tensor for link in links for tensor in link[1:])]
+    together = lambda x, *weights: fused.chain(x, [weights[k : k + 6] for k in range(0, 18, 6)])  # noqa: E731
+    (ours, our_gradients), (single, single_gradients) = (
+        gradients(function, inputs, weight) for function in (together, one_by_one)
+    )
+    assert all(torch.equal(a, b) for a, b in zip([ours, *our_gradients], [single, *single_gradients], strict=True))
+
+
+@pytest.mark.parametrize(("kernel", "widening"), [((3, 1), 1), ((1, 3), 1), ((1, 1), 2)], ids=str)
+def test_a_picture_that_is_not_finite_leaves_nothing_behind(kernel, widening):
+    """The working space is kept from call to call and not cleared."""
+    with threads(1):
+        inputs, weight = branch_inputs((2, 5, 7, 19), kernel, widening * 5), draw(2, 5, 7, 19, seed=7)
+        clean, clean_gradients = gradients(fused_branch, inputs, weight)
+        for larger in ((2, 5, 7, 19), (1, 60, 40, 90)):
+            spoiled = branch_inputs(larger, (3, 1), larger[1])
+            spoiled[0].fill_(torch.nan)
+            gradients(fused_branch, spoiled, draw(*larger))
+            gradients(
+                fused.widen, [spoiled[0], draw(9, larger[1], 1, 3)], draw(larger[0], 9, larger[2], -(-larger[3] // 2))
+            )
+            again, again_gradients = gradients(fused_branch, inputs, weight)
+            assert all(
+                torch.equal(a, b) for a, b in zip([clean, *clean_gradients], [again, *again_gradients], strict=True)
+            )
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -115,7 +158,7 @@ def test_the_number_of_threads_does_not_change_a_bit():
     results = []
     for count in (1, 2, 3):
         with threads(count):
-            out, grads = gradients(fused.branch, inputs, weight)
+            out, grads = gradients(fused_branch, inputs, weight)
             wide, wide_grads = gradients(fused.widen, [inputs[0], draw(27, 18, 1, 3)], draw(7, 27, 12, 11))
             results.append([out, *grads, wide, *wide_grads])
     for other in results[1:]:
@@ -135,10 +178,10 @@ def test_an_item_does_not_depend_on_its_batch():
 
 def test_views_are_read_as_they_look():
     inputs = branch_inputs((2, 8, 5, 16), (1, 3), 8)
-    expected = fused.branch(*inputs)
+    expected = fused_branch(*inputs)
     flipped = inputs[0].transpose(2, 3).contiguous().transpose(2, 3)
     assert not flipped.is_contiguous()
-    assert torch.equal(fused.branch(flipped, *inputs[1:]), expected)
+    assert torch.equal(fused_branch(flipped, *inputs[1:]), expected)
 
 
 @pytest.mark.parametrize(

@@ -45,16 +45,21 @@ class ResidualBranch(nn.Module):
         nn.init.xavier_normal_(self.out.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        gain = self.scale.expand(x.shape[0], -1)
-        if self.training:  # channel dropout: a whole channel of an item is left out
-            gain = F.dropout(gain, self.dropout)
-        if fused.usable(x):
-            norm, mix = self.norm, self.mix
-            return fused.branch(x, norm.weight, norm.bias, mix.weight, mix.bias, self.out.weight, gain)
-        return self.plain(x, gain)
+        gain = self.gain(x.shape[0])
+        return fused.chain(x, [self.weights(gain)]) if fused.usable(x) else self.plain(x, gain)
+
+    def gain(self, items: int) -> Tensor:
+        """LayerScale of each item's channels, (B, channels); in training some are left out, each item's own."""
+        gain = self.scale.expand(items, -1)
+        return F.dropout(gain, self.dropout) if self.training else gain
+
+    def weights(self, gain: Tensor) -> fused.Weights:
+        """What ``fused.chain`` needs to know of this branch."""
+        norm, mix = self.norm, self.mix
+        return norm.weight, norm.bias, mix.weight, mix.bias, self.out.weight, gain
 
     def plain(self, x: Tensor, gain: Tensor) -> Tensor:
-        """The definition; ``fused.branch`` is the same in compiled code. ``gain``: (B, channels)."""
+        """The definition; ``fused.chain`` does the same, compiled. ``gain``: (B, channels)."""
         branch = self.out(F.silu(self.mix(self.norm(x))))
         return torch.addcmul(x, branch, gain[:, :, None, None].to(branch.dtype))
 
@@ -73,7 +78,12 @@ class AxialBlock(nn.Module):
             nn.init.xavier_normal_(self.widen.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.pointwise(self.time(self.frequency(x)))
+        branches = (self.frequency, self.time, self.pointwise)
+        if fused.usable(x):
+            x = fused.chain(x, [branch.weights(branch.gain(len(x))) for branch in branches])
+        else:
+            for branch in branches:
+                x = branch(x)
         if self.widen is None:
             return x
         return fused.widen(x, self.widen.weight) if fused.usable(x) else self.widen(x)

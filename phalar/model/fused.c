@@ -186,18 +186,19 @@ static void correlation(float *g, const float *left, size_t stride, int outs, co
     }
 }
 
-static float *workspace(size_t floats) { /* one a thread, kept: asking the system anew each time costs more */
-    static __thread float *memory = 0;
-    static __thread size_t held = 0;
-    if (floats > held) {
-        free(memory);
-        memory = 0;
-        if (posix_memalign((void **)&memory, 64, floats * sizeof(float))) memory = 0;
-        held = memory ? floats : 0;
+/* Two a thread, kept: asking the system anew each time costs more. What is in it is left from before. */
+static float *workspace(int which, size_t floats) {
+    static __thread float *memory[2] = {0, 0};
+    static __thread size_t held[2] = {0, 0};
+    if (floats > held[which]) {
+        free(memory[which]);
+        memory[which] = 0;
+        if (posix_memalign((void **)&memory[which], 64, floats * sizeof(float))) memory[which] = 0;
+        held[which] = memory[which] ? floats : 0;
     }
-    if (memory) memset(memory, 0, floats * sizeof(float));
-    return memory;
+    return memory[which];
 }
+static inline void clear(float *p, size_t floats) { memset(p, 0, floats * sizeof(float)); }
 
 /* to[t] = base[t] + g * x[t] for the T values of a row, and the same of constants; no two of them overlap. Rows are
  * short: the last vector ends with the row and does again what it shares with the one before. */
@@ -216,17 +217,19 @@ INLINE void scale_row(float *to, const float *x, float g, float d, int T) {
         for (; t < T; t++) to[t] = g * x[t] + d;
 }
 
-/* copy rows [first, first + rows) of one channel, times a plus d, into a line whose row 0 stands at `line` */
+/* copy rows [first, first + rows) of one channel, times a plus d, into a line whose row 0 stands at `line`, a zero
+ * behind each */
 static void lay(float *line, const float *picture, int first, int rows, int F, int T, float a, float d) {
     size_t S = T + 1;
     for (int r = 0; r < rows; r++) {
         float *to = line + r * S;
         int f = first + r;
         if (f < 0 || f >= F) {
-            memset(to, 0, T * sizeof(float));
+            clear(to, S);
             continue;
         }
         scale_row(to, picture + (size_t)f * T, a, d, T);
+        to[T] = 0;
     }
 }
 
@@ -249,154 +252,189 @@ static void moments(const float *x, size_t n, float *mean, float *rstd) {
     *rstd = 1.0f / sqrtf((float)(total / n) + 1e-5f);
 }
 
+/* zeros in a line of `length` but for `rows` positions from `start` on, which rows will fill */
+static void clear_ends(float *line, size_t length, size_t start, size_t rows) {
+    clear(line, start);
+    clear(line + start + rows, length - start - rows);
+}
+
 /* Shifts of the kernel's taps in a line: along frequency T + 1 apart, along time 1 apart. */
 static void shifts(int along_frequency, int taps, int T, long *shift) {
     for (int k = 0; k < taps; k++) shift[k] = taps == 1 ? 0 : (k - 1) * (long)(along_frequency ? T + 1 : 1);
 }
 
-/* Items [first, last). w1: (taps * C, Hp); w2: (H, Cp); gain: (items, C); moments out: (items, 2, C). Returns 0, or 1
- * when there is no memory. */
-int branch_forward(const float *x, float *y, float *moment, const float *gamma, const float *beta, const float *w1,
-                   const float *b1, const float *w2, const float *gain, int first, int last, int C, int H, int F, int T,
-                   int taps, int along_frequency) {
+/* One branch: its picture of C channels, H hidden ones, and the kernel's taps along frequency or time. */
+typedef struct {
+    const float *x, *gamma, *beta, *w1, *b1, *w2, *gain; /* w1: (taps * C, Hp); w2: (H, Cp); gain: (items, C) */
+    float *y, *moment;                                   /* moment: (items, 2, C) */
+    const float *w1t, *w2t;                              /* backward: (taps * H, Cp) and (C, Hp) */
+    float *dw1, *db1, *m2, *dnorm; /* sums an item: (H, taps * C), (H), (C, H) = sum dy silu(h), (2, C) = of gamma, beta */
+    int H, taps, along_frequency;
+} Branch;
+
+/* An item's picture x, F * T values a channel, to y. Returns 0, or 1 when there is no memory. */
+static int branch_forward(const Branch *branch, int b, int C, int F, int T) {
     size_t S = T + 1, P = (size_t)F * T;
-    int R = rows_of_band(S, 2 * C + 2 * H, F), Hp = up(H, 4), Cp = up(C, 4);
+    int H = branch->H, taps = branch->taps, R = rows_of_band(S, 2 * C + 2 * H, F), Hp = up(H, 4), Cp = up(C, 4);
     size_t L = up(R * S, TILE), margin = up(S + VL, VL), N = L + 2 * margin;
-    float *n = workspace(C * N + (Hp + Cp) * L);
+    float *n = workspace(0, C * N + (Hp + Cp) * L);
     if (!n) return 1;
     float *h = n + C * N, *o = h + Hp * L;
+    const float *x = branch->x + b * C * P, *gain = branch->gain + (size_t)b * C;
+    float *y = branch->y + b * C * P, *mean = branch->moment + (size_t)b * 2 * C, *rstd = mean + C;
+    int halo = branch->along_frequency && taps > 1;
     long shift[3];
-    shifts(along_frequency, taps, T, shift);
-    const float *in[3 * 64 + 3 * 128];
+    shifts(branch->along_frequency, taps, T, shift);
+    const float *in[3 * 64], *hidden[128];
     for (int k = 0; k < taps; k++)
         for (int c = 0; c < C; c++) in[k * C + c] = n + c * N + margin + shift[k];
-    const float *hidden[128];
     for (int i = 0; i < H; i++) hidden[i] = h + i * L;
-    int halo = along_frequency && taps > 1;
-    for (int b = first; b < last; b++) {
-        float *mean = moment + (size_t)b * 2 * C, *rstd = mean + C;
-        for (int c = 0; c < C; c++) moments(x + ((size_t)b * C + c) * P, P, mean + c, rstd + c);
-        for (int f = 0; f < F; f += R) {
-            int rows = f + R > F ? F - f : R;
-            for (int c = 0; c < C; c++) {
-                float a = gamma[c] * rstd[c];
-                lay(n + c * N + margin - halo * S, x + ((size_t)b * C + c) * P, f - halo, R + 2 * halo, F, T, a,
-                    beta[c] - mean[c] * a);
-            }
-            product(h, L, Hp, w1, b1, in, taps * C, L);
-            for (size_t p = 0; p < H * L; p += VL) {
-                vec v = load(h + p);
-                store(h + p, v * sigmoid(v));
-            }
-            product(o, L, Cp, w2, 0, hidden, H, L);
-            for (int c = 0; c < C; c++) {
-                float g = gain[(size_t)b * C + c];
-                const float *from = x + ((size_t)b * C + c) * P + (size_t)f * T;
-                float *to = y + ((size_t)b * C + c) * P + (size_t)f * T;
-                for (int r = 0; r < rows; r++) add_row(to + r * T, from + r * T, o + c * L + r * S, g, T);
-            }
+    for (int c = 0; c < C; c++) {
+        moments(x + c * P, P, mean + c, rstd + c);
+        clear_ends(n + c * N, N, margin - halo * S, (R + 2 * halo) * S);
+    }
+    for (int f = 0; f < F; f += R) {
+        int rows = f + R > F ? F - f : R;
+        for (int c = 0; c < C; c++) {
+            float a = branch->gamma[c] * rstd[c];
+            lay(n + c * N + margin - halo * S, x + c * P, f - halo, R + 2 * halo, F, T, a, branch->beta[c] - mean[c] * a);
         }
+        product(h, L, Hp, branch->w1, branch->b1, in, taps * C, L);
+        for (size_t p = 0; p < H * L; p += VL) {
+            vec v = load(h + p);
+            store(h + p, v * sigmoid(v));
+        }
+        product(o, L, Cp, branch->w2, 0, hidden, H, L);
+        for (int c = 0; c < C; c++)
+            for (int r = 0; r < rows; r++) {
+                size_t at = c * P + (size_t)(f + r) * T;
+                add_row(y + at, x + at, o + c * L + r * S, gain[c], T);
+            }
     }
     return 0;
 }
 
-/* Gradients of items [first, last). w1t: (taps * H, Cp), w2t: (C, Hp). Sums per item: dw1 (items, H, taps * C),
- * db1 (items, H), m2 (items, C, H) = sum dy silu(h), dnorm (items, 2, C) = gradients of gamma and beta. */
-int branch_backward(const float *x, const float *dy, float *dx, const float *moment, const float *gamma,
-                    const float *beta, const float *w1, const float *b1, const float *w1t, const float *w2t,
-                    const float *gain, float *dw1, float *db1, float *m2, float *dnorm, int first, int last, int C,
-                    int H, int F, int T, int taps, int along_frequency) {
+/* Gradients of an item: dy at the branch's output to dx at its input, and the sums. */
+static int branch_backward(const Branch *branch, int b, const float *dy, float *dx, int C, int F, int T) {
     size_t S = T + 1, P = (size_t)F * T;
-    int R = rows_of_band(S, 2 * C + 2 * H, F), Hp = up(H, 4), Cp = up(C, 4);
+    int H = branch->H, taps = branch->taps, R = rows_of_band(S, 2 * C + 2 * H, F), Hp = up(H, 4), Cp = up(C, 4);
     /* Along frequency the transposed convolution looks a row ahead: it stays a row behind, and two rows are kept. */
-    int halo = along_frequency && taps > 1;
+    int halo = branch->along_frequency && taps > 1;
     size_t L = up(R * S, TILE), margin = up(S + VL, VL), N = L + 2 * margin;
-    size_t M = up((R + halo) * S, TILE), kept = 2 * halo * S, D = up(margin + kept, VL) + M + L + 2 * margin;
-    float *n = workspace(C * N + (Hp + Cp) * L + Cp * M + Hp * D + C * Hp);
+    size_t M = up((R + halo) * S, TILE), kept = 2 * halo * S, before = up(margin + kept, VL);
+    size_t D = before + M + L + 2 * margin;
+    float *n = workspace(0, C * N + (Hp + Cp) * L + Cp * M + Hp * D + C * Hp);
     if (!n) return 1;
     float *h = n + C * N, *out = h + Hp * L, *dn = out + Cp * L, *w2g = dn + Cp * M,
-          *dh = w2g + C * Hp + up(margin + kept, VL); /* gradients at silu's input, from the band's first row on */
+          *dh = w2g + C * Hp + before; /* gradients at silu's input, from the band's first row on */
+    const float *x = branch->x + b * C * P, *gain = branch->gain + (size_t)b * C;
+    const float *mean = branch->moment + (size_t)b * 2 * C, *rstd = mean + C;
+    float *gw1 = branch->dw1 + (size_t)b * H * taps * C, *gb1 = branch->db1 + (size_t)b * H;
+    float *gm = branch->m2 + (size_t)b * C * H, *s2 = branch->dnorm + (size_t)b * 2 * C, *s1 = s2 + C;
     vec fresh;
     for (int i = 0; i < VL; i++) fresh[i] = i >= VL - T % VL;
     long shift[3];
-    shifts(along_frequency, taps, T, shift);
+    shifts(branch->along_frequency, taps, T, shift);
     const float *in[3 * 64], *outs[64], *back[3 * 128], *hidden[128];
     for (int k = 0; k < taps; k++)
         for (int c = 0; c < C; c++) in[k * C + c] = n + c * N + margin + shift[k];
     for (int c = 0; c < C; c++) outs[c] = out + c * L;
     for (int i = 0; i < H; i++) hidden[i] = h + i * L;
-    for (int b = first; b < last; b++) {
-        const float *mean = moment + (size_t)b * 2 * C, *rstd = mean + C;
-        float *gw1 = dw1 + (size_t)b * H * taps * C, *gb1 = db1 + (size_t)b * H, *gm = m2 + (size_t)b * C * H;
-        float *s1 = dnorm + (size_t)b * 2 * C + C, *s2 = dnorm + (size_t)b * 2 * C;
-        for (int c = 0; c < C; c++)
-            for (int i = 0; i < Hp; i++) w2g[c * Hp + i] = gain[(size_t)b * C + c] * w2t[c * Hp + i];
-        for (int i = 0; i < H; i++) memset(dh + i * D - kept, 0, kept * sizeof(float));
-        for (int f = 0; f < F; f += R) {
-            int rows = f + R > F ? F - f : R;
-            for (int c = 0; c < C; c++) {
-                float a = gamma[c] * rstd[c];
-                lay(n + c * N + margin - halo * S, x + ((size_t)b * C + c) * P, f - halo, R + 2 * halo, F, T, a,
-                    beta[c] - mean[c] * a);
-                lay(out + c * L, dy + ((size_t)b * C + c) * P, f, R, F, T, 1.0f, 0.0f);
-            }
-            product(h, L, Hp, w1, b1, in, taps * C, L);
-            product(dh, D, Hp, w2g, 0, outs, C, L); /* gradient at silu's output */
-            for (int i = 0; i < H; i++) {
-                float *to = dh + i * D, *at = h + i * L;
-                vec total = {0};
-                for (size_t p = 0; p < L; p += VL) {
-                    vec v = load(at + p), s = sigmoid(v);
-                    store(at + p, v * s);
-                    store(to + p, load(to + p) * s * (1.0f + v * (1.0f - s)));
-                }
-                for (int r = 0; r < rows; r++) to[r * S + T] = 0; /* gradients exist only on the picture */
-                memset(to + rows * S, 0, (L + S + VL - rows * S) * sizeof(float));
-                for (size_t p = 0; p < L; p += VL) total += load(to + p);
-                gb1[i] += sum(total);
-            }
-            correlation(gm, out, L, C, hidden, H, L);
-            correlation(gw1, dh, D, H, in, taps * C, L);
-            int from = f > 0 ? f - halo : 0, until = f + rows < F ? f + rows - halo : F;
-            for (int k = 0; k < taps; k++)
-                for (int i = 0; i < H; i++) back[k * H + i] = dh + i * D + (from - f) * (long)S - shift[k];
-            product(dn, M, Cp, w1t, 0, back, taps * H, up((until - from) * S, TILE));
-            for (int c = 0; c < C; c++) {
-                const float *q = x + ((size_t)b * C + c) * P + (size_t)from * T;
-                float *to = dx + ((size_t)b * C + c) * P + (size_t)from * T, t1 = 0, t2 = 0;
-                vec v1 = {0}, v2 = {0};
-                for (int r = 0; r < until - from; r++, q += T, to += T) {
-                    const float *g = dn + c * M + r * S;
-                    int t = 0;
-                    for (; t + VL <= T; t += VL) {
-                        vec d = load(g + t);
-                        store(to + t, d);
-                        v1 += d;
-                        v2 += d * (load(q + t) - mean[c]);
-                    }
-                    if (t < T && T >= VL) { /* what the last vector shares with the one before is not summed again */
-                        vec d = load(g + T - VL);
-                        store(to + T - VL, d);
-                        v1 += d * fresh;
-                        v2 += d * fresh * (load(q + T - VL) - mean[c]);
-                    } else
-                        for (; t < T; t++) {
-                            to[t] = g[t];
-                            t1 += g[t];
-                            t2 += g[t] * (q[t] - mean[c]);
-                        }
-                }
-                s1[c] += t1 + sum(v1);
-                s2[c] += (t2 + sum(v2)) * rstd[c];
-            }
-            for (int i = 0; i < H && f + rows < F; i++) /* the last two rows, of this band and the one before */
-                memmove(dh + i * D - kept, dh + i * D + rows * S - kept, kept * sizeof(float));
-        }
+    for (int c = 0; c < C; c++) {
+        clear_ends(n + c * N, N, margin - halo * S, (R + 2 * halo) * S);
+        clear(out + c * L + R * S, L - R * S);
+        for (int i = 0; i < Hp; i++) w2g[c * Hp + i] = gain[c] * branch->w2t[c * Hp + i];
+    }
+    for (int i = 0; i < H; i++) clear(dh + i * D - before, before);
+    for (int f = 0; f < F; f += R) {
+        int rows = f + R > F ? F - f : R;
         for (int c = 0; c < C; c++) {
-            float a = gamma[c] * rstd[c], m1 = s1[c] / P, slope = s2[c] / P * rstd[c];
-            const float *q = x + ((size_t)b * C + c) * P, *g = dy + ((size_t)b * C + c) * P;
-            float *to = dx + ((size_t)b * C + c) * P;
-            for (size_t p = 0; p < P; p++) to[p] = g[p] + a * (to[p] - m1 - (q[p] - mean[c]) * slope);
+            float a = branch->gamma[c] * rstd[c];
+            lay(n + c * N + margin - halo * S, x + c * P, f - halo, R + 2 * halo, F, T, a, branch->beta[c] - mean[c] * a);
+            lay(out + c * L, dy + c * P, f, R, F, T, 1.0f, 0.0f);
+        }
+        product(h, L, Hp, branch->w1, branch->b1, in, taps * C, L);
+        product(dh, D, Hp, w2g, 0, outs, C, L); /* gradient at silu's output */
+        for (int i = 0; i < H; i++) {
+            float *to = dh + i * D, *at = h + i * L;
+            vec total = {0};
+            for (size_t p = 0; p < L; p += VL) {
+                vec v = load(at + p), s = sigmoid(v);
+                store(at + p, v * s);
+                store(to + p, load(to + p) * s * (1.0f + v * (1.0f - s)));
+            }
+            for (int r = 0; r < rows; r++) to[r * S + T] = 0; /* gradients exist only on the picture */
+            clear(to + rows * S, L + S + VL - rows * S);
+            for (size_t p = 0; p < L; p += VL) total += load(to + p);
+            gb1[i] += sum(total);
+        }
+        correlation(gm, out, L, C, hidden, H, L);
+        correlation(gw1, dh, D, H, in, taps * C, L);
+        int from = f > 0 ? f - halo : 0, until = f + rows < F ? f + rows - halo : F;
+        for (int k = 0; k < taps; k++)
+            for (int i = 0; i < H; i++) back[k * H + i] = dh + i * D + (from - f) * (long)S - shift[k];
+        product(dn, M, Cp, branch->w1t, 0, back, taps * H, up((until - from) * S, TILE));
+        for (int c = 0; c < C; c++) {
+            const float *q = x + c * P + (size_t)from * T;
+            float *to = dx + c * P + (size_t)from * T, t1 = 0, t2 = 0;
+            vec v1 = {0}, v2 = {0};
+            for (int r = 0; r < until - from; r++, q += T, to += T) {
+                const float *g = dn + c * M + r * S;
+                int t = 0;
+                for (; t + VL <= T; t += VL) {
+                    vec d = load(g + t);
+                    store(to + t, d);
+                    v1 += d;
+                    v2 += d * (load(q + t) - mean[c]);
+                }
+                if (t < T && T >= VL) { /* what the last vector shares with the one before is not summed again */
+                    vec d = load(g + T - VL);
+                    store(to + T - VL, d);
+                    v1 += d * fresh;
+                    v2 += d * fresh * (load(q + T - VL) - mean[c]);
+                } else
+                    for (; t < T; t++) {
+                        to[t] = g[t];
+                        t1 += g[t];
+                        t2 += g[t] * (q[t] - mean[c]);
+                    }
+            }
+            s1[c] += t1 + sum(v1);
+            s2[c] += (t2 + sum(v2)) * rstd[c];
+        }
+        for (int i = 0; i < H && f + rows < F; i++) /* the last two rows, of this band and the one before */
+            memmove(dh + i * D - kept, dh + i * D + rows * S - kept, kept * sizeof(float));
+    }
+    for (int c = 0; c < C; c++) {
+        float a = branch->gamma[c] * rstd[c], m1 = s1[c] / P, slope = s2[c] / P * rstd[c];
+        const float *q = x + c * P, *g = dy + c * P;
+        float *to = dx + c * P;
+        for (size_t p = 0; p < P; p++) to[p] = g[p] + a * (to[p] - m1 - (q[p] - mean[c]) * slope);
+    }
+    return 0;
+}
+
+/* Branches one after the other, each reading what the one before wrote: items [first, last), one through all of them
+ * before the next, so that pictures are read back from a cache. Returns 0, or 1 when there is no memory. */
+int chain_forward(const Branch *branches, int count, int first, int last, int C, int F, int T) {
+    for (int b = first; b < last; b++)
+        for (int k = 0; k < count; k++)
+            if (branch_forward(branches + k, b, C, F, T)) return 1;
+    return 0;
+}
+
+/* dy at the last one's output to dx at the first one's input; what lies between stays in the working space. */
+int chain_backward(const Branch *branches, int count, const float *dy, float *dx, int first, int last, int C, int F,
+                   int T) {
+    size_t item = (size_t)C * F * T;
+    float *between = workspace(1, 2 * up(item, VL));
+    if (!between) return 1;
+    for (int b = first; b < last; b++) {
+        const float *from = dy + b * item;
+        for (int k = count - 1; k >= 0; k--) {
+            float *to = k ? between + k % 2 * up(item, VL) : dx + b * item;
+            if (branch_backward(branches + k, b, from, to, C, F, T)) return 1;
+            from = to;
         }
     }
     return 0;
@@ -430,8 +468,9 @@ int widen_forward(const float *x, float *y, const float *w, int first, int last,
     size_t S = T2 + 1;
     int R = rows_of_band(S, 4 * C + O, F);
     size_t L = up(R * S, TILE), N = L + 2 * VL;
-    float *lines = workspace(2 * C * N + Op * L);
+    float *lines = workspace(0, 2 * C * N + Op * L);
     if (!lines) return 1;
+    clear(lines, 2 * C * N);
     float *o = lines + 2 * C * N;
     const float *in[3 * 64];
     for (int c = 0; c < C; c++) {
@@ -459,8 +498,9 @@ int widen_backward(const float *x, const float *dy, float *dx, const float *weve
     size_t S = T2 + 1;
     int R = rows_of_band(S, 4 * C + O, F);
     size_t L = up(R * S, TILE), N = L + 2 * VL;
-    float *lines = workspace(2 * C * N + O * N + 2 * Cp * L);
+    float *lines = workspace(0, 2 * C * N + O * N + 2 * Cp * L);
     if (!lines) return 1;
+    clear(lines, 2 * C * N + O * N);
     float *g = lines + 2 * C * N, *even = g + O * N, *odd = even + Cp * L;
     const float *in[3 * 64], *back[2 * 64];
     for (int c = 0; c < C; c++) {

@@ -1,4 +1,4 @@
-"""The fast twin of the backbone on a CPU: each residual branch as one compiled function (book page *How it is
+"""The fast twin of the backbone on a CPU: a block's residual branches as one compiled function (book page *How it is
 trained*, "Speed on a CPU").
 
 ``fused.c`` is compiled once with the C compiler at hand and kept in the cache; without a compiler, or with
@@ -14,6 +14,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -82,11 +83,11 @@ def _workers(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix="phalar-fused")
 
 
-def _run(function: str, tensors: list[Tensor], sizes: list[int]) -> None:
+def _run(
+    function: str, pointers: Sequence[ctypes._SimpleCData | ctypes.Array], items: int, sizes: Sequence[int]
+) -> None:
     """Call a function of fused.c on all items, spread over torch's number of threads. ctypes lets go of the GIL."""
-    call = getattr(library(), function)
-    pointers = [ctypes.c_void_p(t.data_ptr()) for t in tensors]
-    items, threads = len(tensors[0]), torch.get_num_threads()
+    call, threads = getattr(library(), function), torch.get_num_threads()
     # A few shares a thread, so that a thread the system held up does not keep the others waiting.
     shares = min(items, 4 * threads) if threads > 1 else 1
     edges = [items * i // shares for i in range(shares + 1)]
@@ -96,7 +97,11 @@ def _run(function: str, tensors: list[Tensor], sizes: list[int]) -> None:
 
     failed = [share(0)] if shares == 1 else list(_workers(threads).map(share, range(shares)))
     if any(failed):
-        raise MemoryError(f"{function}: no memory for the working space of a picture of shape {tensors[0].shape}")
+        raise MemoryError(f"{function}: no memory for the working space of {items} pictures of sizes {list(sizes)}")
+
+
+def _pointer(tensor: Tensor) -> ctypes.c_void_p:
+    return ctypes.c_void_p(tensor.data_ptr())
 
 
 def _pack(weight: Tensor) -> Tensor:
@@ -104,44 +109,71 @@ def _pack(weight: Tensor) -> Tensor:
     return F.pad(weight, (0, -weight.shape[-1] % 4)).contiguous()
 
 
-class _Branch(torch.autograd.Function):
+class _Layout(ctypes.Structure):
+    """``Branch`` in fused.c."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("x", "gamma", "beta", "w1", "b1", "w2", "gain", "y", "moments")),
+        *((name, ctypes.c_void_p) for name in ("w1t", "w2t", "dw1", "db1", "correlation", "dnorm")),
+        *((name, ctypes.c_int) for name in ("hidden", "taps", "along")),
+    ]
+
+    @classmethod
+    def of(cls, kernel: Tensor, **tensors: Tensor) -> "_Layout":
+        """The first convolution as PyTorch has it, for its sizes; tensors by name. Whoever calls keeps them alive."""
+        pointers = {name: tensor.data_ptr() for name, tensor in tensors.items()}
+        return cls(**pointers, hidden=len(kernel), taps=kernel[0, 0].numel(), along=int(kernel.shape[2] > 1))
+
+
+class _Chain(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, gamma, beta, w1, b1, w2, gain):
-        x, gain = x.contiguous(), gain.contiguous()
+    def forward(ctx, x, *parameters):
+        x = x.contiguous()
         items, channels, bins, steps = x.shape
-        hidden, taps = len(w1), w1.shape[2] * w1.shape[3]
-        sizes = [channels, hidden, bins, steps, taps, int(w1.shape[2] > 1)]
-        flat = w1.reshape(hidden, channels, taps)
-        packed = _pack(flat.permute(2, 1, 0).reshape(taps * channels, hidden))
-        bias = _pack(b1)
-        y = torch.empty_like(x)
-        moments = x.new_empty(items, 2, channels)
-        out = _pack(w2.reshape(channels, hidden).T)
-        _run("branch_forward", [x, y, moments, gamma, beta, packed, bias, out, gain], sizes)
-        ctx.save_for_backward(x, moments, gamma, beta, w1, packed, bias, w2, gain)
-        ctx.sizes = sizes
-        return y
+        kept, layouts, alive = [], [], []
+        for gamma, beta, w1, b1, w2, gain in zip(*[iter(parameters)] * 6, strict=True):
+            hidden, taps = len(w1), w1.shape[2] * w1.shape[3]
+            packed = _pack(w1.reshape(hidden, channels, taps).permute(2, 1, 0).reshape(taps * channels, hidden))
+            bias, out, gain = _pack(b1), _pack(w2.reshape(channels, hidden).T), gain.contiguous()
+            y, moments = torch.empty_like(x), x.new_empty(items, 2, channels)
+            given = {"x": x, "gamma": gamma, "beta": beta, "w1": packed, "b1": bias, "w2": out, "gain": gain}
+            layouts.append(_Layout.of(w1, **given, y=y, moments=moments))
+            alive.append(out)
+            kept += [x, moments, gamma, beta, w1, packed, bias, w2, gain]
+            x = y
+        sizes = [channels, bins, steps]
+        _run("chain_forward", [(_Layout * len(layouts))(*layouts), ctypes.c_int(len(layouts))], items, sizes)
+        ctx.save_for_backward(*kept)
+        return x
 
     @staticmethod
     def backward(ctx, dy):
-        x, moments, gamma, beta, w1, packed, bias, w2, gain = ctx.saved_tensors
-        channels, hidden, _, _, taps, _ = ctx.sizes
-        items = len(x)
         dy = dy.contiguous()
-        dx = torch.empty_like(x)
-        back = _pack(w1.reshape(hidden, channels, taps).permute(2, 0, 1).reshape(taps * hidden, channels))
-        out_back = _pack(w2.reshape(channels, hidden))
-        dw1 = x.new_zeros(items, hidden, taps, channels)
-        db1 = x.new_zeros(items, hidden)
-        correlation = x.new_zeros(items, channels, hidden)  # sum of dy silu(h) over the picture
-        dnorm = x.new_zeros(items, 2, channels)
-        tensors = [x, dy, dx, moments, gamma, beta, packed, bias, back, out_back, gain, dw1, db1, correlation, dnorm]
-        _run("branch_backward", tensors, ctx.sizes)
-        dgain = (correlation * w2.reshape(channels, hidden)).sum(-1)
-        dw2 = (gain[:, :, None] * correlation).sum(0).reshape(w2.shape)
-        dgamma, dbeta = dnorm.sum(0)
-        dw1 = torch.empty_like(w1).copy_(dw1.sum(0).transpose(1, 2).reshape(w1.shape))  # laid out as the weight is
-        return dx, dgamma, dbeta, dw1, db1.sum(0), dw2, dgain
+        items, channels, bins, steps = dy.shape
+        dx, layouts, sums, alive = torch.empty_like(dy), [], [], []
+        for x, moments, gamma, beta, w1, packed, bias, w2, gain in zip(*[iter(ctx.saved_tensors)] * 9, strict=True):
+            hidden, taps = len(w1), w1.shape[2] * w1.shape[3]
+            back = _pack(w1.reshape(hidden, channels, taps).permute(2, 0, 1).reshape(taps * hidden, channels))
+            out_back = _pack(w2.reshape(channels, hidden))
+            own = {
+                "dw1": x.new_zeros(items, hidden, taps, channels),
+                "db1": x.new_zeros(items, hidden),
+                "correlation": x.new_zeros(items, channels, hidden),  # sum of dy silu(h) over the picture
+                "dnorm": x.new_zeros(items, 2, channels),
+            }
+            given = {"x": x, "gamma": gamma, "beta": beta, "w1": packed, "b1": bias, "gain": gain, "moments": moments}
+            layouts.append(_Layout.of(w1, **given, w1t=back, w2t=out_back, **own))
+            sums.append((w1, w2, gain, *own.values()))
+            alive += [back, out_back]
+        pointers = [(_Layout * len(layouts))(*layouts), ctypes.c_int(len(layouts)), _pointer(dy), _pointer(dx)]
+        _run("chain_backward", pointers, items, [channels, bins, steps])
+        gradients = []
+        for w1, w2, gain, dw1, db1, correlation, dnorm in sums:
+            dgain = (correlation * w2.reshape(correlation.shape[1:])).sum(-1)
+            dw2 = (gain[:, :, None] * correlation).sum(0).reshape(w2.shape)
+            dw1 = torch.empty_like(w1).copy_(dw1.sum(0).transpose(1, 2).reshape(w1.shape))  # laid out as the weight is
+            gradients += [*dnorm.sum(0), dw1, db1.sum(0), dw2, dgain]
+        return dx, *gradients
 
 
 class _Widen(torch.autograd.Function):
@@ -153,7 +185,7 @@ class _Widen(torch.autograd.Function):
         packed = _pack(weight[:, :, 0].permute(2, 1, 0).reshape(3 * channels, wide))
         y = x.new_empty(items, wide, bins, (steps + 1) // 2)
         ctx.sizes = [channels, wide, bins, steps]
-        _run("widen_forward", [x, y, packed], ctx.sizes)
+        _run("widen_forward", [_pointer(t) for t in (x, y, packed)], items, ctx.sizes)
         ctx.save_for_backward(x, weight)
         return y
 
@@ -164,25 +196,24 @@ class _Widen(torch.autograd.Function):
         dx = torch.empty_like(x)
         dw = x.new_zeros(len(x), len(weight), 3, x.shape[1])
         tensors = [x, dy.contiguous(), dx, _pack(middle), _pack(torch.cat([last, first])), dw]
-        _run("widen_backward", tensors, ctx.sizes)
+        _run("widen_backward", [_pointer(t) for t in tensors], len(x), ctx.sizes)
         return dx, dw.sum(0).transpose(1, 2)[:, :, None]
 
 
-def branch(x: Tensor, gamma: Tensor, beta: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, gain: Tensor) -> Tensor:
-    """x + gain * w2 silu(w1 * norm(x) + b1), as ``ResidualBranch.plain`` computes it.
+Weights = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+def chain(x: Tensor, branches: Sequence[Weights]) -> Tensor:
+    """x + gain * w2 silu(w1 * norm(x) + b1) for one branch after the other, as ``ResidualBranch.plain`` computes it.
 
     Parameters
     ----------
     x : Tensor (B, C, F, T) float32
-    gamma, beta : Tensor (C,)
-        Affine part of the per-item, per-channel norm.
-    w1 : Tensor (H, C, 3, 1), (H, C, 1, 3) or (H, C, 1, 1)
-    b1 : Tensor (H,)
-    w2 : Tensor (C, H, 1, 1)
-    gain : Tensor (B, C)
-        LayerScale times the dropout mask of each item's channels.
+    branches : sequence of (gamma, beta, w1, b1, w2, gain)
+        gamma, beta (C,): affine part of the per-item, per-channel norm. w1 (H, C, 3, 1), (H, C, 1, 3) or (H, C, 1, 1);
+        b1 (H,); w2 (C, H, 1, 1). gain (B, C): LayerScale times the dropout mask of each item's channels.
     """
-    return _Branch.apply(x, gamma, beta, w1, b1, w2, gain)
+    return _Chain.apply(x, *(tensor for weights in branches for tensor in weights))
 
 
 def widen(x: Tensor, weight: Tensor) -> Tensor:
