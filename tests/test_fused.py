@@ -77,7 +77,7 @@ def test_branch_and_its_gradients(shape, kernel, widening):
 
 @pytest.mark.parametrize("shape", [(1, 3, 1, 9), (3, 5, 7, 1), (5, 18, 6, 17)], ids=str)
 def test_a_chain_is_its_branches_one_by_one(shape):
-    """Bit for bit: only where pictures lie in between differs."""
+    """Means and deviations of the pictures between are found while these are written: other sums, same values."""
     channels = shape[1]
     links = [branch_inputs(shape, *kind) for kind in (((3, 1), channels), ((1, 3), channels), ((1, 1), 2 * channels))]
     weight = draw(*shape, seed=7)
@@ -92,7 +92,8 @@ def test_a_chain_is_its_branches_one_by_one(shape):
     (ours, our_gradients), (single, single_gradients) = (
         gradients(function, inputs, weight) for function in (together, one_by_one)
     )
-    assert all(torch.equal(a, b) for a, b in zip([ours, *our_gradients], [single, *single_gradients], strict=True))
+    for mine, other in zip([ours, *our_gradients], [single, *single_gradients], strict=True):
+        assert (mine - other).abs().max() <= 2e-5 * other.abs().max() + 1e-6
 
 
 @pytest.mark.parametrize(("kernel", "widening"), [((3, 1), 1), ((1, 3), 1), ((1, 1), 2)], ids=str)

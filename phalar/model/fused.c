@@ -7,9 +7,9 @@
  * values again instead of reading them back. The products are plain: as many channels by three vectors at a time as
  * there are registers for.
  *
- * How a band is laid out. Rows of T positions lie one after the other, each followed by one zero, in one line a
- * channel. A step along time is then a shift by 1 and a step along frequency a shift by T + 1, and both find zeros at
- * the borders: a convolution is a sum of shifted lines. Positions on such zeros are computed and thrown away.
+ * How a band is laid out. Rows of T positions lie one after the other in one line a channel, S = T apart, so that a step
+ * along frequency is a shift by S; for a step along time, a shift by 1, each row is followed by a zero and S = T + 1.
+ * At the borders are zeros: a convolution is a sum of shifted lines. What is computed on zeros between is thrown away.
  *
  * Pictures are float32, (items, channels, F, T), contiguous. Weights come packed so that the output channels of one
  * input line are neighbours, padded to a multiple of 4 (see fused.py). Each item's gradient sums are written apart and
@@ -200,36 +200,88 @@ static float *workspace(int which, size_t floats) {
 }
 static inline void clear(float *p, size_t floats) { memset(p, 0, floats * sizeof(float)); }
 
-/* to[t] = base[t] + g * x[t] for the T values of a row, and the same of constants; no two of them overlap. Rows are
- * short: the last vector ends with the row and does again what it shares with the one before. */
-INLINE void add_row(float *to, const float *base, const float *x, float g, int T) {
-    int t = 0;
-    for (; t + VL < T; t += VL) store(to + t, load(base + t) + g * load(x + t));
-    if (T >= VL) store(to + T - VL, load(base + T - VL) + g * load(x + T - VL));
-    else
-        for (; t < T; t++) to[t] = base[t] + g * x[t];
-}
-INLINE void scale_row(float *to, const float *x, float g, float d, int T) {
-    int t = 0;
-    for (; t + VL < T; t += VL) store(to + t, g * load(x + t) + d);
-    if (T >= VL) store(to + T - VL, g * load(x + T - VL) + d);
-    else
-        for (; t < T; t++) to[t] = g * x[t] + d;
+/* Ones where the last VL of n values are not among the whole vectors before them: n from VL on, not a multiple. */
+INLINE vec fresh(int n) {
+    vec ones;
+    for (int i = 0; i < VL; i++) ones[i] = i >= VL - n % VL;
+    return ones;
 }
 
-/* copy rows [first, first + rows) of one channel, times a plus d, into a line whose row 0 stands at `line`, a zero
- * behind each */
-static void lay(float *line, const float *picture, int first, int rows, int F, int T, float a, float d) {
-    size_t S = T + 1;
-    for (int r = 0; r < rows; r++) {
-        float *to = line + r * S;
-        int f = first + r;
-        if (f < 0 || f >= F) {
-            clear(to, S);
-            continue;
+/* Sums of values, less a number close to their mean, and of squares of that. */
+typedef struct {
+    vec first, second;
+} Sums;
+INLINE void count(Sums *sums, vec d, vec other) {
+    sums->first += d;
+    sums->second += d * other;
+}
+
+/* to[t] = base[t] + g * x[t] for n values; no two of them overlap. Rows may be short: the last vector ends with the row
+ * and does again what it shares with the one before. Of sums, if given, to's values less `mean` are counted, once. */
+INLINE void add_row(float *to, const float *base, const float *x, float g, int n, float mean, Sums *sums) {
+    int t = 0;
+    for (; t + VL <= n; t += VL) {
+        vec v = load(base + t) + g * load(x + t);
+        store(to + t, v);
+        if (sums) count(sums, v - mean, v - mean);
+    }
+    if (t < n && n >= VL) {
+        vec v = load(base + n - VL) + g * load(x + n - VL);
+        store(to + n - VL, v);
+        if (sums) count(sums, (v - mean) * fresh(n), v - mean);
+    } else
+        for (; t < n; t++) {
+            float d = (to[t] = base[t] + g * x[t]) - mean;
+            if (sums) sums->first[0] += d, sums->second[0] += d * d;
         }
-        scale_row(to, picture + (size_t)f * T, a, d, T);
-        to[T] = 0;
+}
+/* to[t] = from[t], and the sums of it and of its product with x[t] - mean. */
+INLINE void copy_row(float *to, const float *from, const float *x, int n, float mean, Sums *sums) {
+    int t = 0;
+    for (; t + VL <= n; t += VL) {
+        vec v = load(from + t);
+        store(to + t, v);
+        count(sums, v, load(x + t) - mean);
+    }
+    if (t < n && n >= VL) {
+        vec v = load(from + n - VL);
+        store(to + n - VL, v);
+        count(sums, v * fresh(n), load(x + n - VL) - mean);
+    } else
+        for (; t < n; t++) {
+            to[t] = from[t];
+            sums->first[0] += from[t], sums->second[0] += from[t] * (x[t] - mean);
+        }
+}
+/* to[t] = g * x[t] + d */
+INLINE void scale_row(float *to, const float *x, float g, float d, int n) {
+    int t = 0;
+    for (; t + VL < n; t += VL) store(to + t, g * load(x + t) + d);
+    if (n >= VL) store(to + n - VL, g * load(x + n - VL) + d);
+    else
+        for (; t < n; t++) to[t] = g * x[t] + d;
+}
+
+/* Rows as they lie in a line: each by itself, or one long one where there is no gap between them. */
+typedef struct {
+    int count, width;
+} Strips;
+static inline Strips strips(int rows, size_t S, int T) {
+    return S > (size_t)T ? (Strips){rows, T} : (Strips){rows > 0, rows * T};
+}
+
+/* copy rows [first, first + rows) of one channel, times a plus d, into a line whose row 0 stands at `line`; zeros for
+ * what lies outside of the picture and between rows */
+static void lay(float *line, const float *picture, int first, int rows, int F, int T, size_t S, float a, float d) {
+    int above = first < 0 ? -first : 0, below = first + rows > F ? first + rows - F : 0;
+    clear(line, above * S);
+    clear(line + (rows - below) * S, below * S);
+    Strips all = strips(rows - above - below, S, T);
+    float *to = line + above * S;
+    const float *from = picture + (size_t)(first + above) * T;
+    for (int r = 0; r < all.count; r++, to += S, from += T) {
+        scale_row(to, from, a, d, all.width);
+        if (S > (size_t)T) to[T] = 0;
     }
 }
 
@@ -252,15 +304,17 @@ static void moments(const float *x, size_t n, float *mean, float *rstd) {
     *rstd = 1.0f / sqrtf((float)(total / n) + 1e-5f);
 }
 
+/* The same of n values that were counted less `about`. */
+static void moments_of(const double *sums, float about, size_t n, float *mean, float *rstd) {
+    double first = sums[0] / n, second = sums[1] / n - first * first;
+    *mean = (float)(about + first);
+    *rstd = 1.0f / sqrtf((float)(second > 0 ? second : 0) + 1e-5f);
+}
+
 /* zeros in a line of `length` but for `rows` positions from `start` on, which rows will fill */
 static void clear_ends(float *line, size_t length, size_t start, size_t rows) {
     clear(line, start);
     clear(line + start + rows, length - start - rows);
-}
-
-/* Shifts of the kernel's taps in a line: along frequency T + 1 apart, along time 1 apart. */
-static void shifts(int along_frequency, int taps, int T, long *shift) {
-    for (int k = 0; k < taps; k++) shift[k] = taps == 1 ? 0 : (k - 1) * (long)(along_frequency ? T + 1 : 1);
 }
 
 /* One branch: its picture of C channels, H hidden ones, and the kernel's taps along frequency or time. */
@@ -272,55 +326,81 @@ typedef struct {
     int H, taps, along_frequency;
 } Branch;
 
-/* An item's picture x, F * T values a channel, to y. Returns 0, or 1 when there is no memory. */
-static int branch_forward(const Branch *branch, int b, int C, int F, int T) {
-    size_t S = T + 1, P = (size_t)F * T;
-    int H = branch->H, taps = branch->taps, R = rows_of_band(S, 2 * C + 2 * H, F), Hp = up(H, 4), Cp = up(C, 4);
-    size_t L = up(R * S, TILE), margin = up(S + VL, VL), N = L + 2 * margin;
-    float *n = workspace(0, C * N + (Hp + Cp) * L);
+/* How the picture of a branch is cut: R rows a band, S apart; and the working space's lines. */
+typedef struct {
+    size_t S, P, L, margin, N; /* P: values of a channel; L: positions of a band; N: of an input line with its margins */
+    int R, halo, Hp, Cp;       /* halo: rows beside a band that its convolution looks at */
+    long shift[3];             /* of the kernel's taps */
+} Bands;
+
+static Bands bands(const Branch *branch, int C, int F, int T) {
+    Bands cut = {.P = (size_t)F * T, .Hp = up(branch->H, 4), .Cp = up(C, 4)};
+    cut.halo = branch->taps > 1 && branch->along_frequency;
+    cut.S = T + (branch->taps > 1 && !branch->along_frequency);
+    cut.R = rows_of_band(cut.S, 2 * C + 2 * branch->H, F);
+    cut.L = up(cut.R * cut.S, TILE);
+    cut.margin = up(cut.halo * cut.S + VL, VL);
+    cut.N = cut.L + 2 * cut.margin;
+    for (int k = 0; k < branch->taps; k++)
+        cut.shift[k] = branch->taps == 1 ? 0 : (k - 1) * (long)(branch->along_frequency ? cut.S : 1);
+    return cut;
+}
+
+/* Item b's picture x to y; its moments are known, and those of y are found for the next branch, if there is one.
+ * Returns 0, or 1 when there is no memory. */
+static int branch_forward(const Branch *branch, int b, const Branch *next, int C, int F, int T) {
+    const Bands cut = bands(branch, C, F, T);
+    const size_t S = cut.S, P = cut.P, L = cut.L, N = cut.N;
+    const int H = branch->H, taps = branch->taps, R = cut.R, halo = cut.halo;
+    float *n = workspace(0, C * N + (cut.Hp + cut.Cp) * L);
     if (!n) return 1;
-    float *h = n + C * N, *o = h + Hp * L;
+    float *h = n + C * N, *o = h + cut.Hp * L;
     const float *x = branch->x + b * C * P, *gain = branch->gain + (size_t)b * C;
-    float *y = branch->y + b * C * P, *mean = branch->moment + (size_t)b * 2 * C, *rstd = mean + C;
-    int halo = branch->along_frequency && taps > 1;
-    long shift[3];
-    shifts(branch->along_frequency, taps, T, shift);
+    const float *mean = branch->moment + (size_t)b * 2 * C, *rstd = mean + C;
+    float *y = branch->y + b * C * P;
+    double sums[64][2] = {{0}};
     const float *in[3 * 64], *hidden[128];
     for (int k = 0; k < taps; k++)
-        for (int c = 0; c < C; c++) in[k * C + c] = n + c * N + margin + shift[k];
+        for (int c = 0; c < C; c++) in[k * C + c] = n + c * N + cut.margin + cut.shift[k];
     for (int i = 0; i < H; i++) hidden[i] = h + i * L;
-    for (int c = 0; c < C; c++) {
-        moments(x + c * P, P, mean + c, rstd + c);
-        clear_ends(n + c * N, N, margin - halo * S, (R + 2 * halo) * S);
-    }
+    for (int c = 0; c < C; c++) clear_ends(n + c * N, N, cut.margin - halo * S, (R + 2 * halo) * S);
     for (int f = 0; f < F; f += R) {
         int rows = f + R > F ? F - f : R;
         for (int c = 0; c < C; c++) {
-            float a = branch->gamma[c] * rstd[c];
-            lay(n + c * N + margin - halo * S, x + c * P, f - halo, R + 2 * halo, F, T, a, branch->beta[c] - mean[c] * a);
+            float a = branch->gamma[c] * rstd[c], d = branch->beta[c] - mean[c] * a;
+            lay(n + c * N + cut.margin - halo * S, x + c * P, f - halo, R + 2 * halo, F, T, S, a, d);
         }
-        product(h, L, Hp, branch->w1, branch->b1, in, taps * C, L);
+        product(h, L, cut.Hp, branch->w1, branch->b1, in, taps * C, L);
         for (size_t p = 0; p < H * L; p += VL) {
             vec v = load(h + p);
             store(h + p, v * sigmoid(v));
         }
-        product(o, L, Cp, branch->w2, 0, hidden, H, L);
-        for (int c = 0; c < C; c++)
-            for (int r = 0; r < rows; r++) {
+        product(o, L, cut.Cp, branch->w2, 0, hidden, H, L);
+        Strips all = strips(rows, S, T);
+        for (int c = 0; c < C; c++) {
+            Sums found = {{0}, {0}};
+            for (int r = 0; r < all.count; r++) {
                 size_t at = c * P + (size_t)(f + r) * T;
-                add_row(y + at, x + at, o + c * L + r * S, gain[c], T);
+                if (next) add_row(y + at, x + at, o + c * L + r * S, gain[c], all.width, mean[c], &found);
+                else add_row(y + at, x + at, o + c * L + r * S, gain[c], all.width, 0, 0);
             }
+            sums[c][0] += sum(found.first);
+            sums[c][1] += sum(found.second);
+        }
+    }
+    for (int c = 0; next && c < C; c++) {
+        float *moment = next->moment + (size_t)b * 2 * C;
+        moments_of(sums[c], mean[c], P, moment + c, moment + C + c);
     }
     return 0;
 }
 
 /* Gradients of an item: dy at the branch's output to dx at its input, and the sums. */
 static int branch_backward(const Branch *branch, int b, const float *dy, float *dx, int C, int F, int T) {
-    size_t S = T + 1, P = (size_t)F * T;
-    int H = branch->H, taps = branch->taps, R = rows_of_band(S, 2 * C + 2 * H, F), Hp = up(H, 4), Cp = up(C, 4);
+    const Bands cut = bands(branch, C, F, T);
+    const size_t S = cut.S, P = cut.P, L = cut.L, N = cut.N, margin = cut.margin;
+    const int H = branch->H, taps = branch->taps, R = cut.R, halo = cut.halo, Hp = cut.Hp, Cp = cut.Cp;
     /* Along frequency the transposed convolution looks a row ahead: it stays a row behind, and two rows are kept. */
-    int halo = branch->along_frequency && taps > 1;
-    size_t L = up(R * S, TILE), margin = up(S + VL, VL), N = L + 2 * margin;
     size_t M = up((R + halo) * S, TILE), kept = 2 * halo * S, before = up(margin + kept, VL);
     size_t D = before + M + L + 2 * margin;
     float *n = workspace(0, C * N + (Hp + Cp) * L + Cp * M + Hp * D + C * Hp);
@@ -331,13 +411,9 @@ static int branch_backward(const Branch *branch, int b, const float *dy, float *
     const float *mean = branch->moment + (size_t)b * 2 * C, *rstd = mean + C;
     float *gw1 = branch->dw1 + (size_t)b * H * taps * C, *gb1 = branch->db1 + (size_t)b * H;
     float *gm = branch->m2 + (size_t)b * C * H, *s2 = branch->dnorm + (size_t)b * 2 * C, *s1 = s2 + C;
-    vec fresh;
-    for (int i = 0; i < VL; i++) fresh[i] = i >= VL - T % VL;
-    long shift[3];
-    shifts(branch->along_frequency, taps, T, shift);
     const float *in[3 * 64], *outs[64], *back[3 * 128], *hidden[128];
     for (int k = 0; k < taps; k++)
-        for (int c = 0; c < C; c++) in[k * C + c] = n + c * N + margin + shift[k];
+        for (int c = 0; c < C; c++) in[k * C + c] = n + c * N + margin + cut.shift[k];
     for (int c = 0; c < C; c++) outs[c] = out + c * L;
     for (int i = 0; i < H; i++) hidden[i] = h + i * L;
     for (int c = 0; c < C; c++) {
@@ -349,9 +425,9 @@ static int branch_backward(const Branch *branch, int b, const float *dy, float *
     for (int f = 0; f < F; f += R) {
         int rows = f + R > F ? F - f : R;
         for (int c = 0; c < C; c++) {
-            float a = branch->gamma[c] * rstd[c];
-            lay(n + c * N + margin - halo * S, x + c * P, f - halo, R + 2 * halo, F, T, a, branch->beta[c] - mean[c] * a);
-            lay(out + c * L, dy + c * P, f, R, F, T, 1.0f, 0.0f);
+            float a = branch->gamma[c] * rstd[c], d = branch->beta[c] - mean[c] * a;
+            lay(n + c * N + margin - halo * S, x + c * P, f - halo, R + 2 * halo, F, T, S, a, d);
+            lay(out + c * L, dy + c * P, f, R, F, T, S, 1.0f, 0.0f);
         }
         product(h, L, Hp, branch->w1, branch->b1, in, taps * C, L);
         product(dh, D, Hp, w2g, 0, outs, C, L); /* gradient at silu's output */
@@ -363,8 +439,8 @@ static int branch_backward(const Branch *branch, int b, const float *dy, float *
                 store(at + p, v * s);
                 store(to + p, load(to + p) * s * (1.0f + v * (1.0f - s)));
             }
-            for (int r = 0; r < rows; r++) to[r * S + T] = 0; /* gradients exist only on the picture */
-            clear(to + rows * S, L + S + VL - rows * S);
+            for (int r = 0; r < rows && S > (size_t)T; r++) to[r * S + T] = 0; /* gradients exist only on the picture */
+            clear(to + rows * S, L + halo * S + VL - rows * S);
             for (size_t p = 0; p < L; p += VL) total += load(to + p);
             gb1[i] += sum(total);
         }
@@ -372,35 +448,17 @@ static int branch_backward(const Branch *branch, int b, const float *dy, float *
         correlation(gw1, dh, D, H, in, taps * C, L);
         int from = f > 0 ? f - halo : 0, until = f + rows < F ? f + rows - halo : F;
         for (int k = 0; k < taps; k++)
-            for (int i = 0; i < H; i++) back[k * H + i] = dh + i * D + (from - f) * (long)S - shift[k];
+            for (int i = 0; i < H; i++) back[k * H + i] = dh + i * D + (from - f) * (long)S - cut.shift[k];
         product(dn, M, Cp, branch->w1t, 0, back, taps * H, up((until - from) * S, TILE));
+        Strips all = strips(until - from, S, T);
         for (int c = 0; c < C; c++) {
-            const float *q = x + c * P + (size_t)from * T;
-            float *to = dx + c * P + (size_t)from * T, t1 = 0, t2 = 0;
-            vec v1 = {0}, v2 = {0};
-            for (int r = 0; r < until - from; r++, q += T, to += T) {
-                const float *g = dn + c * M + r * S;
-                int t = 0;
-                for (; t + VL <= T; t += VL) {
-                    vec d = load(g + t);
-                    store(to + t, d);
-                    v1 += d;
-                    v2 += d * (load(q + t) - mean[c]);
-                }
-                if (t < T && T >= VL) { /* what the last vector shares with the one before is not summed again */
-                    vec d = load(g + T - VL);
-                    store(to + T - VL, d);
-                    v1 += d * fresh;
-                    v2 += d * fresh * (load(q + T - VL) - mean[c]);
-                } else
-                    for (; t < T; t++) {
-                        to[t] = g[t];
-                        t1 += g[t];
-                        t2 += g[t] * (q[t] - mean[c]);
-                    }
+            Sums found = {{0}, {0}};
+            for (int r = 0; r < all.count; r++) {
+                size_t at = c * P + (size_t)(from + r) * T;
+                copy_row(dx + at, dn + c * M + r * S, x + at, all.width, mean[c], &found);
             }
-            s1[c] += t1 + sum(v1);
-            s2[c] += (t2 + sum(v2)) * rstd[c];
+            s1[c] += sum(found.first);
+            s2[c] += sum(found.second) * rstd[c];
         }
         for (int i = 0; i < H && f + rows < F; i++) /* the last two rows, of this band and the one before */
             memmove(dh + i * D - kept, dh + i * D + rows * S - kept, kept * sizeof(float));
@@ -417,9 +475,14 @@ static int branch_backward(const Branch *branch, int b, const float *dy, float *
 /* Branches one after the other, each reading what the one before wrote: items [first, last), one through all of them
  * before the next, so that pictures are read back from a cache. Returns 0, or 1 when there is no memory. */
 int chain_forward(const Branch *branches, int count, int first, int last, int C, int F, int T) {
-    for (int b = first; b < last; b++)
+    size_t P = (size_t)F * T;
+    for (int b = first; b < last; b++) {
+        const float *x = branches->x + b * C * P;
+        float *moment = branches->moment + (size_t)b * 2 * C;
+        for (int c = 0; c < C; c++) moments(x + c * P, P, moment + c, moment + C + c);
         for (int k = 0; k < count; k++)
-            if (branch_forward(branches + k, b, C, F, T)) return 1;
+            if (branch_forward(branches + k, b, k + 1 < count ? branches + k + 1 : 0, C, F, T)) return 1;
+    }
     return 0;
 }
 
@@ -517,7 +580,7 @@ int widen_backward(const float *x, const float *dy, float *dx, const float *weve
             int rows = f + R > F ? F - f : R;
             for (int c = 0; c < C; c++)
                 split(lines + c * N + VL, lines + (C + c) * N + VL, x + ((size_t)b * C + c) * F * T, f, R, F, T, T2);
-            for (int i = 0; i < O; i++) lay(g + i * N + VL, dy + ((size_t)b * O + i) * F * T2, f, R, F, T2, 1.0f, 0.0f);
+            for (int i = 0; i < O; i++) lay(g + i * N + VL, dy + ((size_t)b * O + i) * F * T2, f, R, F, T2, S, 1.0f, 0.0f);
             correlation(dw + (size_t)b * O * 3 * C, g + VL, N, O, in, 3 * C, L);
             product(even, L, Cp, weven, 0, back, O, L);
             product(odd, L, Cp, wodd, 0, back, 2 * O, L);
