@@ -6,7 +6,7 @@ import torch
 from phalar.train.muon import Muon, muon_update, orthogonalise
 
 
-@pytest.mark.parametrize("shape", [(8, 8), (6, 20), (20, 6), (3, 5, 9)])
+@pytest.mark.parametrize("shape", [(8, 8), (6, 20), (20, 6)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.complex64])
 def test_singular_values_come_out_near_one_and_directions_stay(shape, dtype):
     torch.manual_seed(0)

@@ -16,7 +16,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # odd polynomial a x + b x^3 + c x^5 t
 
 
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
-    """U V^H of a matrix (..., m, n) with singular value decomposition U S V^H, nearly.
+    """U V^H of a matrix (m, n) with singular value decomposition U S V^H, nearly.
 
     Real or complex: for complex matrices the conjugate transpose keeps phases, and the result is nearly unitary.
     """
@@ -26,7 +26,7 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
     for _ in range(steps):
         gram = x @ x.mH
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)  # a x + (b gram + c gram^2) x
     return x.mH if tall else x
 
 
