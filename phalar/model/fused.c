@@ -503,26 +503,48 @@ int chain_backward(const Branch *branches, int count, const float *dy, float *dx
     return 0;
 }
 
+/* Even and odd places of n values apart, (n + 1) / 2 each; where there is no last odd one, a zero. What vectors from the
+ * front leave over is done by one that ends with the row and, if n is odd, begins at an odd place. */
+static void split_row(float *even, float *odd, const float *from, int n) {
+    int half = (n + 1) / 2, t = 0;
+    for (; 2 * (t + VL) <= n; t += VL) {
+        vec a = load(from + 2 * t), b = load(from + 2 * t + VL);
+        store(even + t, every_second(a, b, 0));
+        store(odd + t, every_second(a, b, 1));
+    }
+    if (2 * t < n && n >= 2 * VL) {
+        vec a = load(from + n - 2 * VL), b = load(from + n - VL);
+        store(even + half - VL, every_second(a, b, n % 2));
+        store(odd + n / 2 - VL, every_second(a, b, 1 - n % 2));
+    } else
+        for (; t < half; t++) {
+            even[t] = from[2 * t];
+            if (2 * t + 1 < n) odd[t] = from[2 * t + 1];
+        }
+    if (n % 2) odd[half - 1] = 0;
+}
+/* The way back. */
+static void join_row(float *to, const float *even, const float *odd, int n) {
+    int t = 0;
+    for (; 2 * (t + VL) <= n; t += VL) {
+        vec a = load(even + t), b = load(odd + t);
+        store(to + 2 * t, in_turn(a, b, 0));
+        store(to + 2 * t + VL, in_turn(a, b, 1));
+    }
+    if (2 * t < n && n >= 2 * VL) {
+        vec a = load(even + (n + 1) / 2 - VL), b = load(odd + n / 2 - VL);
+        store(to + n - 2 * VL, n % 2 ? in_turn(b, a, 0) : in_turn(a, b, 0));
+        store(to + n - VL, n % 2 ? in_turn(b, a, 1) : in_turn(a, b, 1));
+    } else
+        for (t *= 2; t < n; t++) to[t] = (t & 1 ? odd : even)[t / 2];
+}
+
 /* The strided convolution between stages, (1, 3) kernel, stride (1, 2): even and odd positions in lines of their own.
  * x: (items, C, F, T); y: (items, O, F, T2), T2 = (T + 1) / 2; w: (3 * C, Op). */
 static void split(float *even, float *odd, const float *picture, int first, int rows, int F, int T, int T2) {
     for (int r = 0; r < rows; r++, even += T2 + 1, odd += T2 + 1) {
-        if (first + r >= F) {
-            memset(even, 0, T2 * sizeof(float));
-            memset(odd, 0, T2 * sizeof(float));
-            continue;
-        }
-        const float *from = picture + (size_t)(first + r) * T;
-        int t = 0;
-        for (; 2 * (t + VL) <= T; t += VL) {
-            vec a = load(from + 2 * t), b = load(from + 2 * t + VL);
-            store(even + t, every_second(a, b, 0));
-            store(odd + t, every_second(a, b, 1));
-        }
-        for (; t < T2; t++) {
-            even[t] = from[2 * t];
-            odd[t] = 2 * t + 1 < T ? from[2 * t + 1] : 0;
-        }
+        if (first + r < F) split_row(even, odd, picture + (size_t)(first + r) * T, T);
+        else clear(even, T2), clear(odd, T2);
     }
 }
 
@@ -585,17 +607,8 @@ int widen_backward(const float *x, const float *dy, float *dx, const float *weve
             product(even, L, Cp, weven, 0, back, O, L);
             product(odd, L, Cp, wodd, 0, back, 2 * O, L);
             for (int c = 0; c < C; c++)
-                for (int r = 0; r < rows; r++) {
-                    float *to = dx + (((size_t)b * C + c) * F + f + r) * T;
-                    const float *e = even + c * L + r * S, *o = odd + c * L + r * S;
-                    int t = 0;
-                    for (; 2 * (t + VL) <= T; t += VL) {
-                        vec a = load(e + t), d = load(o + t);
-                        store(to + 2 * t, in_turn(a, d, 0));
-                        store(to + 2 * t + VL, in_turn(a, d, 1));
-                    }
-                    for (t *= 2; t < T; t++) to[t] = (t & 1 ? o : e)[t / 2];
-                }
+                for (int r = 0; r < rows; r++)
+                    join_row(dx + (((size_t)b * C + c) * F + f + r) * T, even + c * L + r * S, odd + c * L + r * S, T);
         }
     return 0;
 }
