@@ -53,6 +53,10 @@ def fused_branch(x, *weights):
     return fused.chain(x, [weights])
 
 
+def fused_widen(x, kernel):
+    return fused.chain(x, [(kernel,)])
+
+
 def gradients(function, inputs, weight):
     inputs = [t.detach().clone().requires_grad_() for t in inputs]
     out = function(*inputs)
@@ -107,7 +111,7 @@ def test_a_picture_that_is_not_finite_leaves_nothing_behind(kernel, widening):
             spoiled[0].fill_(torch.nan)
             gradients(fused_branch, spoiled, draw(*larger))
             gradients(
-                fused.widen, [spoiled[0], draw(9, larger[1], 1, 3)], draw(larger[0], 9, larger[2], -(-larger[3] // 2))
+                fused_widen, [spoiled[0], draw(9, larger[1], 1, 3)], draw(larger[0], 9, larger[2], -(-larger[3] // 2))
             )
             again, again_gradients = gradients(fused_branch, inputs, weight)
             assert all(
@@ -121,7 +125,7 @@ def test_widening_and_its_gradients(shape, wide):
     x, kernel = draw(*shape), draw(wide, shape[1], 1, 3, seed=1)
     steps = (shape[3] + 1) // 2
     weight = draw(shape[0], wide, shape[2], steps, seed=2)
-    ours, our_gradients = gradients(fused.widen, [x, kernel], weight)
+    ours, our_gradients = gradients(fused_widen, [x, kernel], weight)
     plain = lambda x, w: F.conv2d(x, w, stride=(1, 2), padding=(0, 1))  # noqa: E731
     exact, exact_gradients = gradients(plain, [x.double(), kernel.double()], weight)
     assert ours.shape == exact.shape
@@ -160,7 +164,7 @@ def test_the_number_of_threads_does_not_change_a_bit():
     for count in (1, 2, 3):
         with threads(count):
             out, grads = gradients(fused_branch, inputs, weight)
-            wide, wide_grads = gradients(fused.widen, [inputs[0], draw(27, 18, 1, 3)], draw(7, 27, 12, 11))
+            wide, wide_grads = gradients(fused_widen, [inputs[0], draw(27, 18, 1, 3)], draw(7, 27, 12, 11))
             results.append([out, *grads, wide, *wide_grads])
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))

@@ -106,7 +106,7 @@ def test_a_constant_picture_asks_a_norm_for_nothing_but_its_mean():
     kernel = torch.randn(channels, channels, 3, 1, generator=generator)
     out = torch.randn(channels, channels, 1, 1, generator=generator)
     gamma, zero, gain = torch.ones(channels), torch.zeros(channels), torch.ones(1, channels)
-    y = fused.branch(x, gamma, zero, kernel, zero, out, gain)
+    y = fused.chain(x, [(gamma, zero, kernel, zero, out, gain)])
     (dx,) = torch.autograd.grad((y * torch.randn(y.shape, generator=generator)).sum(), x)
     assert dx.abs().max() > 100, "the gradient does grow, by about 1 / sqrt(1e-5)"
     # What remains of the sum is the residual path's, whose entries are of order one.

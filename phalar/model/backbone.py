@@ -78,15 +78,18 @@ class AxialBlock(nn.Module):
             nn.init.xavier_normal_(self.widen.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        branches = (self.frequency, self.time, self.pointwise)
-        if fused.usable(x):
-            x = fused.chain(x, [branch.weights(branch.gain(len(x))) for branch in branches])
-        else:
-            for branch in branches:
-                x = branch(x)
-        if self.widen is None:
-            return x
-        return fused.widen(x, self.widen.weight) if fused.usable(x) else self.widen(x)
+        return fused.chain(x, self.links(len(x))) if fused.usable(x) else self.plain(x)
+
+    def plain(self, x: Tensor) -> Tensor:
+        """The definition; ``fused.chain`` does the same, compiled."""
+        for branch in (self.frequency, self.time, self.pointwise):
+            x = branch.plain(x, branch.gain(len(x)))
+        return x if self.widen is None else self.widen(x)
+
+    def links(self, items: int) -> list[fused.Weights]:
+        """What ``fused.chain`` needs to know of this block."""
+        found = [branch.weights(branch.gain(items)) for branch in (self.frequency, self.time, self.pointwise)]
+        return found if self.widen is None else [*found, (self.widen.weight,)]
 
 
 class HarmonicBackbone(nn.Module):
@@ -111,8 +114,10 @@ class HarmonicBackbone(nn.Module):
 
     def forward(self, picture: Tensor) -> Tensor:
         x = picture[:, None]
-        # Of one channel this convolution is a product; a CPU's general code for it takes six times as long.
-        x = x * self.stem.weight[:, 0] if fused.usable(x) else self.stem(x)
+        if fused.usable(x):
+            # Of one channel the first convolution is a product; a CPU's general code for it takes six times as long.
+            return fused.chain(x * self.stem.weight[:, 0], [k for block in self.blocks for k in block.links(len(x))])
+        x = self.stem(x)
         for block in self.blocks:
             x = block(x)
         return x

@@ -253,6 +253,24 @@ INLINE void copy_row(float *to, const float *from, const float *x, int n, float 
             sums->first[0] += from[t], sums->second[0] += from[t] * (x[t] - mean);
         }
 }
+/* to[t] = from[t], and the sums of to's values less `mean`, which need not be it. */
+INLINE void count_row(float *to, const float *from, int n, float mean, Sums *sums) {
+    int t = 0;
+    for (; t + VL <= n; t += VL) {
+        vec v = load(from + t);
+        store(to + t, v);
+        count(sums, v - mean, v - mean);
+    }
+    if (t < n && n >= VL) {
+        vec v = load(from + n - VL);
+        store(to + n - VL, v);
+        count(sums, (v - mean) * fresh(n), v - mean);
+    } else
+        for (; t < n; t++) {
+            float d = (to[t] = from[t]) - mean;
+            sums->first[0] += d, sums->second[0] += d * d;
+        }
+}
 /* to[t] = g * x[t] + d */
 INLINE void scale_row(float *to, const float *x, float g, float d, int n) {
     int t = 0;
@@ -317,14 +335,23 @@ static void clear_ends(float *line, size_t length, size_t start, size_t rows) {
     clear(line + start + rows, length - start - rows);
 }
 
-/* One branch: its picture of C channels, H hidden ones, and the kernel's taps along frequency or time. */
+/* One link of a chain: a residual branch, or a strided convolution to O channels that halves time. */
 typedef struct {
-    const float *x, *gamma, *beta, *w1, *b1, *w2, *gain; /* w1: (taps * C, Hp); w2: (H, Cp); gain: (items, C) */
-    float *y, *moment;                                   /* moment: (items, 2, C) */
-    const float *w1t, *w2t;                              /* backward: (taps * H, Cp) and (C, Hp) */
+    float *x;      /* its input, (items, C, F, T); null where nobody asks for it afterwards */
+    float *moment; /* of a branch: mean and 1 / deviation of its input's channels, (items, 2, C) */
+    const float *gamma, *beta, *w1, *b1, *w2, *gain; /* w1: (taps * C, Hp); w2: (H, Cp); gain: (items, C) */
+    const float *w1t, *w2t;                          /* backward: (taps * H, Cp) and (C, Hp) */
     float *dw1, *db1, *m2, *dnorm; /* sums an item: (H, taps * C), (H), (C, H) = sum dy silu(h), (2, C) = of gamma, beta */
-    int H, taps, along_frequency;
-} Branch;
+    const float *w, *weven, *wodd; /* of a convolution: (3 * C, Op); its middle tap (O, Cp), and its last and first ones,
+                                      which look a step on, (2 * O, Cp) */
+    float *dw;                     /* sums an item, (O, 3 * C) */
+    int C, O, T, H, taps, along_frequency; /* O is 0 for a branch */
+} Link;
+
+static inline size_t values_in(const Link *link, int F) { return (size_t)link->C * F * link->T; }
+static inline size_t values_out(const Link *link, int F) {
+    return link->O ? (size_t)link->O * F * ((link->T + 1) / 2) : values_in(link, F);
+}
 
 /* How the picture of a branch is cut: R rows a band, S apart; and the working space's lines. */
 typedef struct {
@@ -333,7 +360,8 @@ typedef struct {
     long shift[3];             /* of the kernel's taps */
 } Bands;
 
-static Bands bands(const Branch *branch, int C, int F, int T) {
+static Bands bands(const Link *branch, int F) {
+    const int C = branch->C, T = branch->T;
     Bands cut = {.P = (size_t)F * T, .Hp = up(branch->H, 4), .Cp = up(C, 4)};
     cut.halo = branch->taps > 1 && branch->along_frequency;
     cut.S = T + (branch->taps > 1 && !branch->along_frequency);
@@ -348,16 +376,14 @@ static Bands bands(const Branch *branch, int C, int F, int T) {
 
 /* Item b's picture x to y; its moments are known, and those of y are found for the next branch, if there is one.
  * Returns 0, or 1 when there is no memory. */
-static int branch_forward(const Branch *branch, int b, const Branch *next, int C, int F, int T) {
-    const Bands cut = bands(branch, C, F, T);
+static int branch_forward(const Link *branch, int b, const float *x, float *y, const Link *next, int F) {
+    const Bands cut = bands(branch, F);
     const size_t S = cut.S, P = cut.P, L = cut.L, N = cut.N;
-    const int H = branch->H, taps = branch->taps, R = cut.R, halo = cut.halo;
+    const int C = branch->C, T = branch->T, H = branch->H, taps = branch->taps, R = cut.R, halo = cut.halo;
     float *n = workspace(0, C * N + (cut.Hp + cut.Cp) * L);
     if (!n) return 1;
     float *h = n + C * N, *o = h + cut.Hp * L;
-    const float *x = branch->x + b * C * P, *gain = branch->gain + (size_t)b * C;
-    const float *mean = branch->moment + (size_t)b * 2 * C, *rstd = mean + C;
-    float *y = branch->y + b * C * P;
+    const float *gain = branch->gain + (size_t)b * C, *mean = branch->moment + (size_t)b * 2 * C, *rstd = mean + C;
     double sums[64][2] = {{0}};
     const float *in[3 * 64], *hidden[128];
     for (int k = 0; k < taps; k++)
@@ -396,10 +422,11 @@ static int branch_forward(const Branch *branch, int b, const Branch *next, int C
 }
 
 /* Gradients of an item: dy at the branch's output to dx at its input, and the sums. */
-static int branch_backward(const Branch *branch, int b, const float *dy, float *dx, int C, int F, int T) {
-    const Bands cut = bands(branch, C, F, T);
+static int branch_backward(const Link *branch, int b, const float *dy, float *dx, int F) {
+    const Bands cut = bands(branch, F);
     const size_t S = cut.S, P = cut.P, L = cut.L, N = cut.N, margin = cut.margin;
-    const int H = branch->H, taps = branch->taps, R = cut.R, halo = cut.halo, Hp = cut.Hp, Cp = cut.Cp;
+    const int C = branch->C, T = branch->T, H = branch->H, taps = branch->taps, R = cut.R, halo = cut.halo;
+    const int Hp = cut.Hp, Cp = cut.Cp;
     /* Along frequency the transposed convolution looks a row ahead: it stays a row behind, and two rows are kept. */
     size_t M = up((R + halo) * S, TILE), kept = 2 * halo * S, before = up(margin + kept, VL);
     size_t D = before + M + L + 2 * margin;
@@ -472,37 +499,6 @@ static int branch_backward(const Branch *branch, int b, const float *dy, float *
     return 0;
 }
 
-/* Branches one after the other, each reading what the one before wrote: items [first, last), one through all of them
- * before the next, so that pictures are read back from a cache. Returns 0, or 1 when there is no memory. */
-int chain_forward(const Branch *branches, int count, int first, int last, int C, int F, int T) {
-    size_t P = (size_t)F * T;
-    for (int b = first; b < last; b++) {
-        const float *x = branches->x + b * C * P;
-        float *moment = branches->moment + (size_t)b * 2 * C;
-        for (int c = 0; c < C; c++) moments(x + c * P, P, moment + c, moment + C + c);
-        for (int k = 0; k < count; k++)
-            if (branch_forward(branches + k, b, k + 1 < count ? branches + k + 1 : 0, C, F, T)) return 1;
-    }
-    return 0;
-}
-
-/* dy at the last one's output to dx at the first one's input; what lies between stays in the working space. */
-int chain_backward(const Branch *branches, int count, const float *dy, float *dx, int first, int last, int C, int F,
-                   int T) {
-    size_t item = (size_t)C * F * T;
-    float *between = workspace(1, 2 * up(item, VL));
-    if (!between) return 1;
-    for (int b = first; b < last; b++) {
-        const float *from = dy + b * item;
-        for (int k = count - 1; k >= 0; k--) {
-            float *to = k ? between + k % 2 * up(item, VL) : dx + b * item;
-            if (branch_backward(branches + k, b, from, to, C, F, T)) return 1;
-            from = to;
-        }
-    }
-    return 0;
-}
-
 /* Even and odd places of n values apart, (n + 1) / 2 each; where there is no last odd one, a zero. What vectors from the
  * front leave over is done by one that ends with the row and, if n is odd, begins at an odd place. */
 static void split_row(float *even, float *odd, const float *from, int n) {
@@ -539,8 +535,7 @@ static void join_row(float *to, const float *even, const float *odd, int n) {
         for (t *= 2; t < n; t++) to[t] = (t & 1 ? odd : even)[t / 2];
 }
 
-/* The strided convolution between stages, (1, 3) kernel, stride (1, 2): even and odd positions in lines of their own.
- * x: (items, C, F, T); y: (items, O, F, T2), T2 = (T + 1) / 2; w: (3 * C, Op). */
+/* Rows of a picture, even and odd positions in lines of their own. */
 static void split(float *even, float *odd, const float *picture, int first, int rows, int F, int T, int T2) {
     for (int r = 0; r < rows; r++, even += T2 + 1, odd += T2 + 1) {
         if (first + r < F) split_row(even, odd, picture + (size_t)(first + r) * T, T);
@@ -548,45 +543,53 @@ static void split(float *even, float *odd, const float *picture, int first, int 
     }
 }
 
-int widen_forward(const float *x, float *y, const float *w, int first, int last, int C, int O, int F, int T) {
-    int T2 = (T + 1) / 2, Op = up(O, 4);
-    size_t S = T2 + 1;
-    int R = rows_of_band(S, 4 * C + O, F);
-    size_t L = up(R * S, TILE), N = L + 2 * VL;
+/* The strided convolution between stages, (1, 3) kernel, stride (1, 2), of an item; else as branch_forward. */
+static int widen_forward(const Link *link, int b, const float *x, float *y, const Link *next, int F) {
+    const int C = link->C, O = link->O, T = link->T, T2 = (T + 1) / 2, Op = up(O, 4);
+    const size_t S = T2 + 1, P2 = (size_t)F * T2;
+    const int R = rows_of_band(S, 4 * C + O, F);
+    const size_t L = up(R * S, TILE), N = L + 2 * VL;
     float *lines = workspace(0, 2 * C * N + Op * L);
     if (!lines) return 1;
-    clear(lines, 2 * C * N);
-    float *o = lines + 2 * C * N;
+    float *o = lines + 2 * C * N, about[64];
+    double sums[64][2] = {{0}};
     const float *in[3 * 64];
     for (int c = 0; c < C; c++) {
         in[c] = lines + (C + c) * N + VL - 1;
         in[C + c] = lines + c * N + VL;
         in[2 * C + c] = lines + (C + c) * N + VL;
     }
-    for (int b = first; b < last; b++)
-        for (int f = 0; f < F; f += R) {
-            int rows = f + R > F ? F - f : R;
-            for (int c = 0; c < C; c++)
-                split(lines + c * N + VL, lines + (C + c) * N + VL, x + ((size_t)b * C + c) * F * T, f, R, F, T, T2);
-            product(o, L, Op, w, 0, in, 3 * C, L);
-            for (int i = 0; i < O; i++)
-                for (int r = 0; r < rows; r++)
-                    memcpy(y + (((size_t)b * O + i) * F + f + r) * T2, o + i * L + r * S, T2 * sizeof(float));
+    clear(lines, 2 * C * N);
+    for (int f = 0; f < F; f += R) {
+        int rows = f + R > F ? F - f : R;
+        for (int c = 0; c < C; c++)
+            split(lines + c * N + VL, lines + (C + c) * N + VL, x + (size_t)c * F * T, f, R, F, T, T2);
+        product(o, L, Op, link->w, 0, in, 3 * C, L);
+        for (int i = 0; i < O; i++) {
+            const float *from = o + i * L;
+            Sums found = {{0}, {0}};
+            if (f == 0) about[i] = from[0]; /* one of the values is close enough to their mean */
+            for (int r = 0; r < rows; r++) count_row(y + i * P2 + (size_t)(f + r) * T2, from + r * S, T2, about[i], &found);
+            sums[i][0] += sum(found.first);
+            sums[i][1] += sum(found.second);
         }
+    }
+    for (int i = 0; next && i < O; i++) {
+        float *moment = next->moment + (size_t)b * 2 * O;
+        moments_of(sums[i], about[i], P2, moment + i, moment + O + i);
+    }
     return 0;
 }
 
-/* weven: (O, Cp), the middle tap; wodd: (2 * O, Cp), the last tap and then the first, which looks one step on. */
-int widen_backward(const float *x, const float *dy, float *dx, const float *weven, const float *wodd, float *dw,
-                   int first, int last, int C, int O, int F, int T) {
-    int T2 = (T + 1) / 2, Cp = up(C, 4);
-    size_t S = T2 + 1;
-    int R = rows_of_band(S, 4 * C + O, F);
-    size_t L = up(R * S, TILE), N = L + 2 * VL;
+static int widen_backward(const Link *link, int b, const float *dy, float *dx, int F) {
+    const int C = link->C, O = link->O, T = link->T, T2 = (T + 1) / 2, Cp = up(C, 4);
+    const size_t S = T2 + 1, P = (size_t)F * T, P2 = (size_t)F * T2;
+    const int R = rows_of_band(S, 4 * C + O, F);
+    const size_t L = up(R * S, TILE), N = L + 2 * VL;
     float *lines = workspace(0, 2 * C * N + O * N + 2 * Cp * L);
     if (!lines) return 1;
-    clear(lines, 2 * C * N + O * N);
-    float *g = lines + 2 * C * N, *even = g + O * N, *odd = even + Cp * L;
+    const float *x = link->x + b * C * P;
+    float *g = lines + 2 * C * N, *even = g + O * N, *odd = even + Cp * L, *dw = link->dw + (size_t)b * O * 3 * C;
     const float *in[3 * 64], *back[2 * 64];
     for (int c = 0; c < C; c++) {
         in[c] = lines + (C + c) * N + VL - 1;
@@ -597,18 +600,64 @@ int widen_backward(const float *x, const float *dy, float *dx, const float *weve
         back[i] = g + i * N + VL;
         back[O + i] = g + i * N + VL + 1;
     }
-    for (int b = first; b < last; b++)
-        for (int f = 0; f < F; f += R) {
-            int rows = f + R > F ? F - f : R;
-            for (int c = 0; c < C; c++)
-                split(lines + c * N + VL, lines + (C + c) * N + VL, x + ((size_t)b * C + c) * F * T, f, R, F, T, T2);
-            for (int i = 0; i < O; i++) lay(g + i * N + VL, dy + ((size_t)b * O + i) * F * T2, f, R, F, T2, S, 1.0f, 0.0f);
-            correlation(dw + (size_t)b * O * 3 * C, g + VL, N, O, in, 3 * C, L);
-            product(even, L, Cp, weven, 0, back, O, L);
-            product(odd, L, Cp, wodd, 0, back, 2 * O, L);
-            for (int c = 0; c < C; c++)
-                for (int r = 0; r < rows; r++)
-                    join_row(dx + (((size_t)b * C + c) * F + f + r) * T, even + c * L + r * S, odd + c * L + r * S, T);
+    clear(lines, 2 * C * N + O * N);
+    for (int f = 0; f < F; f += R) {
+        int rows = f + R > F ? F - f : R;
+        for (int c = 0; c < C; c++) split(lines + c * N + VL, lines + (C + c) * N + VL, x + c * P, f, R, F, T, T2);
+        for (int i = 0; i < O; i++) lay(g + i * N + VL, dy + i * P2, f, R, F, T2, S, 1.0f, 0.0f);
+        correlation(dw, g + VL, N, O, in, 3 * C, L);
+        product(even, L, Cp, link->weven, 0, back, O, L);
+        product(odd, L, Cp, link->wodd, 0, back, 2 * O, L);
+        for (int c = 0; c < C; c++)
+            for (int r = 0; r < rows; r++)
+                join_row(dx + c * P + (size_t)(f + r) * T, even + c * L + r * S, odd + c * L + r * S, T);
+    }
+    return 0;
+}
+
+/* Links one after the other, each reading what the one before wrote: items [first, last), one through all of them
+ * before the next, so that pictures are read back from a cache. y: what the last one makes. Returns 0, or 1 when there
+ * is no memory. */
+int chain_forward(const Link *links, int count, float *y, int first, int last, int F) {
+    size_t largest = 0;
+    for (int k = 0; k < count; k++)
+        if (values_out(links + k, F) > largest) largest = up(values_out(links + k, F), VL);
+    float *between = workspace(1, 2 * largest);
+    if (!between) return 1;
+    for (int b = first; b < last; b++) {
+        const float *from = links->x + b * values_in(links, F);
+        for (int c = 0; !links->O && c < links->C; c++) {
+            float *moment = links->moment + (size_t)b * 2 * links->C + c;
+            moments(from + (size_t)c * F * links->T, (size_t)F * links->T, moment, moment + links->C);
         }
+        for (int k = 0; k < count; k++) {
+            const Link *link = links + k, *next = k + 1 < count ? link + 1 : 0;
+            float *to = between + k % 2 * largest;
+            if (!next) to = y + b * values_out(link, F);
+            else if (next->x) to = next->x + b * values_in(next, F);
+            if (next && next->O) next = 0; /* moments are for branches */
+            if ((link->O ? widen_forward : branch_forward)(link, b, from, to, next, F)) return 1;
+            from = to;
+        }
+    }
+    return 0;
+}
+
+/* dy at the last one's output to dx at the first one's input; what lies between stays in the working space. */
+int chain_backward(const Link *links, int count, const float *dy, float *dx, int first, int last, int F) {
+    size_t largest = 0;
+    for (int k = 0; k < count; k++)
+        if (values_in(links + k, F) > largest) largest = up(values_in(links + k, F), VL);
+    float *between = workspace(1, 2 * largest);
+    if (!between) return 1;
+    for (int b = first; b < last; b++) {
+        const float *from = dy + b * values_out(links + count - 1, F);
+        for (int k = count - 1; k >= 0; k--) {
+            const Link *link = links + k;
+            float *to = k ? between + k % 2 * largest : dx + b * values_in(link, F);
+            if ((link->O ? widen_backward : branch_backward)(link, b, from, to, F)) return 1;
+            from = to;
+        }
+    }
     return 0;
 }

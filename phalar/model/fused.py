@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -109,113 +110,157 @@ def _pack(weight: Tensor) -> Tensor:
     return F.pad(weight, (0, -weight.shape[-1] % 4)).contiguous()
 
 
-class _Layout(ctypes.Structure):
-    """``Branch`` in fused.c."""
+class _Link(ctypes.Structure):
+    """``Link`` in fused.c. Whoever makes one keeps its tensors alive."""
 
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("x", "gamma", "beta", "w1", "b1", "w2", "gain", "y", "moments")),
+        *((name, ctypes.c_void_p) for name in ("x", "moments", "gamma", "beta", "w1", "b1", "w2", "gain")),
         *((name, ctypes.c_void_p) for name in ("w1t", "w2t", "dw1", "db1", "correlation", "dnorm")),
-        *((name, ctypes.c_int) for name in ("hidden", "taps", "along")),
+        *((name, ctypes.c_void_p) for name in ("w", "weven", "wodd", "dw")),
+        *((name, ctypes.c_int) for name in ("channels", "wide", "steps", "hidden", "taps", "along")),
     ]
 
-    @classmethod
-    def of(cls, kernel: Tensor, **tensors: Tensor) -> "_Layout":
-        """The first convolution as PyTorch has it, for its sizes; tensors by name. Whoever calls keeps them alive."""
-        pointers = {name: tensor.data_ptr() for name, tensor in tensors.items()}
-        return cls(**pointers, hidden=len(kernel), taps=kernel[0, 0].numel(), along=int(kernel.shape[2] > 1))
+
+class _Branch:
+    """A residual branch as a link: what fused.c reads, and what becomes of what it writes."""
+
+    def __init__(self, gamma: Tensor, beta: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, gain: Tensor) -> None:
+        self.w1, self.w2, self.gain = w1, w2, gain.contiguous()
+        hidden, channels = w1.shape[:2]
+        taps = w1[0, 0].numel()
+        self.sizes = {"channels": channels, "hidden": hidden, "taps": taps, "along": int(w1.shape[2] > 1)}
+        self.channels_after = channels
+        self.flat = w1.reshape(hidden, channels, taps)
+        self.tensors = {
+            "gamma": gamma,
+            "beta": beta,
+            "w1": _pack(self.flat.permute(2, 1, 0).reshape(taps * channels, hidden)),
+            "b1": _pack(b1),
+            "w2": _pack(w2.reshape(channels, hidden).T),
+            "gain": self.gain,
+        }
+
+    def steps_after(self, steps: int) -> int:
+        return steps
+
+    def prepare_backward(self, items: int) -> None:
+        hidden, channels, taps = self.flat.shape
+        zeros = self.w1.new_zeros
+        self.sums = {
+            "dw1": zeros(items, hidden, taps, channels),
+            "db1": zeros(items, hidden),
+            "correlation": zeros(items, channels, hidden),  # sum of dy silu(h) over the picture
+            "dnorm": zeros(items, 2, channels),
+        }
+        self.tensors |= self.sums | {
+            "w1t": _pack(self.flat.permute(2, 0, 1).reshape(taps * hidden, channels)),
+            "w2t": _pack(self.w2.reshape(channels, hidden)),
+        }
+
+    def gradients(self) -> list[Tensor]:
+        dw1, db1, correlation, dnorm = self.sums.values()
+        dgain = (correlation * self.w2.reshape(correlation.shape[1:])).sum(-1)
+        dw2 = (self.gain[:, :, None] * correlation).sum(0).reshape(self.w2.shape)
+        dw1 = torch.empty_like(self.w1).copy_(dw1.sum(0).transpose(1, 2).reshape(self.w1.shape))  # laid out as w1 is
+        return [*dnorm.sum(0), dw1, db1.sum(0), dw2, dgain]
+
+
+class _Widening:
+    """A strided convolution as a link."""
+
+    def __init__(self, weight: Tensor) -> None:
+        self.weight = weight
+        wide, channels = weight.shape[:2]
+        self.sizes = {"channels": channels, "wide": wide}
+        self.channels_after = wide
+        self.tensors = {"w": _pack(weight[:, :, 0].permute(2, 1, 0).reshape(3 * channels, wide))}
+
+    def steps_after(self, steps: int) -> int:
+        return (steps + 1) // 2
+
+    def prepare_backward(self, items: int) -> None:
+        first, middle, last = self.weight[:, :, 0].unbind(-1)
+        self.dw = self.weight.new_zeros(items, len(self.weight), 3, self.weight.shape[1])
+        self.tensors |= {"weven": _pack(middle), "wodd": _pack(torch.cat([last, first])), "dw": self.dw}
+
+    def gradients(self) -> list[Tensor]:
+        return [self.dw.sum(0).transpose(1, 2)[:, :, None]]
+
+
+_KINDS = {6: _Branch, 1: _Widening}  # by the number of their weights
+
+
+def _links(counts: Sequence[int], weights: Sequence[Tensor]) -> list[_Branch | _Widening]:
+    return [_KINDS[count](*weights[end - count : end]) for count, end in zip(counts, accumulate(counts), strict=True)]
+
+
+def _described(links: Sequence[_Branch | _Widening], pictures: Sequence[Tensor | None], moments: Sequence, steps: int):
+    """The links as fused.c reads them, each with its input, or None where that is not kept, and with its moments."""
+    described = []
+    for link, x, found in zip(links, pictures, moments, strict=True):
+        tensors = link.tensors | {"x": x, "moments": found}
+        pointers = {name: tensor.data_ptr() for name, tensor in tensors.items() if tensor is not None}
+        described.append(_Link(**pointers, **link.sizes, steps=steps))
+        steps = link.steps_after(steps)
+    return [(_Link * len(links))(*described), ctypes.c_int(len(links))]
 
 
 class _Chain(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, *parameters):
+    def forward(ctx, keep, counts, x, *weights):
         x = x.contiguous()
-        items, channels, bins, steps = x.shape
-        kept, layouts, alive = [], [], []
-        for gamma, beta, w1, b1, w2, gain in zip(*[iter(parameters)] * 6, strict=True):
-            hidden, taps = len(w1), w1.shape[2] * w1.shape[3]
-            packed = _pack(w1.reshape(hidden, channels, taps).permute(2, 1, 0).reshape(taps * channels, hidden))
-            bias, out, gain = _pack(b1), _pack(w2.reshape(channels, hidden).T), gain.contiguous()
-            y, moments = torch.empty_like(x), x.new_empty(items, 2, channels)
-            given = {"x": x, "gamma": gamma, "beta": beta, "w1": packed, "b1": bias, "w2": out, "gain": gain}
-            layouts.append(_Layout.of(w1, **given, y=y, moments=moments))
-            alive.append(out)
-            kept += [x, moments, gamma, beta, w1, packed, bias, w2, gain]
-            x = y
-        sizes = [channels, bins, steps]
-        _run("chain_forward", [(_Layout * len(layouts))(*layouts), ctypes.c_int(len(layouts))], items, sizes)
-        ctx.save_for_backward(*kept)
-        return x
+        items, _, bins, steps = x.shape
+        links, pictures, after = _links(counts, weights), [x], steps
+        for k, link in enumerate(links, 1):
+            after = link.steps_after(after)
+            needed = keep or k == len(links)
+            pictures.append(x.new_empty(items, link.channels_after, bins, after) if needed else None)
+        moments = [x.new_empty(items, 2, k.sizes["channels"]) if isinstance(k, _Branch) else None for k in links]
+        described = _described(links, pictures[:-1], moments, steps)
+        _run("chain_forward", [*described, _pointer(pictures[-1])], items, [bins])
+        ctx.counts = counts
+        ctx.save_for_backward(*weights, *pictures[:-1], *moments)
+        return pictures[-1]
 
     @staticmethod
     def backward(ctx, dy):
-        dy = dy.contiguous()
-        items, channels, bins, steps = dy.shape
-        dx, layouts, sums, alive = torch.empty_like(dy), [], [], []
-        for x, moments, gamma, beta, w1, packed, bias, w2, gain in zip(*[iter(ctx.saved_tensors)] * 9, strict=True):
-            hidden, taps = len(w1), w1.shape[2] * w1.shape[3]
-            back = _pack(w1.reshape(hidden, channels, taps).permute(2, 0, 1).reshape(taps * hidden, channels))
-            out_back = _pack(w2.reshape(channels, hidden))
-            own = {
-                "dw1": x.new_zeros(items, hidden, taps, channels),
-                "db1": x.new_zeros(items, hidden),
-                "correlation": x.new_zeros(items, channels, hidden),  # sum of dy silu(h) over the picture
-                "dnorm": x.new_zeros(items, 2, channels),
-            }
-            given = {"x": x, "gamma": gamma, "beta": beta, "w1": packed, "b1": bias, "gain": gain, "moments": moments}
-            layouts.append(_Layout.of(w1, **given, w1t=back, w2t=out_back, **own))
-            sums.append((w1, w2, gain, *own.values()))
-            alive += [back, out_back]
-        pointers = [(_Layout * len(layouts))(*layouts), ctypes.c_int(len(layouts)), _pointer(dy), _pointer(dx)]
-        _run("chain_backward", pointers, items, [channels, bins, steps])
-        gradients = []
-        for w1, w2, gain, dw1, db1, correlation, dnorm in sums:
-            dgain = (correlation * w2.reshape(correlation.shape[1:])).sum(-1)
-            dw2 = (gain[:, :, None] * correlation).sum(0).reshape(w2.shape)
-            dw1 = torch.empty_like(w1).copy_(dw1.sum(0).transpose(1, 2).reshape(w1.shape))  # laid out as the weight is
-            gradients += [*dnorm.sum(0), dw1, db1.sum(0), dw2, dgain]
-        return dx, *gradients
-
-
-class _Widen(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x, weight):
-        x = x.contiguous()
-        items, channels, bins, steps = x.shape
-        wide = len(weight)
-        packed = _pack(weight[:, :, 0].permute(2, 1, 0).reshape(3 * channels, wide))
-        y = x.new_empty(items, wide, bins, (steps + 1) // 2)
-        ctx.sizes = [channels, wide, bins, steps]
-        _run("widen_forward", [_pointer(t) for t in (x, y, packed)], items, ctx.sizes)
-        ctx.save_for_backward(x, weight)
-        return y
-
-    @staticmethod
-    def backward(ctx, dy):
-        x, weight = ctx.saved_tensors
-        first, middle, last = weight[:, :, 0].unbind(-1)
+        count, dy = len(ctx.counts), dy.contiguous()
+        weights, pictures, moments = (
+            ctx.saved_tensors[: -2 * count],
+            ctx.saved_tensors[-2 * count : -count],
+            ctx.saved_tensors[-count:],
+        )
+        x, links = pictures[0], _links(ctx.counts, weights)
+        for link in links:
+            link.prepare_backward(len(x))
         dx = torch.empty_like(x)
-        dw = x.new_zeros(len(x), len(weight), 3, x.shape[1])
-        tensors = [x, dy.contiguous(), dx, _pack(middle), _pack(torch.cat([last, first])), dw]
-        _run("widen_backward", [_pointer(t) for t in tensors], len(x), ctx.sizes)
-        return dx, dw.sum(0).transpose(1, 2)[:, :, None]
+        described = _described(links, pictures, moments, x.shape[-1])
+        _run("chain_backward", [*described, _pointer(dy), _pointer(dx)], len(x), [x.shape[2]])
+        return None, None, dx, *(gradient for link in links for gradient in link.gradients())
 
 
-Weights = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+# What a link needs: gamma, beta, w1, b1, w2 and gain of a residual branch, or the kernel of a strided convolution.
+Weights = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor] | tuple[Tensor]
 
 
-def chain(x: Tensor, branches: Sequence[Weights]) -> Tensor:
-    """x + gain * w2 silu(w1 * norm(x) + b1) for one branch after the other, as ``ResidualBranch.plain`` computes it.
+def chain(x: Tensor, links: Sequence[Weights]) -> Tensor:
+    """Residual branches and strided convolutions one after the other, as ``AxialBlock.plain`` computes them.
+
+    A branch is x + gain * w2 silu(w1 * norm(x) + b1). A convolution along time of stride 2 makes O channels and
+    (T + 1) // 2 steps.
 
     Parameters
     ----------
     x : Tensor (B, C, F, T) float32
-    branches : sequence of (gamma, beta, w1, b1, w2, gain)
+    links : sequence of (gamma, beta, w1, b1, w2, gain) or (kernel,)
         gamma, beta (C,): affine part of the per-item, per-channel norm. w1 (H, C, 3, 1), (H, C, 1, 3) or (H, C, 1, 1);
-        b1 (H,); w2 (C, H, 1, 1). gain (B, C): LayerScale times the dropout mask of each item's channels.
+        b1 (H,); w2 (C, H, 1, 1). gain (B, C): LayerScale times the dropout mask of each item's channels. kernel
+        (O, C, 1, 3).
+
+    Returns
+    -------
+    Tensor (B, O, F, T')
+        Where no gradient is asked for, no picture between is kept.
     """
-    return _Chain.apply(x, *(tensor for weights in branches for tensor in weights))
-
-
-def widen(x: Tensor, weight: Tensor) -> Tensor:
-    """Convolution along time, (O, C, 1, 3) kernel, stride 2: (B, C, F, T) to (B, O, F, (T + 1) // 2)."""
-    return _Widen.apply(x, weight)
+    weights = [tensor for link in links for tensor in link]
+    return _Chain.apply(torch.is_grad_enabled(), tuple(len(link) for link in links), x, *weights)

@@ -6,13 +6,12 @@ The yardstick of ``phalar bench``, and the oracle of the tests that hold the fas
 import copy
 from collections.abc import Callable
 
-import torch.nn.functional as F
 from nnAudio.features.cqt import CQT1992v2
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from phalar.model.assembly import StemModel
-from phalar.model.backbone import AxialBlock, HarmonicBackbone
+from phalar.model.backbone import HarmonicBackbone
 from phalar.model.frontend import BINS, FMIN, HOP, SAMPLE_RATE, decibels
 
 
@@ -24,14 +23,8 @@ def plain_backbone(backbone: HarmonicBackbone, picture: Tensor, checkpointed: bo
     """
     x = backbone.stem(picture[:, None])
     for block in backbone.blocks:
-        x = checkpoint(_plain_block, block, x, use_reentrant=False) if checkpointed else _plain_block(block, x)
+        x = checkpoint(block.plain, x, use_reentrant=False) if checkpointed else block.plain(x)
     return x
-
-
-def _plain_block(block: AxialBlock, x: Tensor) -> Tensor:
-    for branch in (block.frequency, block.time, block.pointwise):
-        x = branch.plain(x, F.dropout(branch.scale.expand(len(x), -1), branch.dropout, branch.training))
-    return x if block.widen is None else block.widen(x)
 
 
 class PlainLogCQT(nn.Module):
