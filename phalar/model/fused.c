@@ -1,11 +1,13 @@
-/* The residual branch of the harmonic backbone, fused: the fast twin of ResidualBranch.plain in backbone.py.
+/* The harmonic backbone as a chain of residual branches and strided convolutions: the fast twin of AxialBlock.plain in
+ * backbone.py.
  *
  * Why it exists. The backbone has 8 to 60 channels and half a million positions a second: general convolution code
  * spends its time moving pictures to memory and back between tiny products. Here one item goes through
  *     y = x + gain * W2 silu(W1 * norm(x) + b1)
- * in bands of a few frequency rows that stay in the processor's own cache, and the backward pass computes the hidden
- * values again instead of reading them back. The products are plain: as many channels by three vectors at a time as
- * there are registers for.
+ * in bands of a few frequency rows that stay in the processor's own cache, and then through the next link of the chain
+ * before another item begins: what a link reads was written a moment ago. On the way back hidden values are computed
+ * again instead of read, and gradients between links never leave the cache. The products are plain: as many channels by
+ * three vectors at a time as there are registers for.
  *
  * How a band is laid out. Rows of T positions lie one after the other in one line a channel, S = T apart, so that a step
  * along frequency is a shift by S; for a step along time, a shift by 1, each row is followed by a zero and S = T + 1.
