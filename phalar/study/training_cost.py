@@ -26,7 +26,7 @@ from phalar.train.objective import contrastive_loss
 
 BATCH, SECONDS = 32, 5.0
 H100_BANDWIDTH = 3.35e12  # bytes a second, from the maker's data sheet (SXM)
-FUSED_PASSES = 3 + 7  # pictures that a branch of fused.c reads or writes, forward and backward
+FUSED_PASSES = 2  # fused.c writes the input of each link on the way forward and reads it on the way back
 
 
 @dataclass(frozen=True)
@@ -110,15 +110,15 @@ def _both_ways(part: Callable[[Tensor], Tensor], x: Tensor, to_input: bool) -> C
 
 
 def fused_bytes(stage: int, clips: int, steps: int) -> int:
-    """Bytes that ``fused.c`` reads and writes in a stage, counted from 0, forward and backward, of float32 pictures.
+    """Bytes that ``fused.c`` moves to memory and back in a stage, counted from 0, of float32 pictures.
 
-    A branch goes over pictures of its own width ``FUSED_PASSES`` times, the strided convolution over its input three
-    times and over its output twice. Hidden pictures stay in the processor's cache.
+    The inputs of three branches and of the strided convolution, and of three wider branches, each moved
+    ``FUSED_PASSES`` times. An item goes through the whole backbone before the next one: what else is read was written
+    a moment ago and is in a cache still.
     """
     narrow, wide = widths()[stage : stage + 2]
-    half = (steps + 1) // 2
-    branches = 3 * FUSED_PASSES * (narrow * steps + (BLOCKS_PER_STAGE - 1) * wide * half)
-    return 4 * clips * BINS * (branches + 3 * narrow * steps + 2 * wide * half)
+    values = 4 * narrow * steps + 3 * (BLOCKS_PER_STAGE - 1) * wide * ((steps + 1) // 2)
+    return 4 * clips * BINS * FUSED_PASSES * values
 
 
 def counted(batch: int = BATCH, seconds: float = SECONDS) -> list[Row]:
