@@ -100,6 +100,21 @@ def test_a_chain_is_its_branches_one_by_one(shape):
         assert (mine - other).abs().max() <= 2e-5 * other.abs().max() + 1e-6
 
 
+@pytest.mark.parametrize("before", ["branch", "strided convolution"])
+def test_a_norm_sees_small_deviations_from_a_mean_that_the_link_before_moved_far(before):
+    """Quiet sound is nearly a constant picture. What is counted while a picture is written must not drown in its mean,
+    which is not that of the picture that was read."""
+    gamma, _, w1, b1, w2, gain = branch_inputs((2, 8, 96, 501), (1, 1), 8)[1:]
+    constant = (1e-3 * gamma, torch.full((8,), 0.5), w1, b1, w2, 10 * gain)  # adds nearly the same everywhere
+    first = constant if before == "branch" else (5 + draw(8, 8, 1, 3, seed=9),)
+    x = 0.5 + 1e-3 * draw(2, 8, 96, 501)
+    y = fused.chain(x, [first])
+    second = (gamma, torch.zeros(8), w1, b1, w2, gain)
+    found = fused.chain(x, [first, second]) - y
+    exact = plain_branch(y.double(), *(tensor.double() for tensor in second)) - y.double()
+    assert (found - exact).abs().max() < 2e-3 * exact.abs().max()
+
+
 @pytest.mark.parametrize(("kernel", "widening"), [((3, 1), 1), ((1, 3), 1), ((1, 1), 2)], ids=str)
 def test_a_picture_that_is_not_finite_leaves_nothing_behind(kernel, widening):
     """The working space is kept from call to call and not cleared."""

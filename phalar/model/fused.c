@@ -386,6 +386,7 @@ static int branch_forward(const Link *branch, int b, const float *x, float *y, c
     if (!n) return 1;
     float *h = n + C * N, *o = h + cut.Hp * L;
     const float *gain = branch->gain + (size_t)b * C, *mean = branch->moment + (size_t)b * 2 * C, *rstd = mean + C;
+    float about[64];
     double sums[64][2] = {{0}};
     const float *in[3 * 64], *hidden[128];
     for (int k = 0; k < taps; k++)
@@ -407,9 +408,10 @@ static int branch_forward(const Link *branch, int b, const float *x, float *y, c
         Strips all = strips(rows, S, T);
         for (int c = 0; c < C; c++) {
             Sums found = {{0}, {0}};
+            if (f == 0) about[c] = x[c * P] + gain[c] * o[c * L]; /* one of the values is close enough to their mean */
             for (int r = 0; r < all.count; r++) {
                 size_t at = c * P + (size_t)(f + r) * T;
-                if (next) add_row(y + at, x + at, o + c * L + r * S, gain[c], all.width, mean[c], &found);
+                if (next) add_row(y + at, x + at, o + c * L + r * S, gain[c], all.width, about[c], &found);
                 else add_row(y + at, x + at, o + c * L + r * S, gain[c], all.width, 0, 0);
             }
             sums[c][0] += sum(found.first);
@@ -418,7 +420,7 @@ static int branch_forward(const Link *branch, int b, const float *x, float *y, c
     }
     for (int c = 0; next && c < C; c++) {
         float *moment = next->moment + (size_t)b * 2 * C;
-        moments_of(sums[c], mean[c], P, moment + c, moment + C + c);
+        moments_of(sums[c], about[c], P, moment + c, moment + C + c);
     }
     return 0;
 }
@@ -570,7 +572,7 @@ static int widen_forward(const Link *link, int b, const float *x, float *y, cons
         for (int i = 0; i < O; i++) {
             const float *from = o + i * L;
             Sums found = {{0}, {0}};
-            if (f == 0) about[i] = from[0]; /* one of the values is close enough to their mean */
+            if (f == 0) about[i] = from[0];
             for (int r = 0; r < rows; r++) count_row(y + i * P2 + (size_t)(f + r) * T2, from + r * S, T2, about[i], &found);
             sums[i][0] += sum(found.first);
             sums[i][1] += sum(found.second);
