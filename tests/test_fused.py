@@ -218,6 +218,14 @@ def test_what_it_cannot_take_goes_the_plain_way(x, reason):
     assert not fused.usable(x)
 
 
+def test_a_block_that_becomes_wider_than_the_tables_goes_the_plain_way():
+    torch.manual_seed(0)
+    block, x = AxialBlock(60, 90, 0.1).eval(), draw(1, 60, 5, 9)
+    assert fused.usable(x)
+    assert not fused.usable(x, 90)
+    assert torch.equal(block(x), block.plain(x))
+
+
 def test_where_less_precision_is_asked_for_the_plain_way_gives_it():
     with torch.autocast("cpu", torch.bfloat16):
         assert not fused.usable(torch.zeros(1, 4, 3, 3))

@@ -78,7 +78,8 @@ class AxialBlock(nn.Module):
             nn.init.xavier_normal_(self.widen.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return fused.chain(x, self.links(len(x))) if fused.usable(x) else self.plain(x)
+        widest = 0 if self.widen is None else self.widen.out_channels
+        return fused.chain(x, self.links(len(x))) if fused.usable(x, widest) else self.plain(x)
 
     def plain(self, x: Tensor) -> Tensor:
         """The definition; ``fused.chain`` does the same, compiled."""
@@ -114,7 +115,7 @@ class HarmonicBackbone(nn.Module):
 
     def forward(self, picture: Tensor) -> Tensor:
         x = picture[:, None]
-        if fused.usable(x):
+        if fused.usable(x, self.out_channels):
             # Of one channel the first convolution is a product; a CPU's general code for it takes six times as long.
             return fused.chain(x * self.stem.weight[:, 0], [k for block in self.blocks for k in block.links(len(x))])
         x = self.stem(x)

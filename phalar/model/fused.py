@@ -1,5 +1,5 @@
-"""The fast twin of the backbone on a CPU: a block's residual branches as one compiled function (book page *How it is
-trained*, "Speed on a CPU").
+"""The fast twin of the backbone on a CPU: all its residual branches and strided convolutions as one compiled function
+(book page *How it is trained*, "Speed on a CPU").
 
 ``fused.c`` is compiled once with the C compiler at hand and kept in the cache; without a compiler, or with
 ``PHALAR_FUSED=0``, the plain PyTorch code in ``backbone.py`` runs instead. Both compute the same thing; a test holds
@@ -32,16 +32,16 @@ MAX_CHANNELS = 64  # the size of the tables of pointers in fused.c; hidden layer
 log = logging.getLogger(__name__)
 
 
-def usable(x: Tensor) -> bool:
-    """Whether the compiled functions can take this picture: float32, on a CPU, nobody asks for less precision
-    (autocast), and a compiler was found."""
+def usable(x: Tensor, widest: int = 0) -> bool:
+    """Whether the compiled functions can take this picture, and what is made of it: float32, on a CPU, nobody asks for
+    less precision (autocast), and a compiler was found. ``widest``: the most channels that a later picture has."""
     enabled = os.environ.get("PHALAR_FUSED", "1") != "0"
     return (
         enabled
         and x.device.type == "cpu"
         and x.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
-        and x.shape[1] <= MAX_CHANNELS
+        and max(x.shape[1], widest) <= MAX_CHANNELS
         and library() is not None
     )
 
@@ -215,7 +215,7 @@ class _Chain(torch.autograd.Function):
             after = link.steps_after(after)
             needed = keep or k == len(links)
             pictures.append(x.new_empty(items, link.channels_after, bins, after) if needed else None)
-        moments = [x.new_empty(items, 2, k.sizes["channels"]) if isinstance(k, _Branch) else None for k in links]
+        moments = [x.new_empty(items, 2, link.channels_after) if isinstance(link, _Branch) else None for link in links]
         described = _described(links, pictures[:-1], moments, steps)
         _run("chain_forward", [*described, _pointer(pictures[-1])], items, [bins])
         ctx.counts = counts
