@@ -209,69 +209,37 @@ INLINE vec fresh(int n) {
     return ones;
 }
 
-/* Sums of values, less a number close to their mean, and of squares of that. */
+/* Sums of values less a number, and of their products with others less another. */
 typedef struct {
     vec first, second;
 } Sums;
-INLINE void count(Sums *sums, vec d, vec other) {
-    sums->first += d;
-    sums->second += d * other;
+/* Counts n values v less a, and their products with x less b. Rows may be short: the last vector ends with the row, and
+ * what it shares with the one before is not counted again. */
+INLINE void count_row(Sums *sums, const float *v, float a, const float *x, float b, int n) {
+    int t = 0;
+    for (; t + VL <= n; t += VL) {
+        vec d = load(v + t) - a;
+        sums->first += d;
+        sums->second += d * (load(x + t) - b);
+    }
+    if (t < n && n >= VL) {
+        vec d = (load(v + n - VL) - a) * fresh(n);
+        sums->first += d;
+        sums->second += d * (load(x + n - VL) - b);
+    } else
+        for (; t < n; t++) {
+            float d = v[t] - a;
+            sums->first[0] += d, sums->second[0] += d * (x[t] - b);
+        }
 }
 
-/* to[t] = base[t] + g * x[t] for n values; no two of them overlap. Rows may be short: the last vector ends with the row
- * and does again what it shares with the one before. Of sums, if given, to's values less `mean` are counted, once. */
-INLINE void add_row(float *to, const float *base, const float *x, float g, int n, float mean, Sums *sums) {
+/* to[t] = base[t] + g * x[t] for n values; no two of them overlap. The last vector ends with the row. */
+INLINE void add_row(float *to, const float *base, const float *x, float g, int n) {
     int t = 0;
-    for (; t + VL <= n; t += VL) {
-        vec v = load(base + t) + g * load(x + t);
-        store(to + t, v);
-        if (sums) count(sums, v - mean, v - mean);
-    }
-    if (t < n && n >= VL) {
-        vec v = load(base + n - VL) + g * load(x + n - VL);
-        store(to + n - VL, v);
-        if (sums) count(sums, (v - mean) * fresh(n), v - mean);
-    } else
-        for (; t < n; t++) {
-            float d = (to[t] = base[t] + g * x[t]) - mean;
-            if (sums) sums->first[0] += d, sums->second[0] += d * d;
-        }
-}
-/* to[t] = from[t], and the sums of it and of its product with x[t] - mean. */
-INLINE void copy_row(float *to, const float *from, const float *x, int n, float mean, Sums *sums) {
-    int t = 0;
-    for (; t + VL <= n; t += VL) {
-        vec v = load(from + t);
-        store(to + t, v);
-        count(sums, v, load(x + t) - mean);
-    }
-    if (t < n && n >= VL) {
-        vec v = load(from + n - VL);
-        store(to + n - VL, v);
-        count(sums, v * fresh(n), load(x + n - VL) - mean);
-    } else
-        for (; t < n; t++) {
-            to[t] = from[t];
-            sums->first[0] += from[t], sums->second[0] += from[t] * (x[t] - mean);
-        }
-}
-/* to[t] = from[t], and the sums of to's values less `mean`, which need not be it. */
-INLINE void count_row(float *to, const float *from, int n, float mean, Sums *sums) {
-    int t = 0;
-    for (; t + VL <= n; t += VL) {
-        vec v = load(from + t);
-        store(to + t, v);
-        count(sums, v - mean, v - mean);
-    }
-    if (t < n && n >= VL) {
-        vec v = load(from + n - VL);
-        store(to + n - VL, v);
-        count(sums, (v - mean) * fresh(n), v - mean);
-    } else
-        for (; t < n; t++) {
-            float d = (to[t] = from[t]) - mean;
-            sums->first[0] += d, sums->second[0] += d * d;
-        }
+    for (; t + VL < n; t += VL) store(to + t, load(base + t) + g * load(x + t));
+    if (n >= VL) store(to + n - VL, load(base + n - VL) + g * load(x + n - VL));
+    else
+        for (; t < n; t++) to[t] = base[t] + g * x[t];
 }
 /* to[t] = g * x[t] + d */
 INLINE void scale_row(float *to, const float *x, float g, float d, int n) {
@@ -411,8 +379,8 @@ static int branch_forward(const Link *branch, int b, const float *x, float *y, c
             if (f == 0) about[c] = x[c * P] + gain[c] * o[c * L]; /* one of the values is close enough to their mean */
             for (int r = 0; r < all.count; r++) {
                 size_t at = c * P + (size_t)(f + r) * T;
-                if (next) add_row(y + at, x + at, o + c * L + r * S, gain[c], all.width, about[c], &found);
-                else add_row(y + at, x + at, o + c * L + r * S, gain[c], all.width, 0, 0);
+                add_row(y + at, x + at, o + c * L + r * S, gain[c], all.width);
+                if (next) count_row(&found, y + at, about[c], y + at, about[c], all.width);
             }
             sums[c][0] += sum(found.first);
             sums[c][1] += sum(found.second);
@@ -486,7 +454,9 @@ static int branch_backward(const Link *branch, int b, const float *dy, float *dx
             Sums found = {{0}, {0}};
             for (int r = 0; r < all.count; r++) {
                 size_t at = c * P + (size_t)(from + r) * T;
-                copy_row(dx + at, dn + c * M + r * S, x + at, all.width, mean[c], &found);
+                const float *row = dn + c * M + r * S;
+                memcpy(dx + at, row, all.width * sizeof(float));
+                count_row(&found, row, 0, x + at, mean[c], all.width);
             }
             s1[c] += sum(found.first);
             s2[c] += sum(found.second) * rstd[c];
@@ -573,7 +543,10 @@ static int widen_forward(const Link *link, int b, const float *x, float *y, cons
             const float *from = o + i * L;
             Sums found = {{0}, {0}};
             if (f == 0) about[i] = from[0];
-            for (int r = 0; r < rows; r++) count_row(y + i * P2 + (size_t)(f + r) * T2, from + r * S, T2, about[i], &found);
+            for (int r = 0; r < rows; r++, from += S) {
+                memcpy(y + i * P2 + (size_t)(f + r) * T2, from, T2 * sizeof(float));
+                if (next) count_row(&found, from, about[i], from, about[i], T2);
+            }
             sums[i][0] += sum(found.first);
             sums[i][1] += sum(found.second);
         }
