@@ -1,10 +1,16 @@
-"""What a result depends on, as a short name: the same inputs and code give the same hash, and a run is found again."""
+"""What a result depends on, as a short name: the same inputs and code give the same hash, and work is found again."""
 
 import ast
 import hashlib
+import io
 import json
+import os
+import zipfile
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+
+import numpy as np
 
 from phalar import paths
 
@@ -51,3 +57,30 @@ def _meaning(file: Path) -> str:
 def of_file(path: Path, digits: int = 12) -> str:
     """Hash of a file's bytes."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:digits]
+
+
+def cached(kind: str, key: object, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays by name, from the cache if they are there, else made and kept: the one find-or-make of the package.
+
+    Parameters
+    ----------
+    kind : str
+        What they are, such as ``"scores"``; a folder of the cache.
+    key : object
+        Plain values that determine the arrays, code and weights included (:func:`of_code`, :func:`of_file`).
+    make : callable () -> dict of str to np.ndarray
+        Called if nothing is kept, or what is kept cannot be read.
+    """
+    path = paths.cache() / kind / f"{fingerprint(key, 16)}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        made = make()
+    buffer = io.BytesIO()
+    np.savez(buffer, **made)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(buffer.getvalue())
+    os.replace(temporary, path)
+    return made
