@@ -36,6 +36,7 @@ def filled(tmp_path):
             beats=np.array([[0.1, 1], [0.6, 2]]),
             chords=[(0.0, 0.3, "C:min7")],
             notes=[np.array([[0.0, 0.1, 60]]), np.zeros((0, 3)), np.array([[0.1, 0.1, 61]])],
+            pitched=None if split == "train" else [True, False, np.True_],
         )
     store.write_index(tmp_path, "toy")
     return tmp_path
@@ -64,6 +65,7 @@ def test_what_is_read_is_what_was_written(filled):
     np.testing.assert_array_equal(one.beats, [[0.1, 1], [0.6, 2]])
     assert one.chords == ((0.0, 0.3, "C:min7"),)
     assert [n.shape for n in one.notes] == [(1, 3), (0, 3), (1, 3)]
+    assert [t.pitched for t in tracks] == [None, (True, False, True), (True, False, True)]
     assert one.excerpt().dtype == np.float32
     np.testing.assert_array_equal(one.excerpt(), noise(1) / np.float32(32768))
     assert hash(one) == hash(store.open_store(filled)[1])
@@ -146,6 +148,7 @@ def test_no_index_and_unknown_track(tmp_path, filled):
         ({"split": "validation"}, "validation"),
         ({"stems": ["a"]}, "1 stems"),
         ({"audio": noise(0).astype(np.float32)}, "float32"),
+        ({"pitched": [True]}, "3 stems, and pitched tells of 1"),
         ({"audio": noise(0)[0]}, r"\(5000,\)"),
         ({"audio": noise(0)[:, :0]}, r"\(3, 0\)"),
     ],

@@ -68,6 +68,7 @@ def write_track(
     beats: np.ndarray | None = None,
     chords: Iterable[tuple[float, float, str]] | None = None,
     notes: Iterable[np.ndarray] | None = None,
+    pitched: Iterable[bool] | None = None,
 ) -> dict:
     """Put one track into a store. It is there as a whole when this returns, and not at all before.
 
@@ -79,7 +80,7 @@ def write_track(
         Letters, digits and ``. _ -`` only, since it names a file.
     audio : np.ndarray, (S, samples), int16
         At the store's rate (16 kHz), full scale at 32768.
-    split, stems, tags, beats, chords, notes
+    split, stems, tags, beats, chords, notes, pitched
         As in :class:`phalar.datasets.tracks.Track`; ``tags`` must be plain JSON values.
 
     Returns
@@ -93,6 +94,7 @@ def write_track(
         If the audio or the description cannot be stored.
     """
     stems = list(stems)
+    pitched = None if pitched is None else [bool(each) for each in pitched]
     if not track_id or not all(c.isalnum() or c in "._-" for c in track_id) or track_id.startswith("."):
         raise InputError(f"track id {track_id!r} cannot name a file: use letters, digits and . _ -")
     if split not in SPLITS:
@@ -101,6 +103,8 @@ def write_track(
         raise InputError(
             f"audio of track {track_id} is {audio.dtype} {audio.shape}: it must be int16 ({len(stems)} stems, samples)"
         )
+    if pitched is not None and len(pitched) != len(stems):
+        raise InputError(f"track {track_id} has {len(stems)} stems, and pitched tells of {len(pitched)}")
     audio_file, record_file = _files(folder, track_id)
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(audio), allow_pickle=False)
@@ -118,6 +122,7 @@ def write_track(
         "chords": None if chords is None else [list(chord) for chord in chords],
         "notes": None if notes is None else [np.asarray(stem).round(4).tolist() for stem in notes],
         "sounding": [spans.tolist() for spans in sounding(audio)],
+        "pitched": pitched,
     }
     text = json.dumps(record)
     if _record(folder, track_id) == json.loads(text):
@@ -247,7 +252,7 @@ def _track(folder: Path, index: dict, record: dict) -> Track:
             f"{path} has {size} bytes where the index says {record['bytes']}: it is missing or cut short; make the "
             f"data set {index['dataset']} again (what is whole is kept)"
         )
-    chords, notes = record["chords"], record["notes"]
+    chords, notes, pitched = record["chords"], record["notes"], record.get("pitched")  # a store may be older
     return Track(
         id=record["id"],
         dataset=index["dataset"],
@@ -261,6 +266,7 @@ def _track(folder: Path, index: dict, record: dict) -> Track:
         chords=None if chords is None else tuple((start, end, label) for start, end, label in chords),
         notes=None if notes is None else tuple(np.array(stem).reshape(-1, 3) for stem in notes),
         sounding=tuple(np.array(spans, np.int64).reshape(-1, 2) for spans in record["sounding"]),
+        pitched=None if pitched is None else tuple(pitched),
     )
 
 

@@ -53,6 +53,9 @@ class Track:
         For each stem: onset and duration in seconds, and MIDI pitch, of every note.
     sounding : tuple of np.ndarray, each (spans, 2), or None
         For each stem, where it sounds (:func:`phalar.datasets.silence.sounding`); None where that was not measured.
+    pitched : tuple of bool, (S,), or None
+        For each stem, whether it has a pitch that a transposition would move; False for drums and percussion without
+        one. None where that is not known.
 
     Taught in ``book/corpora.md`` and ``book/datasets.md``.
     """
@@ -69,6 +72,7 @@ class Track:
     chords: tuple[tuple[float, float, str], ...] | None = field(default=None, repr=False, compare=False)
     notes: tuple[np.ndarray, ...] | None = field(default=None, repr=False, compare=False)
     sounding: tuple[np.ndarray, ...] | None = field(default=None, repr=False, compare=False)
+    pitched: tuple[bool, ...] | None = field(default=None, repr=False, compare=False)
 
     @property
     def duration(self) -> float:
