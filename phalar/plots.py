@@ -1,16 +1,27 @@
-"""Figures of the book, in one style. Functions draw what they are given and compute nothing."""
+"""Figures of the book, in one style: one colour a model everywhere, all of them colour-blind safe.
 
-from collections.abc import Mapping, Sequence
+Functions draw what they are given and compute nothing but means over seeds. Shares from 0 to 1 are shown in per cent.
+Each returns its :class:`~matplotlib.figure.Figure`; one that takes ``axes`` draws into them, so that a page can put
+several side by side and name everything once with :func:`legend`. A figure of a single page is drawn in its notebook.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
-# One colour a variant, everywhere. Colour-blind safe (Okabe and Ito 2008).
+# The palette of Okabe and Ito (2008), by what it stands for.
 COLOURS = {
-    "reference": "#00436b",
     "phalar": "#0072B2",
+    "trained": "#0072B2",
+    "reference": "#00436B",
     "gap": "#D55E00",
     "magnitude": "#E69F00",
     "cosine": "#009E73",
@@ -18,8 +29,26 @@ COLOURS = {
     "hermitian": "#56B4E9",
     "mel": "#7F7F7F",
     "cocola": "#000000",
+    "untrained": "#999999",
+    "librosa": "#E69F00",
+    "madmom": "#CC79A7",
+    "beat this": "#56B4E9",
+    "chroma": "#009E73",
+    "chorales": "#0072B2",
+    "band": "#D55E00",
+    "studio": "#009E73",
 }
 CHANCE = "#999999"
+REAL, COMPLEX = "#0072B2", "#D9822B"
+"""Colours of real and of complex numbers."""
+KEEPS, BREAKS = "#009E73", "#8E4585"
+"""Colours of layers that commute with turns, and of those that do not."""
+BEFORE = "#9A9A9A"
+SERIES = (COMPLEX, REAL, KEEPS, BREAKS, "#56B4E9", "#7F7F7F")
+"""Colours of curves or arrows that have no colour of their own elsewhere, in this order."""
+
+MARKERS = "os^DvPXd"
+CIRCLE = np.exp(2j * np.pi * np.linspace(0, 1, 241))
 
 
 def use_style() -> None:
@@ -41,8 +70,365 @@ def use_style() -> None:
     )
 
 
-def colour(variant: str) -> str:
-    return COLOURS.get(variant, "#444444")
+def colour(name: str) -> str:
+    """The colour of a model, a rival or a corpus; a name such as ``phalar path`` has that of its first word."""
+    return COLOURS.get(name) or COLOURS.get(name.split()[0], "#444444")
+
+
+def styles(names: Iterable[str]) -> dict[str, dict]:
+    """Colour, dash and marker of each name: those without a colour of their own are told apart by all three."""
+    spare = cycle((shade, dash) for dash in ("--", "-.", ":") for shade in sns.color_palette("dark", 8).as_hex())
+    found = {}
+    for i, name in enumerate(dict.fromkeys(names)):
+        shade, dash = (COLOURS[name], "-") if name in COLOURS else next(spare)
+        found[name] = {"color": shade, "linestyle": dash, "marker": MARKERS[i % len(MARKERS)]}
+    return found
+
+
+def legend(figure: Figure, place: str = "outside right center", **options) -> None:
+    """Name everything in a figure once, beside its panels."""
+    named = (axes.get_legend_handles_labels() for axes in figure.axes)
+    entries = {label: handle for handles, labels in named for handle, label in zip(handles, labels, strict=True)}
+    if len(entries) > 1:
+        figure.legend(entries.values(), entries.keys(), loc=place, fontsize=9, **options)
+
+
+def save(figure: Figure, path: Path | str) -> Path:
+    """Write a figure to a file, the same bytes each time, and close it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dated = {".svg": "Date", ".pdf": "CreationDate"}.get(path.suffix)
+    figure.savefig(path, metadata={dated: None} if dated else None)
+    plt.close(figure)
+    return path
+
+
+def _figure(axes: Axes | None, size: tuple[float, float]) -> tuple[Figure, Axes]:
+    return (axes.figure, axes) if axes is not None else plt.subplots(figsize=size)
+
+
+def _dodge(count: int, width: float) -> np.ndarray:
+    """Offsets that put ``count`` marks side by side, ``width`` in all."""
+    return (np.arange(count) - (count - 1) / 2) * width / count
+
+
+def points(
+    table: pd.DataFrame,
+    x: str,
+    by: str,
+    *,
+    axes: Axes | None = None,
+    join: bool = False,
+    log: bool = False,
+    levels: Mapping[str, float] | None = None,
+    ylabel: str = "top-1 (%)",
+    **labels,
+) -> Figure:
+    """Estimates with their 95 % intervals, a colour a value of ``by``; side by side where ``x`` is a name.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Columns ``x``, ``by``, ``value``, ``low``, ``high``: shares, the last two NaN where there is no interval.
+    join : bool
+        Whether points of one colour are joined by a line.
+    log : bool
+        Whether ``x`` goes by doubling.
+    levels : mapping of name to share, optional
+        Horizontal dotted lines, such as chance.
+    **labels
+        Further properties of the axes: ``title``, ``xlabel``, ``ylim``.
+    """
+    named = not pd.api.types.is_numeric_dtype(table[x])
+    places = list(dict.fromkeys(table[x])) if named else sorted(set(table[x]))
+    style = styles(table[by])
+    alone = axes is None
+    figure, axes = _figure(axes, (max(5.0, 0.75 * len(places) + 1.6) if named else 7.4, 3.4))
+    for shift, (name, rows) in zip(_dodge(len(style), 0.6 if named else 0), table.groupby(by, sort=False), strict=True):
+        at = [places.index(place) + shift for place in rows[x]] if named else rows[x]
+        value, low, high = (100 * rows[column].to_numpy(float) for column in ("value", "low", "high"))
+        look = style[name] | {"color": colour(name) if named else style[name]["color"]}
+        look |= {} if join else {"linestyle": "none"}
+        bars = np.nan_to_num([value - low, high - value]).clip(0)
+        axes.errorbar(at, value, yerr=bars, capsize=3, markersize=5, label=name, **look)
+    for (name, level), dash in zip((levels or {}).items(), cycle((":", "--", "-."))):
+        axes.axhline(100 * level, color=CHANCE, linestyle=dash, label=name)
+    if log:
+        axes.set_xscale("log", base=2)
+        axes.minorticks_off()
+    if named:
+        slant = {} if max(map(len, map(str, places))) < 10 else {"rotation": 35, "ha": "right"}
+        axes.set_xticks(range(len(places)), places, **slant)
+    else:
+        axes.set_xticks(places, [f"{place:g}" for place in places])
+    axes.set_ylim(bottom=0)
+    axes.set(**{"xlabel": x, "ylabel": ylabel} | labels)
+    if alone:
+        legend(figure)
+    return figure
+
+
+def forest(
+    table: pd.DataFrame,
+    by: str | None = None,
+    reference: Mapping[str, float] | None = None,
+    xlabel: str = "difference (points)",
+) -> Figure:
+    """Estimates with their intervals against a line at zero, a row a label, under the headings of their groups.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Columns ``label``, ``value``, ``low``, ``high`` (shares; the last two NaN where there is no interval), and, if
+        there are any, ``group`` (a heading). Rows and groups stay in the order of their first appearance.
+    by : str, optional
+        A column, such as the corpus, whose values have a colour each, side by side within a row.
+    reference : mapping of label to share, optional
+        The paper's numbers: an open diamond in the rows that are shown.
+    """
+    series = list(dict.fromkeys(table[by])) if by else [""]
+    style, offsets = styles(series), dict(zip(series, _dodge(len(series), -0.6), strict=True))
+    table = table if "group" in table else table.assign(group="")
+    height, rows = 0.0, {}
+    figure, axes = plt.subplots()
+    for group, found in table.groupby("group", sort=False):
+        height -= 0.3
+        if group:
+            place = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center"}
+            axes.text(-0.01, height, group, weight="bold", size=10, **place)
+        for label in dict.fromkeys(found["label"]):
+            height -= 1
+            rows[group, label] = height
+        height -= 0.7 if group else 0
+    for row in table.itertuples():
+        name = getattr(row, by) if by else ""
+        look = style[name] | {"linestyle": "none", "label": name} | ({} if by else {"color": COLOURS["phalar"]})
+        bars = np.nan_to_num([[row.value - row.low], [row.high - row.value]]).clip(0)
+        y = rows[row.group, row.label] + offsets[name]
+        axes.errorbar(100 * row.value, y, xerr=100 * bars, markersize=5, elinewidth=1.6, **look)
+    shown = [(100 * reference[label], y) for (_, label), y in rows.items() if label in (reference or {})]
+    if shown:
+        diamond = {"markerfacecolor": "none", "markersize": 8, "linestyle": "none", "zorder": 1}
+        axes.plot(*zip(*shown, strict=True), "D", color="#222222", label="paper", **diamond)
+    axes.axvline(0, color=CHANCE, linewidth=1.2, zorder=0.5)
+    axes.set(xlabel=xlabel, ylim=(height - 0.7, 0.3))
+    axes.set_yticks(list(rows.values()), [label for _, label in rows], fontsize=10)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(False, axis="y")
+    figure.set_size_inches(8.2, 1.1 - 0.36 * height)
+    legend(figure, "outside upper right", ncols=len(series) + 1)
+    return figure
+
+
+def bars(
+    table: Mapping[str, Mapping[str, float]], colours: Sequence[str] = SERIES, xlabel: str = "share (%)"
+) -> Figure:
+    """How wholes divide into kinds: a stacked bar a row of the table, shares from 0 to 1 by name."""
+    frame = 100 * pd.DataFrame.from_dict(table, orient="index")
+    figure, axes = plt.subplots(figsize=(7.4, 0.9 + 0.46 * len(frame)))
+    frame.plot.barh(stacked=True, ax=axes, color=list(colours)[: len(frame.columns)], width=0.7, legend=False)
+    axes.invert_yaxis()
+    axes.grid(False, axis="y")
+    axes.set(xlabel=xlabel, xlim=(0, 100))
+    legend(figure, "outside upper center", ncols=len(frame.columns))
+    return figure
+
+
+def curves(
+    histories: Mapping[str, Sequence[Sequence[dict]]],
+    measure: str = "valid",
+    candidates: int | None = None,
+    axes: Axes | None = None,
+) -> Figure:
+    """Learning curves: a measure against training pairs seen, the mean over seeds in a band from lowest to highest.
+
+    Parameters
+    ----------
+    histories : mapping of variant to histories, one a seed
+        Entries with ``pairs`` and, where it was taken, the measure. Means are taken where all seeds were measured; a
+        variant that never was is left out. In the legend, after its name, is where a variant ends.
+    measure : {"valid", "loss"}
+        Validation accuracy, a share; or the training loss, which is smoothed over a fortieth of its steps.
+    candidates : int, optional
+        K of the accuracy; chance is 1 / K.
+    """
+    alone, style = axes is None, styles(histories)
+    figure, axes = _figure(axes, (9.0, 4.4))
+    scale = 100 if measure == "valid" else 1
+    for variant, runs in histories.items():
+        seeds = [pd.Series({e["pairs"]: scale * e[measure] for e in run if measure in e}, dtype=float) for run in runs]
+        both = pd.concat(seeds, axis=1).dropna() if seeds else pd.DataFrame()
+        if both.empty:
+            continue
+        if measure == "loss":
+            both = both.rolling(max(1, len(both) // 40)).mean().dropna()
+        mean, look = both.mean(axis=1), style[variant] | {"marker": "o" if measure == "valid" else ""}
+        axes.plot(mean, label=f"{variant}  {mean.iloc[-1]:.3g}", markersize=4, linewidth=1.8, **look)
+        axes.fill_between(both.index, both.min(axis=1), both.max(axis=1), color=look["color"], alpha=0.15, linewidth=0)
+    if measure == "valid" and candidates:
+        axes.axhline(100 / candidates, color=CHANCE, linestyle=":", label="chance")
+        axes.set(ylabel=f"validation top-1 among {candidates} (%)", ylim=(0, 102))
+    else:
+        axes.set_ylabel("training loss" if measure == "loss" else "validation top-1 (%)")
+    axes.set_xlabel("training pairs seen")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    if alone:
+        legend(figure)
+    return figure
+
+
+def picture(values: np.ndarray, seconds: float, axes: Axes, lowest: int = 12, shown: float = 0.6) -> None:
+    """A constant-Q or Mel spectrogram, as the model sees it, over time and pitch.
+
+    Parameters
+    ----------
+    values : np.ndarray, (F, T)
+        A front end's output, one semitone a row; its range of 1 stands for 80 dB.
+    lowest : int
+        MIDI key of the lowest row; C0 for the model's front end.
+    shown : float
+        Of that range, what is not black, from the loudest down.
+    """
+    extent = (0, seconds, lowest - 0.5, lowest + len(values) - 0.5)
+    look = {"origin": "lower", "aspect": "auto", "cmap": "magma", "interpolation": "nearest"}
+    axes.imshow(values, extent=extent, vmin=np.max(values) - shown, **look)
+    axes.grid(False)
+    axes.set(xlabel="seconds", xlim=(0, seconds))
+    octaves(axes)
+
+
+def octaves(axes: Axes) -> None:
+    """Name the C of each octave on a vertical axis of MIDI keys."""
+    low, high = axes.get_ylim()
+    keys = [key for key in range(12, 121, 12) if low <= key <= high]
+    axes.set_yticks(keys, [f"C{key // 12 - 1}" for key in keys])
+
+
+def lines(
+    panels: Mapping[str, Mapping[str, ArrayLike]],
+    x: ArrayLike,
+    xlabel: str,
+    ylabel: str,
+    colours: Mapping[str, str] | None = None,
+    **properties,
+) -> Figure:
+    """Curves over one axis, panels side by side on common axes; the same name has the same colour in all.
+
+    Parameters
+    ----------
+    panels : mapping of title to mapping of name to (N,)
+    x : (N,)
+    colours : mapping of name to colour, optional
+        Where a name means something that has a colour elsewhere.
+    **properties
+        Of all axes: ``xticks``, ``yscale`` and the like.
+    """
+    size = (7.6 if len(panels) == 1 else 2.0 + 4.1 * len(panels), 3.5)
+    figure, grid = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
+    names = dict.fromkeys(name for named in panels.values() for name in named)
+    colours = dict(zip(names, cycle(SERIES))) | dict(colours or {})
+    for axes, (title, named) in zip(grid[0], panels.items(), strict=True):
+        for name, values in named.items():
+            axes.plot(x, values, color=colours[name], label=name, linewidth=1.8)
+        axes.set_title(title, fontsize=10, loc="left")
+        axes.set(xlabel=xlabel, **properties)
+    grid[0, 0].set_ylabel(ylabel)
+    legend(figure)
+    return figure
+
+
+def stems(panels: Mapping[str, ArrayLike], xlabel: str, x: ArrayLike | None = None, columns: int = 2, **properties):
+    """Sequences (T,) as stems, a panel each, on common axes; ``color`` and all else are properties of the axes."""
+    shade = properties.pop("color", REAL)
+    figure, grid = small_multiples(len(panels), columns, (9.2 / columns, 1.9), sharex=True, sharey=True)
+    for axes, (title, values) in zip(grid, panels.items(), strict=True):
+        place = np.arange(len(values)) if x is None else np.asarray(x)
+        axes.axhline(0, color="#bbbbbb", linewidth=0.8)
+        axes.vlines(place, 0, np.asarray(values), color=shade, linewidth=1.6)
+        axes.plot(place, values, "o", color=shade, markersize=4.5)
+        axes.set_title(title, fontsize=10, loc="left")
+        axes.grid(False, axis="x")
+        axes.set(xlabel=xlabel if axes.get_subplotspec().is_last_row() else "", **properties)
+    return figure
+
+
+def small_multiples(count: int, columns: int, size: tuple[float, float], **shared) -> tuple[Figure, list[Axes]]:
+    """A figure of ``count`` panels in rows of at most ``columns``, each of a size in inches."""
+    columns = max(1, min(columns, count))
+    rows = -(-count // columns)
+    shape = (size[0] * columns, (size[1] + 0.3) * rows + 0.3)
+    figure, grid = plt.subplots(rows, columns, figsize=shape, squeeze=False, **shared)
+    for axes in grid.flat[count:]:
+        axes.set_visible(False)
+    return figure, list(grid.flat[:count])
+
+
+def planes(titles: Sequence[str], columns: int, reach: float | Sequence[float] = 1.0) -> tuple[Figure, list[Axes]]:
+    """Empty complex planes, each with both axes and the unit circle, out to ``reach``."""
+    columns = min(columns, len(titles))
+    size = min(2.5, 9.6 / columns)
+    figure, grid = small_multiples(len(titles), columns, (size, size))
+    for axes, title, limit in zip(grid, titles, np.broadcast_to(1.12 * np.asarray(reach), len(titles)), strict=True):
+        axes.axhline(0, color="#dddddd", linewidth=0.8, zorder=0)
+        axes.axvline(0, color="#dddddd", linewidth=0.8, zorder=0)
+        axes.plot(CIRCLE.real, CIRCLE.imag, color="#cccccc", linewidth=0.9, zorder=0)
+        axes.set(aspect="equal", xlim=(-limit, limit), ylim=(-limit, limit), xticks=[], yticks=[])
+        axes.set_title(title, fontsize=10)
+        axes.spines[:].set_visible(False)
+        axes.grid(False)
+    return figure, grid
+
+
+def arrow(axes: Axes, z: complex, shade: str = COMPLEX, start: complex = 0, width: float = 2.2) -> None:
+    """A complex number as an arrow."""
+    style = {"arrowstyle": "-|>", "color": shade, "linewidth": width, "shrinkA": 0, "shrinkB": 0}
+    start, end = complex(start), complex(start) + complex(z)
+    arrowprops = style | {"mutation_scale": 9 + 2.5 * width}
+    axes.annotate("", (end.real, end.imag), (start.real, start.imag), arrowprops=arrowprops, zorder=3)
+
+
+def phasors(panels: Mapping[str, Mapping[str, complex]], columns: int = 6) -> Figure:
+    """Complex numbers as arrows from the origin, a plane each panel, on one scale, the same colour for the same name.
+
+    Parameters
+    ----------
+    panels : mapping of title to mapping of name to complex
+    """
+    names = list(dict.fromkeys(name for arrows in panels.values() for name in arrows))
+    colours = dict(zip(names, (BEFORE, COMPLEX) if len(names) == 2 else cycle(SERIES), strict=False))
+    reach = max(1.0, *(abs(complex(z)) for arrows in panels.values() for z in arrows.values()))
+    figure, grid = planes(list(panels), columns, reach)
+    for axes, arrows in zip(grid, panels.values(), strict=True):
+        for name, z in arrows.items():
+            arrow(axes, z, colours[name])
+            axes.plot([], [], color=colours[name], linewidth=2.4, label=name)
+    legend(figure, "outside lower center", ncols=len(names))
+    return figure
+
+
+def trajectories(
+    paths: Mapping[str, ArrayLike], values: ArrayLike | None = None, label: str = "", columns: int = 4
+) -> Figure:
+    """Paths of complex numbers (S,), from dark to light, a ring at their start, each panel on its own scale.
+
+    Parameters
+    ----------
+    paths : mapping of title to (S,) complex
+    values : (S,), optional
+        What the colour stands for, such as a shift in seconds; the position in the path if not given.
+    label : str
+        Of the colour bar, which is drawn if ``values`` are given.
+    """
+    paths = {title: np.asarray(path) for title, path in paths.items()}
+    figure, grid = planes(list(paths), columns, [max(np.abs(path).max(), 1e-12) for path in paths.values()])
+    for axes, path in zip(grid, paths.values(), strict=True):
+        axes.plot(path.real, path.imag, color="#bbbbbb", linewidth=0.9, zorder=1)
+        by = np.arange(len(path)) if values is None else values
+        dots = axes.scatter(path.real, path.imag, c=by, cmap="viridis", s=14, zorder=2)
+        axes.plot(path[0].real, path[0].imag, "o", markerfacecolor="none", color=COMPLEX, markersize=9, zorder=3)
+    if values is not None:
+        figure.colorbar(dots, ax=grid, label=label, shrink=0.7, aspect=30)
+    return figure
 
 
 def learning_curves(histories: Mapping[str, Sequence[Sequence[dict]]], candidates: int) -> Figure:
