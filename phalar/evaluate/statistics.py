@@ -1,97 +1,90 @@
 """How sure a number is, and how sure a difference. Book pages *How to read and how to run*, "Uncertainty", and *The
 claims, one by one*.
 
-Values are shares from 0 to 1, one a test track, or (seeds, tracks) where a model was trained from several seeds. The
-unit is always the track: its draws are averaged before they come here, and its seeds here. Two models are compared on
-the same tracks, in the same order.
+Values are shares from 0 to 1, one a unit: a test track, or a piece of which there are several recordings. Where a model
+was trained from several seeds they are (seeds, units), all seeds tested on the same units. Two kinds of luck then make
+a number uncertain, that of training and that of the choice of test tracks, and one bootstrap has both: seeds are
+resampled, and units are resampled. Two models are compared on the same units, in the same order; their seeds have
+nothing to do with each other, and are resampled independently.
+
+Resampling S seeds gives means whose variance is (S - 1) / S of what it should be: little for a hundred units, a third
+too little for three seeds. Seeds' departures from their mean are therefore stretched by sqrt(S / (S - 1)).
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom
+from scipy.stats import t as student
 
 from phalar.errors import InputError
 
 RESAMPLES = 10_000
-FLIPS = 100_000
-"""Sign flips drawn where there are too many to try all: the smallest p value is then 1e-5, which leaves room for a
-correction for many comparisons."""
-
-ALL_FLIPS = 14
-"""Up to so many units all 2^n sign flips are tried, and the p value is exact."""
+FLIPS = 100_000  # signs drawn where there are too many to try all: the smallest p value leaves room for a correction
+ALL_FLIPS = 14  # up to so many units all 2^n signs are tried, and the p value is exact
 
 
-def bootstrap_interval(
-    values: np.ndarray, level: float = 0.95, seed: int = 0, resamples: int = RESAMPLES
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of independent values.
+@dataclass(frozen=True)
+class Estimate:
+    """A measured number with its 95 % interval; the interval is None where there is none."""
 
-    The values must be the units that were sampled (one a track, not one an excerpt): excerpts of one piece are alike,
-    and counting them as independent would make the interval too narrow.
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None  # units behind it
+
+
+def estimate(values: np.ndarray, groups: Sequence | None = None, seed: int = 0) -> Estimate:
+    """Mean of values with its bootstrap interval.
 
     Parameters
     ----------
-    values : array (n,)
-    level : float
-        Share of resampled means inside the interval.
+    values : array (n,) or (seeds, n)
+    groups : sequence (n,), optional
+        What each value belongs to (the piece that was recorded, the progression that was played). Values of a group are
+        not independent: whole groups are then resampled, and are what ``n`` counts.
     seed : int
-    resamples : int
+        Of the resampling.
 
-    Returns
-    -------
-    low, high : float
+    Raises
+    ------
+    InputError
+        For no values, or values that are not finite.
     """
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1 or len(values) == 0:
-        raise InputError(f"values of shape {values.shape}: a bootstrap needs one value a unit, at least one")
-    if not np.isfinite(values).all():
-        raise InputError("values have NaN or infinite entries; find out why before averaging them away")
-    means = _resamples(len(values), seed, resamples) @ values / len(values)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    values, sizes = _grouped(_checked(values), groups)
+    rng = np.random.default_rng(seed)
+    means = _means(values, _counts(len(sizes), rng), rng, sizes)
+    return _with_interval(values.sum(axis=1).mean() / sizes.sum(), means, len(sizes))
 
 
-def _resamples(n: int, seed: int, resamples: int) -> np.ndarray:
-    """How often each of n units is in each resample, (resamples, n): counts of n draws from n are multinomial, so no
-    indices need be drawn and gathered."""
-    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
+def difference(a: np.ndarray, b: np.ndarray, groups: Sequence | None = None, seed: int = 0) -> Estimate:
+    """Mean of a less mean of b, with its bootstrap interval.
 
-
-def paired_difference(a: np.ndarray, b: np.ndarray, level: float = 0.95, seed: int = 0) -> tuple[float, float, float]:
-    """Mean of a - b and its bootstrap interval, for two models tested on the same units.
+    What is hard for one model is hard for the other, so the difference is surer than either number.
 
     Parameters
     ----------
     a, b : array (n,) or (seeds, n)
-        Unit i of both is the same track, cut at the same places: what is hard for one model is hard for the other,
-        and the difference is surer than either number. Seeds are averaged, and need not be equally many.
-
-    Returns
-    -------
-    difference, low, high : float
+        Unit i of both is the same track, cut at the same places; seeds need not be equally many.
+    groups, seed
+        As of :func:`estimate`.
     """
-    a, b = _paired(a, b)
-    return (float((a - b).mean()), *bootstrap_interval(a - b, level, seed))
+    (a, sizes), (b, _) = (_grouped(values, groups) for values in _paired(a, b))
+    rng = np.random.default_rng(seed)
+    counts = _counts(len(sizes), rng)
+    means = _means(a, counts, rng, sizes) - _means(b, counts, rng, sizes)
+    return _with_interval((a.sum(axis=1).mean() - b.sum(axis=1).mean()) / sizes.sum(), means, len(sizes))
 
 
-def relative_gain(a: np.ndarray, b: np.ndarray, level: float = 0.95, seed: int = 0) -> tuple[float, float, float]:
-    """By what share of b the mean of a exceeds it, mean(a) / mean(b) - 1, and its bootstrap interval over tracks.
+def gain(a: np.ndarray, b: np.ndarray, seed: int = 0) -> Estimate:
+    """By what share of b the mean of a exceeds it, mean(a) / mean(b) - 1: 0.692 for +69.2 %, as the paper states it.
 
-    The paper states its gain over COCOLA so: 70.87 against 41.84 is +69.2 %. Tracks are resampled for both models at
-    once. Where b is small the ratio is hardly known, and the interval says so; its upper end may be infinite.
+    Where b is small the ratio is hardly known, and the interval says so; its upper end may be infinite.
 
     Parameters
     ----------
-    a, b : array (n,) or (seeds, n)
-        As in :func:`paired_difference`.
-
-    Returns
-    -------
-    gain, low, high : float
-        0.692 for +69.2 %.
+    a, b, seed
+        As of :func:`difference`.
 
     Raises
     ------
@@ -101,175 +94,180 @@ def relative_gain(a: np.ndarray, b: np.ndarray, level: float = 0.95, seed: int =
     a, b = _paired(a, b)
     if b.mean() <= 0:
         raise InputError(f"a gain relative to a mean of {b.mean():g} means nothing; state the difference in points")
-    counts = _resamples(len(a), seed, RESAMPLES)
-    over, under = counts @ a, counts @ b
+    rng = np.random.default_rng(seed)
+    counts = _counts(a.shape[1], rng)
+    over, under = _means(a, counts, rng), _means(b, counts, rng)
     ratios = np.divide(over, under, out=np.full(RESAMPLES, np.inf), where=under > 0)
-    # An actual resample's value at each end, not a mixture of two: next to an infinite one that would be no number.
-    low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
-    return float(a.mean() / b.mean() - 1), float(low - 1), float(high - 1)
+    return _with_interval(a.mean() / b.mean() - 1, ratios - 1, a.shape[1])
 
 
-def sign_flip_test(a: np.ndarray, b: np.ndarray, seed: int = 0, flips: int = FLIPS) -> float:
-    """Two-sided p value of the paired permutation test for a difference of means.
+def p_value(a: np.ndarray, b: np.ndarray, seed: int = 0) -> float:
+    """Two-sided p value of "a and b are equally good on the average".
 
-    If two models were equally good, it would be chance which of them got which of a track's two values. So each
-    track's difference may as well have the other sign, and p is the share of all 2^n assignments of signs whose mean
-    is at least as far from zero as the observed one (Fisher 1935). Nothing is supposed about how values are
-    distributed. Up to `ALL_FLIPS` tracks that differ, all assignments are tried. Beyond, ``flips`` are drawn, and the
-    observed one counts among them, so that p is never zero and never too small.
+    With one seed of a model it is about that file of weights alone: :func:`sign_flip_test` over units. With several of
+    both, Welch's t test with a third source of variance: the seeds' of a, the seeds' of b, and the units' of their
+    difference, with Satterthwaite's degrees of freedom. Three seeds leave about four.
 
     Parameters
     ----------
-    a, b : array (n,) or (seeds, n)
-        As in :func:`paired_difference`.
-    seed : int
-        Of the draw of signs.
-    flips : int
-        Assignments drawn.
-
-    Returns
-    -------
-    float
-        1 where no track differs.
+    a, b, seed
+        As of :func:`difference`.
     """
     a, b = _paired(a, b)
-    differences = a - b
-    differences = differences[differences != 0]  # their sign changes nothing
-    n, observed = len(differences), abs(differences.sum())
-    # Sums of the same numbers in another order differ in the last digits, and a tie must count as one.
-    bar = observed - 1e-9 * np.abs(differences).sum()
-    if n <= ALL_FLIPS:
-        signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
-        return float((np.abs(signs @ differences) >= bar).mean())
-    rng, reached, step = np.random.default_rng(seed), 0, 10_000
-    for start in range(0, flips, step):
-        signs = 1.0 - 2 * rng.integers(0, 2, size=(min(step, flips - start), n), dtype=np.int8)
-        reached += int((np.abs(signs @ differences) >= bar).sum())
-    return (reached + 1) / (flips + 1)
+    if min(len(a), len(b)) == 1:
+        return sign_flip_test(a.mean(axis=0) - b.mean(axis=0), seed)
+    by_unit = a.mean(axis=0) - b.mean(axis=0)
+    sources = [values.mean(axis=1) for values in (a, b)] + ([by_unit] if len(by_unit) > 1 else [])
+    variances = np.array([source.var(ddof=1) / len(source) for source in sources])
+    if not variances.sum():
+        return float(not by_unit.mean())
+    freedom = variances.sum() ** 2 / (variances**2 / [len(source) - 1 for source in sources]).sum()
+    return float(2 * student.sf(abs(by_unit.mean()) / np.sqrt(variances.sum()), freedom))
 
 
-def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
-    """Two-sided exact p value of McNemar's test: is one of two models right more often where only one of them is?
+def sign_flip_test(differences: np.ndarray, seed: int = 0) -> float:
+    """Two-sided p value of the paired permutation test for a mean of differences (n,) that is not zero.
 
-    A check of :func:`sign_flip_test` that sees only right and wrong: of the tracks on which the models disagree, each
-    should have half. Values between 0 and 1 (a chance over many batches, a mean over draws) are no right and wrong:
-    take one draw, with all tracks as candidates, where :func:`phalar.evaluate.retrieval.top1` is 0 or 1.
-
-    Parameters
-    ----------
-    a, b : array (n,) of bool, or of 0 and 1
-        Right or wrong of both models on the same pairs.
-
-    Returns
-    -------
-    float
-        1 where they never disagree.
+    If two models were equally good, it would be chance which of them got which of a unit's two values, so each
+    difference may as well have the other sign. p is the share of all 2^n assignments of signs whose mean is at least as
+    far from zero as the observed one (Fisher 1935); of `FLIPS` drawn ones beyond `ALL_FLIPS` units, the observed one
+    counted among them. 1 where no unit differs.
     """
-    a, b = _paired(a, b, seeds=False)
-    if not (np.isin(a, (0, 1)).all() and np.isin(b, (0, 1)).all()):
-        raise InputError("values other than 0 and 1: McNemar's test compares right and wrong of single draws")
-    only_a, only_b = int((a > b).sum()), int((b > a).sum())
-    return float(min(1.0, 2 * binom.cdf(min(only_a, only_b), only_a + only_b, 0.5)))
+    differences = _checked(np.ravel(differences))[0]
+    differences = differences[differences != 0]  # their sign changes nothing
+    # Sums of the same numbers in another order differ in the last digits, and a tie must count as one.
+    bar = abs(differences.sum()) - 1e-9 * np.abs(differences).sum()
+    if len(differences) <= ALL_FLIPS:
+        signs = 1 - 2 * ((np.arange(2 ** len(differences))[:, None] >> np.arange(len(differences))) & 1)
+        return float((np.abs(signs @ differences) >= bar).mean())
+    rng, reached = np.random.default_rng(seed), 0
+    for _ in range(10):
+        signs = 1.0 - 2 * rng.integers(0, 2, size=(FLIPS // 10, len(differences)), dtype=np.int8)
+        reached += int((np.abs(signs @ differences) >= bar).sum())
+    return (reached + 1) / (FLIPS + 1)
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """p values corrected for being many, by Holm's step-down method (1979).
+    """p values (m,) of all comparisons that were made, corrected for being many by Holm's step-down method (1979).
 
-    With twenty comparisons of equals one is expected to pass 0.05. Corrected ones below 0.05 contain *any* false
-    positive with a chance of at most 0.05, however the comparisons hang together.
-
-    Parameters
-    ----------
-    p_values : sequence (m,)
-        Of all comparisons that were made, not of the interesting ones.
-
-    Returns
-    -------
-    array (m,), float64
-        In the same order: the smallest times m, the next times m - 1 and so on, none below the one before it, none
-        above 1.
+    Corrected ones below 0.05 contain *any* false positive with a chance of at most 0.05, however the comparisons hang
+    together: the smallest times m, the next times m - 1 and so on, none below the one before it, none above 1.
     """
     p_values = np.asarray(p_values, dtype=np.float64)
     if p_values.ndim != 1 or not ((p_values >= 0) & (p_values <= 1)).all():
         raise InputError(f"p values {p_values.tolist()} are not a list of numbers from 0 to 1")
     order = np.argsort(p_values, kind="stable")
-    steps = p_values[order] * np.arange(len(p_values), 0, -1)
     corrected = np.empty_like(p_values)
-    corrected[order] = np.minimum(1.0, np.maximum.accumulate(steps))
-    return corrected
+    corrected[order] = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
+    return np.minimum(1.0, corrected)
+
+
+def _counts(n: int, rng: np.random.Generator) -> np.ndarray:
+    """How often each of n units is in each resample, (RESAMPLES, n): n draws from n are multinomial."""
+    return rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
+
+
+def _means(values: np.ndarray, counts: np.ndarray, rng: np.random.Generator, sizes: np.ndarray | float = 1.0):
+    """Means of resamples of values (seeds, n), (RESAMPLES,): units as counted, seeds drawn here."""
+    seeds = len(values)
+    weights = np.full((len(counts), 1), 1.0)
+    if seeds > 1:
+        drawn = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=len(counts)) / seeds
+        weights = 1 / seeds + (drawn - 1 / seeds) * np.sqrt(seeds / (seeds - 1))
+    return ((weights @ values) * counts).sum(axis=1) / (counts * sizes).sum(axis=1)
+
+
+def _with_interval(value: float, resampled: np.ndarray, n: int) -> Estimate:
+    # A resample's own value at each end, not a mixture of two: next to an infinite one that would be no number.
+    low, high = np.quantile(resampled, [0.025, 0.975], method="inverted_cdf")
+    return Estimate(float(value), float(low), float(high), n) if n > 1 else Estimate(float(value), n=n)
+
+
+def _grouped(values: np.ndarray, groups: Sequence | None) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of values (seeds, n) by group, (seeds, groups), and how many each sums, (groups,)."""
+    if groups is None:
+        return values, np.ones(values.shape[1])
+    _, group = np.unique(np.asarray(groups), return_inverse=True)
+    if group.shape != values.shape[1:]:
+        raise InputError(f"{len(group)} groups for {values.shape[1]} values: give one a value")
+    member = np.eye(group.max() + 1)[group]
+    return values @ member, member.sum(axis=0)
+
+
+def _checked(values: np.ndarray) -> np.ndarray:
+    """As (seeds, n) float64."""
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim not in (1, 2) or values.size == 0:
+        raise InputError(f"values of shape {values.shape}: give one a unit, or (seeds, units), at least one")
+    if not np.isfinite(values).all():
+        raise InputError("values have NaN or infinite entries; find out why before averaging them away")
+    return np.atleast_2d(values)
+
+
+def _paired(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    a, b = _checked(a), _checked(b)
+    if a.shape[1] != b.shape[1]:
+        raise InputError(f"values of shapes {a.shape} and {b.shape} are not paired; test both on the same tracks")
+    return a, b
+
+
+# The older names below go as soon as nothing calls them any more: use `estimate`, `difference`, `gain`, `p_value`.
+
+
+def bootstrap_interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """Interval of :func:`estimate`."""
+    found = estimate(values, seed=seed)
+    return (found.value, found.value) if found.low is None else (found.low, found.high)
+
+
+def paired_difference(a: np.ndarray, b: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
+    """:func:`difference` of seeds' means, as (difference, low, high)."""
+    a, b = (np.atleast_2d(values).mean(axis=0) for values in (a, b))
+    return (difference(a, b, seed=seed).value, *bootstrap_interval(a - b, seed))
+
+
+def relative_gain(a: np.ndarray, b: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
+    """:func:`gain` of seeds' means, as (gain, low, high)."""
+    found = gain(*(np.atleast_2d(values).mean(axis=0) for values in (a, b)), seed=seed)
+    return found.value, found.low, found.high
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Two kinds of luck, apart: of training (``sd``) and of the choice of test tracks (``half_width``)."""
+    """Luck of training (``sd`` over seeds, None for one) and of the choice of tracks (``half_width``)."""
 
     mean: float
-    sd: float | None  # over seeds, of their means; None for one seed
-    half_width: float  # of the 95 % interval over tracks, the mean of the seeds' own
+    sd: float | None
+    half_width: float
     seeds: int
     tracks: int
 
 
 def spread(values: np.ndarray) -> Spread:
-    """How far training runs differ that differ in their seed alone, beside how well the test tracks pin each one down.
-
-    All seeds are tested on the same tracks: which tracks these are moves them together, so ``sd`` holds none of it,
-    and ``half_width`` none of the luck of training. A new training run, tested on new tracks, has both.
-
-    Parameters
-    ----------
-    values : array (seeds, tracks)
-    """
+    """Both kinds of luck, apart, of values (seeds, tracks)."""
     values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 2 or values.size == 0:
-        raise InputError(f"values of shape {values.shape}: a spread over seeds needs (seeds, tracks)")
-    ends = [bootstrap_interval(one) for one in values]  # refuses what is not finite
+    ends = [bootstrap_interval(one) for one in values]
     means = values.mean(axis=1)
-    return Spread(
-        mean=float(means.mean()),
-        sd=float(means.std(ddof=1)) if len(means) > 1 else None,
-        half_width=float(np.mean([(high - low) / 2 for low, high in ends])),
-        seeds=values.shape[0],
-        tracks=values.shape[1],
-    )
+    half = float(np.mean([(high - low) / 2 for low, high in ends]))
+    return Spread(float(means.mean()), float(means.std(ddof=1)) if len(means) > 1 else None, half, *values.shape)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Model a against model b on the same tracks. Differences are shares (0.1 for 10 points), intervals are 95 %."""
+    """Model a against model b on the same tracks, seeds averaged; see `difference`, `gain`, `sign_flip_test`."""
 
-    difference: float  # mean(a) - mean(b)
+    difference: float
     low: float
     high: float
-    gain: float  # mean(a) / mean(b) - 1, NaN (with its interval) where the mean of b is zero
+    gain: float
     gain_low: float
     gain_high: float
-    p: float  # of `sign_flip_test`, not corrected: see `holm`
+    p: float
     tracks: int
 
 
 def compare(a: np.ndarray, b: np.ndarray, seed: int = 0) -> Comparison:
-    """Effect in points and relative, as the paper states it, and whether it may be chance.
-
-    Parameters
-    ----------
-    a, b : array (n,) or (seeds, n)
-        As in :func:`paired_difference`.
-    """
-    first, second = _paired(a, b)
-    gain = relative_gain(first, second, seed=seed) if second.mean() > 0 else (math.nan,) * 3
-    return Comparison(
-        *paired_difference(first, second, seed=seed), *gain, sign_flip_test(first, second, seed), len(first)
-    )
-
-
-def _paired(a: np.ndarray, b: np.ndarray, seeds: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Both as (tracks,) float64, their seeds averaged."""
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    if a.ndim not in (1, 1 + seeds) or b.ndim not in (1, 1 + seeds) or a.shape[-1] != b.shape[-1]:
-        raise InputError(f"values of shapes {a.shape} and {b.shape} are not paired; test both on the same tracks")
-    if a.size == 0 or b.size == 0:
-        raise InputError(f"values of shapes {a.shape} and {b.shape}: nothing to compare; at least one track is needed")
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise InputError("values have NaN or infinite entries; find out why before comparing them")
-    return tuple(values.mean(axis=0) if values.ndim == 2 else values for values in (a, b))
+    """Effect in points and relative, and whether it may be chance."""
+    a, b = (np.atleast_2d(np.asarray(values, dtype=np.float64)).mean(axis=0) for values in (a, b))
+    relative = relative_gain(a, b, seed) if b.mean() > 0 else (np.nan,) * 3
+    return Comparison(*paired_difference(a, b, seed), *relative, sign_flip_test(a - b, seed), len(a))
