@@ -59,6 +59,14 @@ def of_file(path: Path, digits: int = 12) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:digits]
 
 
+def of_weights(model) -> str:
+    """Hash of a model's variant and all its weights (a :class:`phalar.model.stem_model.StemModel`)."""
+    digest = hashlib.sha256(repr(model.variant).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
 def cached(kind: str, key: object, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Arrays by name, from the cache if they are there, else made and kept: the one find-or-make of the package.
 
