@@ -54,7 +54,7 @@ def test_a_number_that_is_not_finite_is_refused_by_name(name, bad):
         ({"seed": True}, "seed=True"),
         ({"value": 90.0, "ci_low": None, "ci_high": None}, "value=90.0 of 'top1' is not a share"),
         ({"ci_low": 0.95, "ci_high": 0.9}, "upside down"),
-        ({"dataset": ""}, "dataset is empty"),
+        ({"dataset": ""}, "dataset=''"),
         ({"variant": 3}, "variant=3"),
         ({"versions": "2.11"}, "versions='2.11'"),
     ],

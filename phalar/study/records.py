@@ -1,0 +1,285 @@
+"""The tidy record of results: one JSON line a number, appended by the code that measured it, never typed.
+
+A line is self-contained: what was measured on what, how sure it is, and the code, settings and day that made it.
+Shares (top-1 accuracy, F1) are kept from 0 to 1; tables multiply by 100. Book page: *How to read and how to run*.
+"""
+
+import dataclasses
+import datetime
+import fcntl
+import json
+import math
+import numbers
+import os
+import platform
+import subprocess
+import warnings
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from phalar.errors import InputError, PhalarWarning, RunError
+from phalar.paths import repository
+
+# Metrics that are shares of a whole: a value outside 0..1 is a per cent value by mistake.
+SHARES = frozenset({"top1", "accuracy", "f1", "cmlt", "amlt", "cmlc", "amlc"})
+
+# Records that ship with the book, from the top folder; they are read by the same code as a run's.
+REFERENCE = Path("book") / "reference" / "results.jsonl"
+PRESETS = REFERENCE.with_name("presets.jsonl")
+BENCHES = REFERENCE.with_name("bench.jsonl")  # what `phalar bench` printed on the machine of the reference run
+
+# Two records with the same key are the same measurement made twice: the newest counts.
+KEY = ["experiment", "dataset", "split", "variant", "seed", "metric", "k", "config_hash"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+    """One measured number and everything needed to judge it, in the published order of the columns.
+
+    ``experiment, dataset, split, variant, metric`` say what was measured (``"retrieval"``), on what (``"chorales"``,
+    ``"test"``), of which model (``"phalar"``) and in which measure (``"top1"``); ``k`` candidates in retrieval;
+    ``seed`` and ``steps`` of the training run, None where there is none. ``value`` is finite, shares are 0..1;
+    ``ci_low, ci_high`` its 95 % interval over ``n`` units (tracks, recordings, listeners). ``config_hash`` names what
+    determines the measurement; ``device, commit, versions, date`` come from `provenance`.
+
+    Raises
+    ------
+    InputError
+        For a value that is not finite, not of its type, or (for shares) outside 0..1.
+    """
+
+    experiment: str
+    dataset: str
+    split: str
+    variant: str
+    seed: int | None = None
+    metric: str
+    k: int | None = None
+    value: float
+    ci_low: float | None = None
+    ci_high: float | None = None
+    n: int | None = None
+    steps: int | None = None
+    device: str = "unknown"
+    wall_seconds: float | None = None
+    config_hash: str = ""
+    commit: str = "unknown"
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    date: str = ""
+
+    def __post_init__(self) -> None:
+        for name in _TEXTS:
+            value = getattr(self, name)
+            if not isinstance(value, str) or (name in _REQUIRED and not value):
+                raise InputError(f"record: {name}={value!r}; give a text that says what was measured, on what")
+        for name in (*_FLOATS, *_INTEGERS):
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
+        for name in ("value", "ci_low", "ci_high"):
+            share = getattr(self, name)
+            if self.metric in SHARES and share is not None and not 0 <= share <= 1:
+                raise InputError(f"record: {name}={share!r} of {self.metric!r} is not a share from 0 to 1; "
+                                 "divide a per cent value by 100")  # fmt: skip
+        if self.ci_low is not None and self.ci_high is not None and self.ci_low > self.ci_high:
+            raise InputError(f"record: the interval {self.ci_low!r}..{self.ci_high!r} is upside down; swap its ends")
+        if not isinstance(self.versions, Mapping):
+            raise InputError(f"record: versions={self.versions!r} is not a mapping; give {{name: version}}")
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "Record":
+        """A record from a mapping; an unknown or missing field is an `InputError` that names it."""
+        for name in fields:
+            if name not in COLUMNS:
+                raise InputError(f"record: unknown field {name!r}; the fields are {', '.join(COLUMNS)}")
+        for name in (*_REQUIRED, "value"):
+            if name not in fields:
+                raise InputError(f"record: field {name!r} is missing; every record needs it")
+        return cls(**fields)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record as plain values, in the order of the results form."""
+        return {name: getattr(self, name) for name in COLUMNS}
+
+
+COLUMNS = tuple(field.name for field in dataclasses.fields(Record))
+_REQUIRED = ("experiment", "dataset", "split", "variant", "metric")
+_TEXTS = (*_REQUIRED, "device", "config_hash", "commit", "date")
+_FLOATS = ("value", "ci_low", "ci_high", "wall_seconds")
+_INTEGERS = ("seed", "k", "n", "steps")
+
+
+def _number(name: str, value: Any) -> float | int | None:
+    kind, what = (numbers.Integral, "a whole number") if name in _INTEGERS else (numbers.Real, "a number")
+    if value is None and name != "value":
+        return None
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise InputError(f"record: {name}={value!r} is not {what}")
+    if not math.isfinite(value):
+        raise InputError(f"record: {name}={value!r} is not finite; leave out what could not be measured")
+    return int(value) if name in _INTEGERS else float(value)
+
+
+def record(estimate: Any, *, device: str = "cpu", **about: Any) -> Record:
+    """A record of an estimate, with provenance.
+
+    Parameters
+    ----------
+    estimate : phalar.evaluate.statistics.Estimate or float
+        What was measured: ``value, low, high, n``; a bare number has no interval.
+    device : str
+        torch's name of the device it was measured on (``"cpu"``, ``"cuda"``).
+    **about
+        All else that a `Record` holds: ``experiment, dataset, split, variant, metric`` and what is known of ``k, seed,
+        steps, wall_seconds, config_hash``.
+    """
+    if hasattr(estimate, "value"):
+        about |= {"ci_low": estimate.low, "ci_high": estimate.high, "n": estimate.n}
+        estimate = estimate.value
+    return Record(value=estimate, **about, **provenance(device))
+
+
+def provenance(device: str = "cpu") -> dict[str, Any]:
+    """Who made a number: ``device``, ``commit``, ``versions`` and ``date``, fields of a `Record`.
+
+    The commit ends in ``-dirty`` when the tree had changes, and is ``"unknown"`` outside a checkout. The date is UTC,
+    to the second. No host names, users or paths are recorded.
+    """
+    import torch
+
+    kind = torch.device(device)
+    name = {"cuda": "cuda ({})", "cpu": "cpu ({} threads)"}.get(kind.type, kind.type)
+    detail = torch.cuda.get_device_name(kind) if kind.type == "cuda" else torch.get_num_threads()
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"device": name.format(detail), "commit": commit(), "versions": versions(), "date": now}
+
+
+@lru_cache(maxsize=1)
+def versions() -> dict[str, str]:
+    """Versions of Python, this package and what its numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in ("phalar", "torch", "numpy", "scipy", "librosa", "nnAudio", "music21", "symusic"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str:
+    """Commit of the checkout, with ``-dirty`` when it has changes; ``"unknown"`` where there is none."""
+    command = ["git", "-C", str(repository()), "describe", "--always", "--dirty", "--exclude", "*", "--abbrev=12"]
+    try:
+        quiet = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}  # look only: the index is not touched
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True, env=quiet)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return answer.stdout.strip() or "unknown"
+
+
+def place(path: Path | str) -> Path:
+    """A results file's path: a relative one is below the checkout, so that a notebook in its own folder finds it."""
+    here = Path.cwd()
+    return (here if (here / "notebooks").is_dir() else repository() or here) / path
+
+
+def append(path: Path | str, records: Iterable[Record]) -> None:
+    """Add records to a results file (`place`), one JSON line each; folders are made.
+
+    All lines go out in one write, under a lock, after the existing ones: whatever interrupts it, earlier lines stay
+    as they were. A torn last line left by an earlier interruption is cut off first, and a `PhalarWarning` says so.
+
+    Raises
+    ------
+    InputError
+        If something that is not a `Record` is given; nothing is written then.
+    """
+    records, path = list(records), place(path)
+    for each in records:
+        if not isinstance(each, Record):
+            raise InputError(f"append: {type(each).__name__} is not a Record; make one with Record.from_dict")
+    text = "".join(json.dumps(each.as_dict(), allow_nan=False, ensure_ascii=False) + "\n" for each in records)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        tail = file.read().rpartition(b"\n")[2]
+        if tail and _parses(tail):
+            text = "\n" + text  # complete but for its line break
+        elif tail:
+            warnings.warn(f"{path}: cut off a torn last line ({len(tail)} bytes)", PhalarWarning, stacklevel=2)
+            file.truncate(file.seek(0, os.SEEK_END) - len(tail))
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(path: Path | str) -> pd.DataFrame:
+    """All records of a results file (`place`) as a frame with the columns of the results form, oldest first.
+
+    Of records with the same key (`KEY`) the newest counts. A file that does not exist is an empty frame. ``seed``,
+    ``k``, ``n`` and ``steps`` are nullable integers. A torn last line, as an interrupted run leaves it, is left out
+    with a `PhalarWarning`.
+
+    Raises
+    ------
+    RunError
+        If any other line is not a record: it names file and line.
+    """
+    path = place(path)
+    rows = []
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(Record.from_dict(json.loads(line)))
+        except (ValueError, TypeError) as error:
+            if number == len(lines) and not _parses(line):  # no line break after it: an append was interrupted
+                warnings.warn(f"{path}: left out a torn last line ({len(line)} bytes)", PhalarWarning, stacklevel=2)
+                continue
+            raise RunError(f"{path}, line {number}: not a record ({error}); delete that line or the file and run again"
+                           ) from error  # fmt: skip
+    return frame(rows)
+
+
+def frame(records: Iterable[Record]) -> pd.DataFrame:
+    """Records as the frame that `read` gives, newest of each key kept."""
+    table = pd.DataFrame([each.as_dict() for each in records], columns=list(COLUMNS))
+    kinds = dict.fromkeys(_INTEGERS, "Int64") | dict.fromkeys(_FLOATS, "float64")
+    return table.astype(kinds).drop_duplicates(KEY, keep="last").reset_index(drop=True)
+
+
+def merge(sources: Iterable[Path | str], target: Path | str) -> int:
+    """Bring results files together in one, oldest first, of each measurement (`KEY`) the newest; returns how many.
+
+    The target may be one of the sources. It is written whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If a source does not exist.
+    RunError
+        If a line of one is not a record.
+    """
+    sources, target = list(sources), place(target)
+    for source in sources:
+        if not place(source).is_file():
+            raise InputError(f"results file {source} does not exist; give files that a run wrote")
+    rows = pd.concat([read(source) for source in sources]).sort_values("date", kind="stable")
+    rows = rows.drop_duplicates(KEY, keep="last").astype(object)
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    partial.unlink(missing_ok=True)
+    append(partial, (Record.from_dict(fields) for fields in rows.where(rows.notna(), None).to_dict("records")))
+    os.replace(partial, target)
+    return len(rows)
+
+
+def _parses(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
