@@ -6,8 +6,21 @@ import numpy as np
 
 from phalar.evaluate.statistics import bootstrap_interval
 from phalar.paths import repository
-from phalar.study.records import *  # noqa: F403
-from phalar.study.records import BENCHES, COLUMNS, KEY, PRESETS, REFERENCE, Record  # noqa: F401
+from phalar.study.records import (  # noqa: F401
+    BENCHES,
+    COLUMNS,
+    KEY,
+    PRESETS,
+    REFERENCE,
+    Record,
+    append,
+    commit,
+    frame,
+    merge,
+    provenance,
+    read,
+    versions,
+)
 from phalar.study.tables import retrieval_markdown, retrieval_table  # noqa: F401
 
 
