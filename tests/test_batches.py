@@ -11,7 +11,7 @@ from music import RATE, invent_track
 
 from phalar.datasets import batches
 from phalar.datasets.pairs import draw_stems
-from phalar.datasets.silence import BLOCK, SILENCE, sounding
+from phalar.datasets.tracks import BLOCK, SILENCE, sounding
 from phalar.errors import InputError, RunError
 
 CPU = torch.device("cpu")

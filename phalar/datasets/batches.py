@@ -5,7 +5,7 @@ array operations for the whole batch, and the same on every machine; where the s
 *How it is trained*, "A pair".
 """
 
-import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phalar.datasets.silence import BLOCK, sounding
 from phalar.datasets.store import FULL_SCALE
-from phalar.datasets.tracks import Track
+from phalar.datasets.tracks import BLOCK, Track, sounding
 from phalar.errors import InputError, RunError
 
 TRIES = 8  # cuts drawn at once for each pair; the first in which both sides sound is taken
@@ -26,28 +25,45 @@ ROUNDS = 25  # of so many tries, before a track is given up
 class Tables:
     """What drawing needs to know of n tracks with at most S stems.
 
+    All blocks of all stems lie on one line, one stem after the other: it is as long as the music, however unequal the
+    tracks are, and only the places where sound begins and ends are kept.
+
     Attributes
     ----------
     tracks : tuple of Track
-    stems, samples : np.ndarray, (n,)
+    stems, samples : np.ndarray, (n,) int64
         Stems of each track, and its length.
     weights : np.ndarray, (n,)
         Chance of each track: every data set has the same, whatever its size (paper section 4).
-    sounded : np.ndarray, (n, S, blocks + 1) int16
-        How many blocks of a stem sound before a block.
+    origin : np.ndarray, (n,) int64
+        Where a track's first stem begins on the line.
+    edges : np.ndarray, (2 spans + 1,) int64
+        Rising: where a sounding span begins, where it ends, where the next begins, ..., and a place beyond all others.
     """
 
     tracks: tuple[Track, ...]
     stems: np.ndarray
     samples: np.ndarray
     weights: np.ndarray
-    sounded: np.ndarray
+    origin: np.ndarray
+    edges: np.ndarray
 
 
 @dataclass(frozen=True)
 class Cuts:
-    """Where the pairs of a batch are cut: track (B,), first sample (B,), and which stems make the anchor and the
-    positive, (B, S) bool each; and how many silent cuts were drawn before these."""
+    """Where the pairs of a batch are cut. It names tracks by number, so it can be read from any list of tracks alike.
+
+    Attributes
+    ----------
+    track, start : np.ndarray, (B,) int64
+        Number of the track, and first sample.
+    anchor, positive : np.ndarray, (B, S) bool
+        Which stems are summed to either side.
+    length : int
+        Samples.
+    silent : int
+        How many silent cuts were drawn before these.
+    """
 
     track: np.ndarray
     start: np.ndarray
@@ -58,9 +74,8 @@ class Cuts:
 
     def __getitem__(self, part: slice) -> "Cuts":
         """Some of the pairs."""
-        return Cuts(
-            self.track[part], self.start[part], self.anchor[part], self.positive[part], self.length, self.silent
-        )
+        arrays = (each[part] for each in (self.track, self.start, self.anchor, self.positive))
+        return Cuts(*arrays, self.length, self.silent)
 
 
 def tables(tracks: Sequence[Track]) -> Tables:
@@ -78,20 +93,20 @@ def tables(tracks: Sequence[Track]) -> Tables:
     for track in tracks:
         if len(track.stems) < 2:
             raise InputError(f"track {track.id} of {track.dataset} has one stem; a pair needs at least 2")
-    names = [track.dataset for track in tracks]
-    blocks = math.ceil(max(track.num_samples for track in tracks) / BLOCK)
-    heard = np.zeros((len(tracks), max(len(track.stems) for track in tracks), blocks + 1), np.int16)
-    for i, track in enumerate(tracks):
-        for s, spans in enumerate(sounding(track.excerpt()) if track.sounding is None else track.sounding):
-            for first, last in spans:
-                heard[i, s, first + 1 : last + 1] = 1
-    return Tables(
-        tuple(tracks),
-        np.array([len(track.stems) for track in tracks]),
-        np.array([track.num_samples for track in tracks]),
-        np.array([1 / names.count(name) for name in names]),
-        np.cumsum(heard, axis=2, dtype=np.int16),
-    )
+    count = Counter(track.dataset for track in tracks)
+    stems = np.array([len(track.stems) for track in tracks])
+    samples = np.array([track.num_samples for track in tracks])
+    per_stem = _blocks(samples) + 1  # one more than there are, so that no two spans of different stems touch
+    origin = np.cumsum(stems * per_stem) - stems * per_stem
+    spans = [
+        stem for track in tracks for stem in (sounding(track.excerpt()) if track.sounding is None else track.sounding)
+    ]
+    first = np.cumsum(stems) - stems  # number of a track's first stem among all
+    begin = np.repeat(origin, stems) + (np.arange(len(spans)) - np.repeat(first, stems)) * np.repeat(per_stem, stems)
+    edges = np.concatenate(spans) + np.repeat(begin, [len(each) for each in spans])[:, None]
+    beyond = np.iinfo(np.int64).max
+    weights = np.array([1 / count[track.dataset] for track in tracks])
+    return Tables(tuple(tracks), stems, samples, weights, origin, np.append(edges.reshape(-1), beyond))
 
 
 def draw(known: Tables, size: int, length: int, rng: np.random.Generator) -> Cuts:
@@ -113,7 +128,7 @@ def draw(known: Tables, size: int, length: int, rng: np.random.Generator) -> Cut
     InputError
         If there are fewer tracks than pairs.
     RunError
-        If a track does not seem to have two stems that sound within one excerpt.
+        If a track does not seem to have two stems that sound within one excerpt. Taught in ``book/training.md``.
     """
     if size > len(known.tracks):
         raise InputError(
@@ -123,16 +138,14 @@ def draw(known: Tables, size: int, length: int, rng: np.random.Generator) -> Cut
     keys = np.log(known.weights) + rng.gumbel(size=len(known.weights))
     track = np.argsort(-keys, kind="stable")[:size]
     start, silent = np.zeros(size, np.int64), 0
-    anchor, positive = np.zeros((2, size, known.sounded.shape[1]), bool)
+    anchor, positive = np.zeros((2, size, known.stems.max()), bool)
     open_pairs = np.arange(size)
     for _ in range(ROUNDS):
-        cut = _try(known, track[open_pairs], length, rng)
-        sounds = cut[3]
-        found = sounds.any(axis=1)
-        first = np.where(found, sounds.argmax(axis=1), TRIES)
+        *cut, sounds = _try(known, track[open_pairs], length, rng)
+        found, first = sounds.any(axis=1), np.where(sounds.any(axis=1), sounds.argmax(axis=1), TRIES)
         silent += int(first.sum())
         done, row, column = open_pairs[found], np.flatnonzero(found), first[found]
-        start[done], anchor[done], positive[done] = (part[row, column] for part in cut[:3])
+        start[done], anchor[done], positive[done] = (part[row, column] for part in cut)
         open_pairs = open_pairs[~found]
         if not len(open_pairs):
             return Cuts(track, start, anchor, positive, length, silent)
@@ -147,29 +160,36 @@ def _try(
     known: Tables, track: np.ndarray, length: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """TRIES cuts of each track: start (B, TRIES), anchor and positive (B, TRIES, S), and whether both sound."""
-    shape = (len(track), TRIES)
-    stems = known.stems[track][:, None]
-    latest = np.maximum(known.samples[track] - length, 0)[:, None]
-    start = (rng.random(shape) * (latest + 1)).astype(np.int64)
-    order = rng.random((*shape, known.sounded.shape[1]))
-    order[np.arange(order.shape[2]) >= stems[..., None] + np.zeros((*shape, 1))] = np.inf
+    shape, every = (len(track), TRIES), np.arange(known.stems.max())
+    stems, samples = known.stems[track][:, None], known.samples[track][:, None]
+    start = (rng.random(shape) * (np.maximum(samples - length, 0) + 1)).astype(np.int64)
+    order = rng.random((*shape, len(every)))
+    order[np.broadcast_to(every >= stems[..., None], order.shape)] = np.inf
     place = order.argsort(axis=2).argsort(axis=2)
     anchors = 1 + (rng.random(shape) * (stems - 1)).astype(np.int64)
     positives = 1 + (rng.random(shape) * (stems - anchors)).astype(np.int64)
     anchor = place < anchors[..., None]
     positive = ~anchor & (place < (anchors + positives)[..., None])
     # A block counts only if it lies inside the excerpt as a whole; but a track's last block need not be full.
-    last = known.sounded.shape[2] - 1
-    begin = np.minimum(-(-start // BLOCK), last)
-    end = np.where(start + length >= known.samples[track][:, None], last, np.minimum((start + length) // BLOCK, last))
-    counts = known.sounded[track]
-    row, every = np.arange(len(track))[:, None], slice(None)
-    heard = counts[row, every, np.maximum(begin, end)] > counts[row, every, begin]
-    return start, anchor, positive, (anchor & heard).any(axis=2) & (positive & heard).any(axis=2)
+    first = _blocks(start)
+    last = np.where(start + length >= samples, _blocks(samples), (start + length) // BLOCK)
+    begin = known.origin[track][:, None, None] + every * (_blocks(samples) + 1)[..., None]
+    passed = np.searchsorted(known.edges, begin + first[..., None], side="right")
+    within = passed % 2 == 1  # more spans have begun than ended
+    sounds = (within | (known.edges[passed] < begin + last[..., None])) & (first < last)[..., None]
+    return start, anchor, positive, (anchor & sounds).any(axis=2) & (positive & sounds).any(axis=2)
+
+
+def _blocks(samples: np.ndarray) -> np.ndarray:
+    """How many blocks so many samples take, the last one perhaps in part."""
+    return -(-samples // BLOCK)
 
 
 class StoredSource:
-    """Reads cuts from the tracks' own audio, excerpt by excerpt."""
+    """Reads cuts from the tracks' own audio, excerpt by excerpt.
+
+    ``replace(known, tracks=others)`` reads the same places of other tracks of the same shapes.
+    """
 
     def __init__(self, known: Tables, device: torch.device) -> None:
         self.known, self.device = known, device

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phalar.datasets.silence import SILENCE
-from phalar.datasets.tracks import Track
+from phalar.datasets.tracks import SILENCE, Track
 from phalar.errors import InputError, RunError
 
 TRIES = 50  # excerpts of one track tried for sound before giving up on it

@@ -24,8 +24,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from phalar.datasets.silence import sounding
-from phalar.datasets.tracks import SPLITS, Track
+from phalar.datasets.tracks import SPLITS, Track, sounding
 from phalar.errors import InputError, RunError
 
 FORMAT = 2

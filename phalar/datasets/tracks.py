@@ -8,6 +8,8 @@ import numpy as np
 from phalar.errors import InputError
 
 SPLITS = ("train", "valid", "test")
+SILENCE = 1e-4  # peak of full scale (-80 dB) up to which sound counts as silence
+BLOCK = 1600  # samples in which silence is measured: a tenth of a second at 16 kHz
 
 
 class Audio(Protocol):
@@ -52,7 +54,7 @@ class Track:
     notes : tuple of np.ndarray, each (notes, 3), or None
         For each stem: onset and duration in seconds, and MIDI pitch, of every note.
     sounding : tuple of np.ndarray, each (spans, 2), or None
-        For each stem, where it sounds (:func:`phalar.datasets.silence.sounding`); None where that was not measured.
+        For each stem, where it sounds (:func:`sounding`); None where that was not measured.
     pitched : tuple of bool, (S,), or None
         For each stem, whether it has a pitch that a transposition would move; False for drums and percussion without
         one. None where that is not known.
@@ -114,3 +116,26 @@ class Track:
         sounding = self.audio.read(start, min(start + length, self.num_samples))
         missing = length - sounding.shape[1]
         return np.pad(sounding, ((0, 0), (0, missing))) if missing else sounding
+
+
+def sounding(audio: np.ndarray) -> list[np.ndarray]:
+    """Which blocks of each stem sound.
+
+    Parameters
+    ----------
+    audio : np.ndarray, (S, samples)
+        int16 with full scale at 32768, or float in [-1, 1].
+
+    Returns
+    -------
+    list of np.ndarray, each (spans, 2) int64
+        For each stem the stretches of sounding blocks: number of the first, and of the one after the last. A last block
+        that is not full counts like any other.
+    """
+    scale = 32768 if audio.dtype == np.int16 else 1
+    starts = np.arange(0, audio.shape[1], BLOCK)
+    highest = np.maximum.reduceat(audio, starts, axis=1).astype(np.float32)
+    lowest = np.minimum.reduceat(audio, starts, axis=1).astype(np.float32)
+    peaks = np.maximum(highest, -lowest)
+    edges = np.diff(np.pad((peaks > SILENCE * scale).astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    return [np.column_stack([np.flatnonzero(row == 1), np.flatnonzero(row == -1)]) for row in edges]

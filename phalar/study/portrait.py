@@ -14,8 +14,7 @@ from phalar.audio import mono_16k
 from phalar.corpora.abc_tunes import SEMITONES
 from phalar.corpora.leadsheet import PITCH_CLASSES
 from phalar.corpora.loudness import loudness
-from phalar.datasets.silence import BLOCK
-from phalar.datasets.tracks import SPLITS, Track
+from phalar.datasets.tracks import BLOCK, SPLITS, Track
 from phalar.errors import InputError
 from phalar.model.frontend import LogCQT
 

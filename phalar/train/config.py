@@ -84,7 +84,6 @@ class TrainConfig:
         code = fingerprint.of_code(
             "model",
             "train",
-            "datasets/silence.py",
             "datasets/batches.py",
             "datasets/pairs.py",
             "datasets/augment.py",

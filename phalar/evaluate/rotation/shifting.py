@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phalar.datasets.silence import BLOCK, SILENCE
-from phalar.datasets.tracks import Track
+from phalar.datasets.tracks import BLOCK, SILENCE, Track
 from phalar.errors import InputError
 from phalar.model.backbone import TIME_REDUCTION
 from phalar.model.frontend import HOP, SAMPLE_RATE
