@@ -1,4 +1,4 @@
-"""Augmentation: each noise has the spectrum of its colour and the level it is given."""
+"""Augmentation: each noise has the spectrum of its colour and the level it is given; the published faults on demand."""
 
 import numpy as np
 import pytest
@@ -8,13 +8,18 @@ from phalar.datasets import augment
 from phalar.datasets.augment import BAND, BROWN, BURSTS, PINK, WHITE, Noise
 
 RATE = 16_000
-OFF = Noise(0.0, (0, 0))
 
 
-def only(monkeypatch, name):
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def only(monkeypatch, name, snr=(20, 20)):
     """Leave one noise, always on, 20 dB below the music."""
     for each in ("WHITE", "PINK", "BROWN", "BAND", "BURSTS"):
-        monkeypatch.setattr(augment, each, Noise(1.0, (20, 20)) if each == name else OFF)
+        row = getattr(augment, each)
+        always = Noise(1.0, snr, row.falls, row.falls_as_published)
+        monkeypatch.setattr(augment, each, always if each == name else Noise(0.0, (0, 0)))
 
 
 def slope(noise):
@@ -26,119 +31,145 @@ def slope(noise):
     return np.polyfit(octaves, level, 1)[0]
 
 
-@pytest.mark.parametrize(("name", "per_octave"), [("WHITE", 0.0), ("PINK", -3.01), ("BROWN", -6.02)])
-def test_colours_fall_by_their_decibels_an_octave(monkeypatch, name, per_octave):
+@pytest.mark.parametrize(
+    ("name", "as_published", "per_octave"),
+    [
+        ("WHITE", False, 0),
+        ("PINK", False, -3.01),
+        ("BROWN", False, -6.02),
+        ("WHITE", True, 0),
+        ("PINK", True, -6.02),
+        ("BROWN", True, 0),
+    ],
+)
+def test_colours_fall_by_their_decibels_an_octave(monkeypatch, name, as_published, per_octave):
+    """As published, pink noise is a sum of random walks, and brown noise is white."""
     only(monkeypatch, name)
-    _, noise = augment.gaussian_noise(24, RATE, torch.Generator().manual_seed(0))
+    _, noise = augment.gaussian_noise(24, RATE, seeded(), as_published=as_published)
     assert slope(noise) == pytest.approx(per_octave, abs=0.35)
-    assert 10 * torch.log10(noise.square().mean()).item() == pytest.approx(-20, abs=0.5)
+    level = 10 * torch.log10(noise.square().mean()).item()
+    assert level == pytest.approx(-20, abs=2 if (name, as_published) == ("PINK", True) else 0.5)
 
 
-def test_published_brown_noise_is_white(monkeypatch):
-    only(monkeypatch, "BROWN")
-    _, noise = augment.gaussian_noise(24, RATE, torch.Generator().manual_seed(0), as_published=True)
-    assert slope(noise) == pytest.approx(0, abs=0.35)
+def test_published_pink_noise_is_below_what_the_picture_shows_as_a_random_walk_is(monkeypatch):
+    """Against walks made step by step: the share of the power above 100 Hz."""
+    only(monkeypatch, "PINK")
+    _, noise = augment.gaussian_noise(60, 5 * RATE, seeded(), as_published=True)
+    walks = torch.randn(60, 5 * RATE, generator=seeded(1)).cumsum(dim=1)
+
+    def audible(clips):
+        power = torch.fft.rfft(clips).abs().square()
+        return (power[:, 500:].sum() / power.sum()).item()
+
+    assert audible(noise) < 1e-3
+    assert 0.3 < audible(noise) / audible(walks) < 10
+    monkeypatch.undo()
+    only(monkeypatch, "PINK")
+    assert audible(augment.gaussian_noise(60, 5 * RATE, seeded())[1]) > 0.5
 
 
-def test_band_noise_stays_in_a_band_of_an_octave_or_more(monkeypatch):
+@pytest.mark.parametrize("as_published", [False, True])
+def test_band_noise_stays_in_its_band(monkeypatch, as_published):
     only(monkeypatch, "BAND")
-    _, noise = augment.gaussian_noise(16, RATE, torch.Generator().manual_seed(0))
+    _, noise = augment.gaussian_noise(16, RATE, seeded(), as_published=as_published)
     frequency = np.fft.rfftfreq(RATE, 1 / RATE)
     for clip in torch.fft.rfft(noise).abs().square().numpy():
-        heard = frequency[clip > clip.max() * 1e-4]
-        assert heard.min() >= 99
-        assert heard.max() <= 8000
-        assert heard.max() / heard.min() > 1.9
-        inside = (frequency >= heard.min()) & (frequency <= heard.max())
-        assert clip[inside].sum() > 0.999 * clip.sum()
+        inside = frequency[clip > clip.max() * 1e-4]
+        assert inside.min() >= 99
+        assert inside.max() <= 8000
+        assert inside.max() - inside.min() > 90 if as_published else inside.max() / inside.min() > 1.9
+        assert clip[(frequency >= inside.min()) & (frequency <= inside.max())].sum() > 0.999 * clip.sum()
     assert 10 * torch.log10(noise.square().mean()).item() == pytest.approx(-20, abs=0.7)
 
 
-def test_bursts_are_one_to_three_and_short(monkeypatch):
-    only(monkeypatch, "BURSTS")
-    noise = torch.zeros(200, 4000).scatter_add(1, *augment.bursts(200, 4000, torch.Generator().manual_seed(0)))
-    counts = []
+def test_published_bands_are_even_in_hertz_and_a_hundred_wide_at_least():
+    low, high = augment._band(40_000, seeded(), as_published=True)
+    assert (low.min() >= 100) & (low.max() <= 4000) & (high.max() <= 8000) & ((high - low).min() >= 100)
+    assert low.mean().item() == pytest.approx(2050, rel=0.02)  # uniform
+    narrow = low > 3900  # the upper edge is uniform too: from 4000 to 8000
+    assert high[narrow].mean().item() == pytest.approx(6025, rel=0.02)
+
+
+@pytest.mark.parametrize("as_published", [False, True])
+def test_bursts_are_one_to_three_and_short_and_only_the_published_differ_in_level(monkeypatch, as_published):
+    only(monkeypatch, "BURSTS", (0, 60))
+    placed = augment.bursts(300, 40_000, seeded(), as_published=as_published)
+    noise = torch.zeros(300, 40_000).scatter_add(1, *placed)
+    counts, unequal = set(), 0
     for clip in noise.numpy():
         places = np.flatnonzero(clip)
         runs = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1)
-        counts.append(len(runs))
-        assert all(10 <= len(run) <= 90 for run in runs)  # bursts may touch
-    assert set(counts) == {1, 2, 3}
-    heard = noise[noise != 0]
-    assert 10 * torch.log10(heard.square().mean()).item() == pytest.approx(-20, abs=0.7)
+        counts.add(len(runs))
+        assert all(10 <= len(run) <= 60 for run in runs)  # two may touch
+        levels = [np.sqrt(np.mean(clip[run] ** 2)) for run in runs]
+        unequal += max(levels) > 5 * min(levels)
+    assert counts == {1, 2, 3}
+    assert (unequal > 60) == as_published
 
 
-def test_gain_is_common_to_a_pair_and_within_6_db(monkeypatch):
+def test_gain_is_common_to_a_pair_and_within_6_db_and_noise_is_not_common(monkeypatch):
     only(monkeypatch, "NONE")
-    waves = torch.rand(2, 300, 50) + 0.5
-    ratio = augment.augment(waves, torch.Generator().manual_seed(0)) / waves
+    waves = torch.rand(1, 300, 50).repeat(2, 1, 1) + 0.5
+    before = waves.clone()
+    ratio = augment.augment(waves, seeded()) / waves
+    assert waves.equal(before)
     gain = 20 * torch.log10(ratio[0, :, 0])
-    assert torch.allclose(ratio, ratio[0, :, :1].expand_as(ratio), rtol=1e-4)
-    assert gain.min() >= -6.001
-    assert gain.max() <= 6.001
-    assert gain.max() - gain.min() > 11
-
-
-def test_anchor_and_positive_get_noise_of_their_own(monkeypatch):
+    assert torch.allclose(ratio, ratio[:1, :, :1].expand_as(ratio), rtol=1e-4)
+    assert -6.001 <= gain.min() < -5
+    assert 5 < gain.max() <= 6.001
     only(monkeypatch, "WHITE")
-    waves = torch.randn(1, 4, 1000).repeat(2, 1, 1)
-    a, p = augment.augment(waves, torch.Generator().manual_seed(0))
-    assert not torch.allclose(a, p)
+    anchor, positive = augment.augment(waves, seeded())
+    assert not torch.allclose(anchor, positive)
 
 
-def test_noises_come_with_their_chance():
-    generator = torch.Generator().manual_seed(0)
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.0])
+def test_noises_come_with_their_chance_times_the_share(share):
+    generator = seeded()
     for noise in (WHITE, PINK, BROWN, BAND, BURSTS):
-        on = (augment._level(noise, 4000, generator) > 0).float().mean().item()
-        assert on == pytest.approx(noise.chance, abs=0.03)
+        on = (augment._level(noise, (4000,), generator, share) > 0).float().mean().item()
+        assert on == pytest.approx(share * noise.chance, abs=0.03)
+    waves = torch.rand(2, 5, 400) + 0.5
+    ratio = augment.augment(waves, seeded(), share) / waves
+    assert torch.allclose(ratio, ratio[:1, :, :1].expand_as(ratio), rtol=1e-4) == (share == 0)
 
 
-def test_silence_stays_silent_and_finite():
-    assert not augment.augment(torch.zeros(2, 3, 500), torch.Generator().manual_seed(0)).any()
+def test_silence_stays_silent_and_few_clips_may_have_no_noise_at_all():
+    assert not augment.augment(torch.zeros(2, 3, 500), seeded()).any()
+    assert augment.gaussian_noise(3, 500, seeded(), share=0.0)[1].shape == (0, 500)
+    assert torch.isfinite(augment.augment(torch.ones(2, 1, 500), seeded(), share=1e-9)).all()
 
 
 @pytest.mark.parametrize("share", [1.0, 0.3])
 def test_clips_without_noise_are_skipped_on_a_cpu_and_nothing_else_changes(monkeypatch, share):
     """As on a GPU, where all are shaped at once: the same draws, the same sound but for rounding."""
-    waves = torch.randn(2, 40, 3001, generator=torch.Generator().manual_seed(1))
-    one_by_one = augment.augment(waves, torch.Generator().manual_seed(5), share)
-    heard, noise = augment.gaussian_noise(80, 3001, torch.Generator().manual_seed(5), share)
-    assert 0 < len(heard) < 80
-    assert noise.shape == (len(heard), 3001)
-    assert (noise.square().mean(dim=1) > 1e-4).all()
+    waves = torch.randn(2, 40, 3001, generator=seeded(1))
+    one_by_one = augment.augment(waves, seeded(5), share)
+    noisy, noise = augment.gaussian_noise(80, 3001, seeded(5), share)
+    assert 0 < len(noisy) < 80
     monkeypatch.setattr(augment, "_at_once", lambda device: True)
-    everyone, dense = augment.gaussian_noise(80, 3001, torch.Generator().manual_seed(5), share)
+    everyone, dense = augment.gaussian_noise(80, 3001, seeded(5), share)
     assert everyone.tolist() == list(range(80))
-    torch.testing.assert_close(dense[heard], noise)
-    assert not dense[[i for i in range(80) if i not in heard.tolist()]].any()
-    torch.testing.assert_close(augment.augment(waves, torch.Generator().manual_seed(5), share), one_by_one)
+    torch.testing.assert_close(dense[noisy], noise)
+    assert not dense[[i for i in range(80) if i not in noisy.tolist()]].any()
+    torch.testing.assert_close(augment.augment(waves, seeded(5), share), one_by_one)
+    assert augment.augment(waves, seeded(5), share).equal(augment.augment(waves, seeded(5), share))
 
 
-def test_no_clip_may_have_noise():
-    heard, noise = augment.gaussian_noise(3, 500, torch.Generator().manual_seed(0), share=0.0)
-    assert len(heard) == len(noise) == 0
-    waves = torch.ones(2, 1, 500)
-    assert torch.isfinite(augment.augment(waves, torch.Generator().manual_seed(0), share=1e-9)).all()
+def test_a_crop_is_one_place_for_both_sides_of_a_pair_and_may_miss_the_noise():
+    waves = torch.arange(1000.0).repeat(2, 64, 1)
+    cut = augment.crop(waves, 100, seeded())
+    assert cut.shape == (2, 64, 100)
+    assert cut[0].equal(cut[1])
+    assert torch.equal(cut.diff(dim=2), torch.ones(2, 64, 99))
+    assert len(cut[0, :, 0].unique()) > 30
+    assert augment.crop(waves, 1000, seeded()).equal(waves)
 
 
-def test_what_is_augmented_is_left_as_it_was():
-    waves = torch.rand(2, 3, 500)
-    before = waves.clone()
-    augment.augment(waves, torch.Generator().manual_seed(0))
-    assert waves.equal(before)
-
-
-def test_the_result_is_a_function_of_the_generator():
-    waves = torch.randn(2, 3, 500)
-    a, b = (augment.augment(waves, torch.Generator().manual_seed(5)) for _ in range(2))
-    assert a.equal(b)
-
-
-def test_a_share_scales_every_chance_and_zero_leaves_the_gain_alone():
-    generator = torch.Generator().manual_seed(0)
-    for noise in (WHITE, PINK, BROWN, BAND, BURSTS):
-        on = (augment._level(noise, 4000, generator, share=0.5) > 0).float().mean().item()
-        assert on == pytest.approx(noise.chance / 2, abs=0.03)
-    waves = torch.rand(2, 5, 400) + 0.5
-    ratio = augment.augment(waves, torch.Generator().manual_seed(0), share=0.0) / waves
-    assert torch.allclose(ratio, ratio[:1, :, :1].expand_as(ratio), rtol=1e-4)
+def test_half_of_the_spectrograms_get_a_little_noise():
+    noise = augment.spectrogram_noise(torch.zeros(2000, 4, 50), seeded())
+    deviation = noise.std(dim=(1, 2))
+    assert (deviation > 0).float().mean().item() == pytest.approx(0.5, abs=0.04)
+    some = deviation[deviation > 0]
+    assert some.min() > 0.004
+    assert some.max() < 0.06
+    assert some.mean().item() == pytest.approx(0.0275, rel=0.05)

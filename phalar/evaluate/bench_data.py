@@ -15,6 +15,7 @@ import numpy as np
 import soundfile
 import torch
 
+from phalar.audio import SAMPLE_RATE
 from phalar.datasets import batches, store
 from phalar.datasets.augment import (
     BAND,
@@ -26,7 +27,6 @@ from phalar.datasets.augment import (
     GAIN_DB,
     LOWEST,
     PINK,
-    SAMPLE_RATE,
     WHITE,
     augment,
 )
