@@ -13,8 +13,6 @@ from music21.stream import Measure, Part
 from phalar.corpora.score import Score, Written
 from phalar.errors import RunError
 
-VOICES = ["Soprano", "Alto", "Tenor", "Bass"]
-
 
 @cache
 def paths() -> dict[str, Path]:
@@ -23,61 +21,33 @@ def paths() -> dict[str, Path]:
     return {path.stem: path for path in sorted(found) if path.suffix in {".mxl", ".xml"}}
 
 
-def read(name: str, key: str | None = None) -> Score | None:
-    """One chorale as written; repeats are not played out.
-
-    Parameters
-    ----------
-    name : str
-        As in :func:`paths`.
-    key : str, optional
-        Tonic and mode, if they are known: to find them in the notes takes as long as to read these.
-
-    Returns
-    -------
-    Score or None
-        None if the piece does not have exactly four parts, soprano, alto, tenor and bass.
-
-    Raises
-    ------
-    RunError
-        If the installed corpus has no such piece.
-    """
-    path = paths().get(name)
-    if path is None:
+def read(name: str, key: str) -> Score:
+    """One chorale as written, repeats not played out; ``key`` is its tonic and mode. A `RunError` if the installed
+    corpus has no such piece, or not in four voices."""
+    if name not in paths():
         raise RunError(f"music21's corpus has no Bach piece {name!r}: install music21 10.5.1, whose chorales are used")
-    return read_file(path, key)
-
-
-def read_file(path: Path, key: str | None = None) -> Score | None:
-    """As :func:`read`, for a file."""
     # From the source, always: music21 would else keep pickles of what it parsed in the temporary folder, and load them.
-    parsed = converter.parse(path, forceSource=True, storePickle=False)
-    parts = list(parsed.parts)
-    if [part.partName for part in parts] != VOICES:
-        return None
+    parts = list(converter.parse(paths()[name], forceSource=True, storePickle=False).parts)
+    if [part.partName for part in parts] != ["Soprano", "Alto", "Tenor", "Bass"]:
+        raise RunError(f"{name} is not written for soprano, alto, tenor and bass")
     voices = tuple(_voice(part) for part in parts)
-    if not all(voices):
-        return None
-    end = max(voice[-1].onset + voice[-1].duration for voice in voices)
-    beats = tuple(beat for beat in _beats(parts[0]) if beat[0] < end)
-    return Score(id=path.stem, key=key or str(parsed.analyze("key")), beats=beats, voices=voices)
+    end = max(voice[-1].end for voice in voices)
+    return Score(name, key, tuple(beat for beat in _beats(parts[0]) if beat[0] < end), voices)
 
 
 def _voice(part: Part) -> tuple[Written, ...]:
     notes: list[Written] = []
     for element in part.flatten().notes:
-        onset, duration = float(element.offset), float(element.quarterLength)
+        onset, duration, end = float(element.offset), float(element.quarterLength), notes[-1].end if notes else 0.0
         pitch = max(pitch.midi for pitch in element.pitches)
         held = any(isinstance(mark, expressions.Fermata) for mark in element.expressions)
-        end = notes[-1].onset + notes[-1].duration if notes else 0.0
         if duration <= 0 or onset < end - 1e-6:
             continue  # a grace note, or a second line written into the same staff
-        if element.tie and element.tie.type != "start" and notes and pitch == notes[-1].pitch and onset < end + 1e-6:
+        tied = element.tie is not None and element.tie.type != "start" and onset < end + 1e-6
+        if tied and notes and pitch == notes[-1].pitch:
             last = notes.pop()
-            notes.append(Written(last.onset, onset + duration - last.onset, pitch, held or last.fermata))
-        else:
-            notes.append(Written(onset, duration, pitch, held))
+            onset, held = last.onset, held or last.fermata
+        notes.append(Written(onset, float(element.offset) + duration - onset, pitch, held))
     return tuple(notes)
 
 
@@ -87,8 +57,6 @@ def _beats(part: Part):
     meter, carried = None, 0.0
     for number, measure in enumerate(part.getElementsByClass(Measure)):
         meter = measure.timeSignature or meter
-        if meter is None:
-            continue
         bar, unit = meter.barDuration.quarterLength, meter.beatDuration.quarterLength
         length = min(measure.duration.quarterLength, bar)
         before = measure.paddingLeft or (bar - length if number == 0 else carried if carried + length <= bar else 0)

@@ -6,33 +6,19 @@ from phalar.corpora.score import Written
 
 PITCH_CLASSES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 
-INTERVALS = {
-    "maj": (0, 4, 7),
-    "min": (0, 3, 7),
-    "7": (0, 4, 7, 10),
-    "maj7": (0, 4, 7, 11),
-    "min7": (0, 3, 7, 10),
-    "maj6": (0, 4, 7, 9),
-    "min6": (0, 3, 7, 9),
-    "dim": (0, 3, 6),
-    "dim7": (0, 3, 6, 9),
-    "hdim7": (0, 3, 6, 10),
-    "aug": (0, 4, 8),
-    "sus2": (0, 2, 7),
-    "sus4": (0, 5, 7),
-    "9": (0, 4, 7, 10, 14),
-    "5": (0, 7),
-}
+MODES = {"major": 0, "dorian": 2, "mixolydian": 7, "minor": 9}
+"""Semitones from the tonic of the major key with the same signature up to the tonic of each mode."""
+
+_CHORDS = """maj 0 4 7, min 0 3 7, 7 0 4 7 10, maj7 0 4 7 11, min7 0 3 7 10, maj6 0 4 7 9, min6 0 3 7 9, dim 0 3 6,
+    dim7 0 3 6 9, hdim7 0 3 6 10, aug 0 4 8, sus2 0 2 7, sus4 0 5 7, 9 0 4 7 10 14, 5 0 7"""
+INTERVALS = {name: tuple(map(int, steps)) for name, *steps in map(str.split, _CHORDS.split(","))}
 """Semitones above the root, by quality in the syntax of ``mir_eval.chord`` (a power chord is written ``(1,5)``)."""
 
 
 @dataclass(frozen=True)
 class Chord:
-    """A chord over a stretch of music.
-
-    ``onset`` and ``duration`` in quarter notes; ``root`` and ``bass`` pitch classes from C = 0 (``bass`` None where it
-    is the root); ``quality`` a key of :data:`INTERVALS`.
-    """
+    """A chord over a stretch of music: ``onset`` and ``duration`` in quarter notes; ``root`` and ``bass`` pitch classes
+    from C = 0 (``bass`` None where it is the root); ``quality`` a key of :data:`INTERVALS`."""
 
     onset: float
     duration: float
@@ -56,23 +42,10 @@ class Chord:
 class LeadSheet:
     """A melody, its metre, key and chords.
 
-    Attributes
-    ----------
-    id, title : str
-    tonic : int
-        Pitch class from C = 0.
-    mode : str
-        ``"major"``, ``"minor"``, ``"dorian"`` or ``"mixolydian"``.
-    beats_per_bar : int
-        2 in 6/8, where the beat is a dotted quarter note.
-    beat : float
-        Length of a beat in quarter notes.
-    pickup : float
-        Length, in quarter notes, of the upbeat before the first bar line; 0 if there is none.
-    melody : tuple of Written
-        In order, not overlapping.
-    chords : tuple of Chord
-        Contiguous from the first bar line (the upbeat has no chord) to the end.
+    ``tonic`` is a pitch class and ``mode`` a key of :data:`MODES`. A bar has ``beats_per_bar`` (2 in 6/8) of ``beat``
+    quarter notes each; ``pickup`` is the length of the upbeat before the first bar line. ``melody`` is in order, not
+    overlapping; ``chords`` are contiguous from the first bar line to the end, none where only the tune is known.
+    ``strains`` are the first bar line and the letter of each; a repeat is another strain of the same letter.
     """
 
     id: str
@@ -83,7 +56,8 @@ class LeadSheet:
     beat: float
     pickup: float
     melody: tuple[Written, ...]
-    chords: tuple[Chord, ...]
+    chords: tuple[Chord, ...] = ()
+    strains: tuple[tuple[float, str], ...] = ()
 
     @property
     def bar(self) -> float:
@@ -91,6 +65,12 @@ class LeadSheet:
         return self.beats_per_bar * self.beat
 
     @property
+    def bars(self) -> int:
+        """Bars after the upbeat, the last one whole."""
+        end = self.chords[-1].onset + self.chords[-1].duration if self.chords else self.melody[-1].end
+        return -int(-(end - self.pickup - 1e-6) // self.bar)
+
+    @property
     def length(self) -> float:
-        """Quarter notes until the end."""
-        return self.chords[-1].onset + self.chords[-1].duration
+        """Quarter notes until the last bar line."""
+        return self.pickup + self.bars * self.bar

@@ -13,20 +13,15 @@ class Written:
     pitch: int
     fermata: bool = False
 
+    @property
+    def end(self) -> float:
+        return self.onset + self.duration
+
 
 @dataclass(frozen=True)
 class Score:
-    """A piece of written music.
-
-    Attributes
-    ----------
-    key : str
-        Tonic and mode, such as ``"f# minor"``.
-    beats : tuple of (float, int)
-        Every beat: its time in quarter notes, and its number in the bar, counted from 1.
-    voices : tuple of tuple of Written
-        One melody a voice, highest voice first, notes in order and not overlapping.
-    """
+    """A piece of written music: its ``key`` (such as ``"f# minor"``), every beat with its number in the bar from 1, and
+    one melody a voice, highest voice first, notes in order and not overlapping."""
 
     id: str
     key: str
@@ -36,4 +31,4 @@ class Score:
     @property
     def length(self) -> float:
         """Quarter notes until the last note ends."""
-        return max(voice[-1].onset + voice[-1].duration for voice in self.voices)
+        return max(voice[-1].end for voice in self.voices)
