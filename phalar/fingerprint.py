@@ -23,7 +23,7 @@ def fingerprint(value: object, digits: int = 12) -> str:
 
 @lru_cache(maxsize=8)
 def of_code(*parts: str) -> str:
-    """Hash of the package's code below the named folders or files: comments, docstrings and layout do not count.
+    """Hash of the code and tables below the named folders or files: comments, docstrings and layout do not count.
 
     >>> of_code("model", "datasets/pairs.py")
     """
@@ -34,7 +34,7 @@ def of_code(*parts: str) -> str:
         for file in files:
             if file.suffix == ".py":
                 digest.update(_meaning(file).encode())
-            elif file.suffix == ".c":
+            elif file.suffix in {".c", ".csv"}:
                 digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from phalar import plots_corpora
-from phalar.corpora import CORPORA, abc_tunes, band, harmony
+from phalar.corpora import CORPORA, band, harmony
 from phalar.corpora.loudness import loudness
 from phalar.corpora.styles.drums import GROOVES
 from phalar.corpora.styles.instruments import HANDS, INSTRUMENTS, KITS
@@ -233,7 +233,6 @@ def test_the_page_counts_styles_instruments_and_settings_as_the_code_does():
     assert (len(KITS), len(HANDS), len(GROOVES)) == (7, 5, len(STYLES))
     assert {len(grooves) for grooves in GROOVES.values()} == {3, 4}
     assert f"It knows {len(PATCHES)} patches" in page
-    assert f"{len(abc_tunes.names()):,} tunes by our count" in page
     assert f"\\lambda = {harmony.FIT}" in page
     assert f"\\mathcal N(0, {harmony.TASTE}^2)$ for each chord" in page
     assert f"{harmony.TONIC_FIRST} for the tonic where a strain begins, {harmony.TONIC_LAST} where it ends" in page

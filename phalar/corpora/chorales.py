@@ -19,8 +19,7 @@ VERSION = 5
 SEED = 0
 
 TABLE = Path(__file__).with_name("chorales.csv")
-"""For every piece its melody group, split, key and title. Made by ``melodies.py``; kept, so that a few pieces can be
-rendered without reading all of them."""
+"""For every piece its melody group, split, key and title. ``data/README.md`` says how it was made."""
 
 PROGRAMS = {
     "violin": 40,

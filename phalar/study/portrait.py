@@ -11,8 +11,7 @@ import pandas as pd
 import torch
 
 from phalar.audio import mono_16k
-from phalar.corpora.abc_tunes import SEMITONES
-from phalar.corpora.leadsheet import PITCH_CLASSES
+from phalar.corpora.leadsheet import MODES, PITCH_CLASSES
 from phalar.corpora.loudness import loudness
 from phalar.datasets.tracks import BLOCK, SPLITS, Track
 from phalar.errors import InputError
@@ -211,4 +210,4 @@ def alike(table: pd.DataFrame, others: int = 63) -> float:
 
 def _scale(tonic: str | None, mode: str | None) -> int | None:
     """Tonic of the major key that has the same notes, counted from C = 0."""
-    return None if tonic is None else (PITCH_CLASSES.index(tonic) - SEMITONES[mode]) % 12
+    return None if tonic is None else (PITCH_CLASSES.index(tonic) - MODES[mode]) % 12
