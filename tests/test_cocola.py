@@ -12,7 +12,7 @@ import torchaudio.transforms as T
 from phalar.errors import InputError
 from phalar.model.assembly import build
 from phalar.model.cocola import Cocola
-from phalar.model.efficientnet import EfficientNet, same_padding
+from phalar.model.cocola import EfficientNet, same_padding
 from phalar.model.mel import SHORTEST, HarmonicPercussiveMel
 from phalar.model.official import load_official
 from phalar.train.objective import Objective

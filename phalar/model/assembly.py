@@ -6,48 +6,28 @@ Paper section 3; book page *The model*. What the parts are is said here, once; w
 
 import os
 from collections.abc import Mapping
-from functools import partial
 
 import torch
 from torch import nn
 
 from phalar.errors import InputError
 from phalar.model.backbone import HarmonicBackbone
-from phalar.model.cocola import Cocola
-from phalar.model.complex_layers import ComplexHead, RealHead
-from phalar.model.efficientnet import EfficientNet
+from phalar.model.cocola import Cocola, EfficientNet
+from phalar.model.complex_layers import HEADS
 from phalar.model.frontend import LogCQT
 from phalar.model.mel import HarmonicPercussiveMel, LogMel
 from phalar.model.mert import Mert, Resampled
-from phalar.model.pooling import AveragePooling, MagnitudePooling, PartsPooling, ProjectedPooling, SpectralPooling
-from phalar.model.similarity import (
-    BilinearForm,
-    ComplexCosine,
-    HermitianForm,
-    SemidefiniteForm,
-    SesquilinearForm,
-    TanhBilinearForm,
-)
+from phalar.model.pooling import POOLINGS, SPECTRAL, AveragePooling
+from phalar.model.similarity import FORMS
 from phalar.model.stem_model import StemModel
 from phalar.model.variants import EMBEDDING_DIM, Variant, variant
 
 __all__ = ["StemModel", "assemble", "build"]
 
 FRONTENDS = {"cqt": LogCQT, "mel": LogMel, "harmonic-percussive": HarmonicPercussiveMel, "24 kHz": Resampled}
-BACKBONES = ("axial", "efficientnet", "mert")
-SPECTRAL = {"spectral": SpectralPooling, "magnitude": MagnitudePooling, "parts": PartsPooling}
-POOLINGS = SPECTRAL | {"projected": ProjectedPooling, "average": AveragePooling}
-SCALINGS = ("global", "channel", "none")
-HEADS = {"complex": ComplexHead, "real": RealHead, "real without norm": partial(RealHead, normalised=False)}
-FORMS = {
-    "sesquilinear": SesquilinearForm,
-    "hermitian": HermitianForm,
-    "semidefinite": SemidefiniteForm,
-    "cosine": ComplexCosine,
-    "bilinear": BilinearForm,
-    "tanh": TanhBilinearForm,
-}
-DROPOUT = 0.1  # share of channels (backbone) and of values (head) left out in training
+BACKBONES = {"axial": HarmonicBackbone, "efficientnet": EfficientNet, "mert": Mert.from_source}
+PARTS = {"frontend": FRONTENDS, "backbone": BACKBONES, "pooling": POOLINGS, "head": HEADS, "form": FORMS}
+CHOICES = PARTS | {"scaling": ("global", "channel", "none"), "constant": (False, True)}
 LARGEST = 4096  # channels or components of spectral pooling, so that a damaged file cannot ask for all memory
 
 
@@ -77,9 +57,8 @@ def build(
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
-        if row.backbone == "mert":
-            return assemble(row, Mert.from_source(backbone, row.name))
-        return assemble(row, HarmonicBackbone(DROPOUT) if row.backbone == "axial" else EfficientNet(inputs=2))
+        arguments = (backbone, row.name) if row.backbone == "mert" else ()
+        return assemble(row, BACKBONES[row.backbone](*arguments))
 
 
 def assemble(row: Variant, backbone: nn.Module) -> StemModel:
@@ -91,16 +70,14 @@ def assemble(row: Variant, backbone: nn.Module) -> StemModel:
         spectral = {"components": row.components, "constant": row.constant, "scaling": row.scaling}
         more = spectral if row.pooling in SPECTRAL else {}
         pooling = POOLINGS[row.pooling](frontend.bins * backbone.out_channels, row.channels, **more)
-    head = HEADS[row.head](pooling.out_features, EMBEDDING_DIM, DROPOUT)
+    head = HEADS[row.head](pooling.out_features, EMBEDDING_DIM)
     whole = Cocola if row.backbone == "efficientnet" else StemModel
     return whole(row, frontend, backbone, pooling, head, FORMS[row.form](EMBEDDING_DIM))
 
 
 def _checked(row: Variant) -> Variant:
     """The row itself, or an InputError where it names a part that does not exist: rows also come from files."""
-    known = {"frontend": FRONTENDS, "backbone": BACKBONES, "pooling": POOLINGS, "head": HEADS, "form": FORMS}
-    known |= {"scaling": SCALINGS, "constant": (False, True)}
-    for field, choices in known.items():
+    for field, choices in CHOICES.items():
         value = getattr(row, field)
         if not isinstance(value, str | bool) or value not in choices:
             raise InputError(

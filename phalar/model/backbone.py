@@ -1,14 +1,16 @@
-"""The harmonic backbone: axial residual blocks over a constant-Q picture (paper section 3; book page *The model*).
+"""The harmonic backbone: axial residual blocks over a constant-Q picture (equation 3 of the book page *The model*).
 
 Frequency and time mean different things in a constant-Q picture, so they are mixed by separate one-dimensional
 convolutions. Only time is ever strided: frequency keeps its 96 semitones to the end, and pitch stays readable.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from phalar.model import fused
 
@@ -27,10 +29,11 @@ def widths() -> list[int]:
 
 
 class ResidualBranch(nn.Module):
-    """x + scale * W2 silu(W1 norm(x)), the one shape of all three branches; only W1's kernel differs.
+    """x + g * W2 silu(W1 norm(x) + b), the one shape of all three branches; only W1's kernel differs.
 
-    The norm is per channel and per item. ``scale`` (LayerScale) starts at zero, so a new block is the identity and
-    depth costs nothing at the start of training.
+    The norm is per channel and per item. g is ``scale`` (LayerScale) times the dropout mask; it starts at zero, so a
+    new block is the identity and depth costs nothing at the start of training. As it is float32, so is the sum, under
+    autocast too.
     """
 
     def __init__(self, channels: int, hidden: int, kernel: tuple[int, int], dropout: float) -> None:
@@ -44,24 +47,16 @@ class ResidualBranch(nn.Module):
         nn.init.zeros_(self.mix.bias)
         nn.init.xavier_normal_(self.out.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        gain = self.gain(x.shape[0])
-        return fused.chain(x, [self.weights(gain)]) if fused.usable(x) else self.plain(x, gain)
+    def forward(self, x: Tensor, gain: Tensor | None = None) -> Tensor:
+        """(B, C, F, T) to the same; ``gain`` (B, C) is g where it was drawn beforehand."""
+        gain = self.gain(len(x)) if gain is None else gain
+        branch = self.out(F.silu(self.mix(self.norm(x))))
+        return torch.addcmul(x, branch, gain[:, :, None, None])
 
     def gain(self, items: int) -> Tensor:
-        """LayerScale of each item's channels, (B, channels); in training some are left out, each item's own."""
+        """g of each item's channels, (B, C); in training dropout leaves some out, each item's own."""
         gain = self.scale.expand(items, -1)
         return F.dropout(gain, self.dropout) if self.training else gain
-
-    def weights(self, gain: Tensor) -> fused.Weights:
-        """What ``fused.chain`` needs to know of this branch."""
-        norm, mix = self.norm, self.mix
-        return norm.weight, norm.bias, mix.weight, mix.bias, self.out.weight, gain
-
-    def plain(self, x: Tensor, gain: Tensor) -> Tensor:
-        """The definition; ``fused.chain`` does the same, compiled. ``gain``: (B, channels)."""
-        branch = self.out(F.silu(self.mix(self.norm(x))))
-        return torch.addcmul(x, branch, gain[:, :, None, None].to(branch.dtype))
 
 
 class AxialBlock(nn.Module):
@@ -77,20 +72,15 @@ class AxialBlock(nn.Module):
             self.widen = nn.Conv2d(channels, out_channels, (1, 3), stride=(1, 2), padding=(0, 1), bias=False)
             nn.init.xavier_normal_(self.widen.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        widest = 0 if self.widen is None else self.widen.out_channels
-        return fused.chain(x, self.links(len(x))) if fused.usable(x, widest) else self.plain(x)
+    @property
+    def branches(self) -> tuple[ResidualBranch, ResidualBranch, ResidualBranch]:
+        return self.frequency, self.time, self.pointwise
 
-    def plain(self, x: Tensor) -> Tensor:
-        """The definition; ``fused.chain`` does the same, compiled."""
-        for branch in (self.frequency, self.time, self.pointwise):
-            x = branch.plain(x, branch.gain(len(x)))
+    def forward(self, x: Tensor, gains: Sequence[Tensor | None] = (None, None, None)) -> Tensor:
+        """(B, C, F, T) to (B, C', F, T'); ``gains``: those of the three branches, where they were drawn beforehand."""
+        for branch, gain in zip(self.branches, gains, strict=True):
+            x = branch(x, gain)
         return x if self.widen is None else self.widen(x)
-
-    def links(self, items: int) -> list[fused.Weights]:
-        """What ``fused.chain`` needs to know of this block."""
-        found = [branch.weights(branch.gain(items)) for branch in (self.frequency, self.time, self.pointwise)]
-        return found if self.widen is None else [*found, (self.widen.weight,)]
 
 
 class HarmonicBackbone(nn.Module):
@@ -114,11 +104,22 @@ class HarmonicBackbone(nn.Module):
             self.blocks.extend(AxialBlock(wide, None, dropout) for _ in range(BLOCKS_PER_STAGE - 1))
 
     def forward(self, picture: Tensor) -> Tensor:
-        x = picture[:, None]
-        if fused.usable(x, self.out_channels):
+        """Compiled C where ``fused.usable`` says so, else PyTorch's own layers; the same numbers either way."""
+        gains = self.gains(len(picture))
+        links = [link for block, drawn in zip(self.blocks, gains, strict=True) for link in fused.links(block, drawn)]
+        if fused.usable(picture, self.stem.weight, links):
             # Of one channel the first convolution is a product; a CPU's general code for it takes six times as long.
-            return fused.chain(x * self.stem.weight[:, 0], [k for block in self.blocks for k in block.links(len(x))])
-        x = self.stem(x)
-        for block in self.blocks:
-            x = block(x)
+            return fused.chain(picture[:, None] * self.stem.weight[:, 0], links)
+        return self.plain(picture, gains)
+
+    def gains(self, items: int) -> list[list[Tensor]]:
+        """The gains (B, C) of every block's three branches, dropout drawn."""
+        return [[branch.gain(items) for branch in block.branches] for block in self.blocks]
+
+    def plain(self, picture: Tensor, gains: Sequence[Sequence[Tensor]], checkpointed: bool = False) -> Tensor:
+        """The definition. ``checkpointed``, as in the published code: of each block only the input is kept, and the
+        backward pass computes the rest again."""
+        x = self.stem(picture[:, None].to(self.stem.weight.dtype))
+        for block, drawn in zip(self.blocks, gains, strict=True):
+            x = checkpoint(block, x, drawn, use_reentrant=False) if checkpointed else block(x, drawn)
         return x

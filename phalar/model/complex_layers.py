@@ -1,4 +1,4 @@
-"""Layers that commute with a rotation: f(e^{i theta} z) = e^{i theta} f(z) (paper section 3; book page *The model*).
+"""Layers that commute with a rotation, f(e^{i theta} z) = e^{i theta} f(z): equations 6 and 7 of *The model*.
 
 A delay turns each pooled component by its own angle. A layer that commutes with rotations hands such an angle on
 unharmed. Linear maps without bias do; so does anything that scales a value by a function of moduli alone. A bias, or a
@@ -6,6 +6,7 @@ ReLU on real and imaginary parts, does not.
 """
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -106,3 +107,6 @@ class RealHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear2(self.activation(self.norm(self.linear1(self.dropout(x)))))
+
+
+HEADS = {"complex": ComplexHead, "real": RealHead, "real without norm": partial(RealHead, normalised=False)}

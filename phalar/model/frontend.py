@@ -1,4 +1,4 @@
-"""From a waveform to log-magnitude constant-Q frames: paper section 3 (input representation), book page *The model*.
+"""From a waveform to log-magnitude constant-Q frames: equations 1 and 2 of the book page *The model*, paper section 3.
 
 A constant-Q transform (CQT) spaces its bins evenly in pitch: bin k is centred on f_k = fmin * 2^(k / 12), and its
 window is Q cycles long whatever the frequency. A semitone is then one bin anywhere, so a convolution along frequency
@@ -7,6 +7,7 @@ sees the same interval the same way in every octave.
 
 import contextlib
 import io
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -15,7 +16,8 @@ import torch.nn.functional as F
 from nnAudio.utils import create_cqt_kernels
 from torch import Tensor, nn
 
-SAMPLE_RATE = 16_000  # Hz
+from phalar.audio import SAMPLE_RATE
+
 HOP = 160  # samples: 100 frames a second
 BINS = 96  # eight octaves of twelve semitones
 BINS_PER_OCTAVE = 12
@@ -25,6 +27,26 @@ LOW_OCTAVES = 2  # from the bottom: those whose kernels are so long that spectra
 NEGLIGIBLE = 1e-7  # of a kernel spectrum's peak: what lies below is left out
 SMALLEST = 1e-10  # amplitude or power that stands for nothing at all, as in torchaudio
 TOP_DB = 80.0  # decibels kept below the loudest bin of an item
+
+
+@contextlib.contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Inside, products are float32 whatever the caller asked for: no autocast, no TF32 or bfloat16 in their place.
+
+    Phases and decibels need it: a constant-Q transform in TF32, cuDNN's default, is off by 2.5 dB in quiet bins.
+    """
+    backends = torch.backends
+    switches = (backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv)
+    before = [switch.fp32_precision for switch in switches]
+    known = torch.amp.is_autocast_available(device.type)  # not so for "meta", the device on which FLOPs are counted
+    with torch.autocast(device.type, enabled=False) if known else contextlib.nullcontext():
+        try:
+            for switch in switches:
+                switch.fp32_precision = "ieee"
+            yield
+        finally:
+            for switch, precision in zip(switches, before, strict=True):
+                switch.fp32_precision = precision
 
 
 @lru_cache(maxsize=1)
@@ -78,10 +100,11 @@ class ConstantQ(nn.Module):
             Entry (b, k, t): how strongly pitch C0 + k semitones sounds around t / 100 seconds.
         """
         frames = 1 + audio.shape[-1] // HOP
-        padded = F.pad(audio[:, None], (self.centre, self.centre), mode="reflect")
-        low = self._low_octaves(padded[:, 0], frames)
-        high = [self._octave(padded, getattr(self, f"kernels_{i}"), frames) for i in range(LOW_OCTAVES, OCTAVES)]
-        return torch.cat([low, *high], dim=1) * self.gain
+        with full_precision(audio.device):
+            padded = F.pad(audio.float()[:, None], (self.centre, self.centre), mode="reflect")
+            low = self._low_octaves(padded[:, 0], frames)
+            high = [self._octave(padded, getattr(self, f"kernels_{i}"), frames) for i in range(LOW_OCTAVES, OCTAVES)]
+            return torch.cat([low, *high], dim=1) * self.gain
 
     def _octave(self, padded: Tensor, kernels: Tensor, frames: int) -> Tensor:
         length = kernels.shape[-1]

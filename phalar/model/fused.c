@@ -1,5 +1,5 @@
-/* The harmonic backbone as a chain of residual branches and strided convolutions: the fast twin of AxialBlock.plain in
- * backbone.py.
+/* The harmonic backbone as a chain of residual branches and strided convolutions: the fast twin of what backbone.py
+ * defines.
  *
  * Why it exists. The backbone has 8 to 60 channels and half a million positions a second: general convolution code
  * spends its time moving pictures to memory and back between tiny products. Here one item goes through
@@ -317,6 +317,7 @@ typedef struct {
     float *dw;                     /* sums an item, (O, 3 * C) */
     int C, O, T, H, taps, along_frequency; /* O is 0 for a branch */
 } Link;
+int size_of_link(void) { return sizeof(Link); } /* fused.py describes the same */
 
 static inline size_t values_in(const Link *link, int F) { return (size_t)link->C * F * link->T; }
 static inline size_t values_out(const Link *link, int F) {

@@ -1,19 +1,20 @@
 """The fast twin of the backbone on a CPU: all its residual branches and strided convolutions as one compiled function
 (book page *How it is trained*, "Speed on a CPU").
 
-``fused.c`` is compiled once with the C compiler at hand and kept in the cache; without a compiler, or with
-``PHALAR_FUSED=0``, the plain PyTorch code in ``backbone.py`` runs instead. Both compute the same thing; a test holds
-them together.
+``fused.c`` is compiled once with the C compiler at hand (``CC``, or the first of cc, gcc and clang) and kept in the
+cache. Without a compiler, with ``PHALAR_FUSED=0``, or for whatever ``usable`` refuses, the plain PyTorch code in
+``backbone.py`` runs instead. Both compute the same thing; a test holds them together.
 """
 
 import ctypes
 import hashlib
-import logging
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -22,61 +23,112 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from phalar import paths
+from phalar.errors import PhalarWarning
 
 SOURCE = Path(__file__).with_name("fused.c")
 FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fPIC", "-shared")
 MAX_CHANNELS = 64  # the size of the tables of pointers in fused.c; hidden layers may have twice as many
-log = logging.getLogger(__name__)
+KERNELS = ((3, 1), (1, 3), (1, 1))
+
+# What a link needs: gamma, beta, w1, b1, w2 and gain of a residual branch, or the kernel of a strided convolution.
+Weights = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor] | tuple[Tensor]
 
 
-def usable(x: Tensor, widest: int = 0) -> bool:
-    """Whether the compiled functions can take this picture, and what is made of it: float32, on a CPU, nobody asks for
-    less precision (autocast), and a compiler was found. ``widest``: the most channels that a later picture has."""
-    enabled = os.environ.get("PHALAR_FUSED", "1") != "0"
+def links(block: nn.Module, gains: Sequence[Tensor]) -> list[Weights]:
+    """An ``AxialBlock`` as links of a chain, with the gains (B, C) of its branches."""
+    found = [
+        (b.norm.weight, b.norm.bias, b.mix.weight, b.mix.bias, b.out.weight, gain)
+        for b, gain in zip(block.branches, gains, strict=True)
+    ]
+    return found if block.widen is None else [*found, (block.widen.weight,)]
+
+
+def usable(picture: Tensor, stem: Tensor, links: Sequence[Weights]) -> bool:
+    """Whether the compiled functions compute these links of this picture (B, F, T): the one place that chooses.
+
+    Everything they are handed is float32 on a CPU, of widths that fit together and into their tables; nobody asks for
+    less precision (autocast) or traces the code (``torch.compile``); and a compiler was found.
+    """
+    tensors = [picture, stem, *(tensor for link in links for tensor in link)]
     return (
-        enabled
-        and x.device.type == "cpu"
-        and x.dtype == torch.float32
+        os.environ.get("PHALAR_FUSED", "1") != "0"
+        and all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
         and not torch.is_autocast_enabled("cpu")
-        and max(x.shape[1], widest) <= MAX_CHANNELS
+        and not torch.compiler.is_compiling()
+        and picture.numel() > 0
+        and _fit(len(picture), len(stem), links)
         and library() is not None
     )
 
 
+def _fit(items: int, channels: int, links: Sequence[Weights]) -> bool:
+    for link in links:
+        if channels > MAX_CHANNELS:
+            return False
+        if len(link) == 1:
+            fits, channels = link[0].shape[1:] == (channels, 1, 3), len(link[0])
+        else:
+            gamma, beta, w1, b1, w2, gain = link
+            fits = (
+                gamma.shape == beta.shape == (channels,)
+                and gain.shape == (items, channels)
+                and w1.shape in [(len(w1), channels, *kernel) for kernel in KERNELS]
+                and b1.shape == (len(w1),)
+                and w2.shape == (channels, len(w1), 1, 1)
+                and len(w1) <= 2 * MAX_CHANNELS
+            )
+        if not fits:
+            return False
+    return channels <= MAX_CHANNELS
+
+
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL | None:
-    """The compiled functions, or None (and a line in the log) where they cannot be made."""
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        log.info("no C compiler found: the backbone runs on plain PyTorch, several times slower")
-        return None
-    try:
-        return ctypes.CDLL(str(_compiled(compiler)))
-    except (OSError, subprocess.CalledProcessError) as error:
-        log.info("fused.c could not be compiled with %s (%s): the backbone runs on plain PyTorch", compiler, error)
-        return None
-
-
-def _compiled(compiler: str) -> Path:
-    processor = Path("/proc/cpuinfo")
-    flags = (
-        next((x for x in processor.read_text().splitlines() if x.startswith("flags")), "")
-        if (processor.exists())
-        else platform.processor()
+    """The compiled functions, or None, with a PhalarWarning, where they cannot be made."""
+    named = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    reason = "no C compiler was found"
+    if named is not None:
+        try:
+            loaded = ctypes.CDLL(str(_compiled(shlex.split(named))))
+            if loaded.size_of_link() != ctypes.sizeof(_Link):
+                raise AssertionError(
+                    f"Link has {loaded.size_of_link()} bytes in C and {ctypes.sizeof(_Link)} in Python"
+                )
+            return loaded
+        except (OSError, ValueError, subprocess.CalledProcessError) as error:
+            reason = f"fused.c could not be compiled with {named} ({error})"
+    warnings.warn(
+        f"{reason}: the backbone runs on plain PyTorch, several times slower; install a C compiler or set CC",
+        PhalarWarning,
+        stacklevel=2,
     )
-    identity = "\n".join([SOURCE.read_text(), compiler, " ".join(FLAGS), platform.machine(), flags])
+    return None
+
+
+def _compiled(command: Sequence[str]) -> Path:
+    """The shared library, named by all that decides what is in it: source, compiler, flags and processor."""
+    version = subprocess.run([*command, "--version"], check=True, capture_output=True, text=True).stdout
+    identity = "\n".join([SOURCE.read_text(), *command, version, *FLAGS, platform.machine(), *_processor()])
     target = paths.cache() / "kernels" / f"fused-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             made = Path(folder) / "fused.so"
-            command = [compiler, *FLAGS, "-o", str(made), str(SOURCE), "-lm"]
-            subprocess.run(command, check=True, capture_output=True, text=True)
+            build = [*command, *FLAGS, "-o", str(made), str(SOURCE), "-lm"]
+            subprocess.run(build, check=True, capture_output=True, text=True)
             os.replace(made, target)
     return target
+
+
+def _processor(about: Path = Path("/proc/cpuinfo")) -> list[str]:
+    """What ``-march=native`` looks at: the features of the processor, on x86 and on ARM."""
+    if not about.exists():
+        return [platform.processor()]
+    telling = ("flags", "Features", "CPU implementer", "CPU part", "CPU variant")
+    return sorted({line for line in about.read_text().splitlines() if line.startswith(telling)})
 
 
 @lru_cache(maxsize=4)
@@ -132,8 +184,8 @@ class _Branch:
         self.channels_after = channels
         self.flat = w1.reshape(hidden, channels, taps)
         self.tensors = {
-            "gamma": gamma,
-            "beta": beta,
+            "gamma": gamma.contiguous(),
+            "beta": beta.contiguous(),
             "w1": _pack(self.flat.permute(2, 1, 0).reshape(taps * channels, hidden)),
             "b1": _pack(b1),
             "w2": _pack(w2.reshape(channels, hidden).T),
@@ -190,7 +242,7 @@ class _Widening:
 _KINDS = {6: _Branch, 1: _Widening}  # by the number of their weights
 
 
-def _links(counts: Sequence[int], weights: Sequence[Tensor]) -> list[_Branch | _Widening]:
+def _made(counts: Sequence[int], weights: Sequence[Tensor]) -> list[_Branch | _Widening]:
     return [_KINDS[count](*weights[end - count : end]) for count, end in zip(counts, accumulate(counts), strict=True)]
 
 
@@ -210,7 +262,7 @@ class _Chain(torch.autograd.Function):
     def forward(ctx, keep, counts, x, *weights):
         x = x.contiguous()
         items, _, bins, steps = x.shape
-        links, pictures, after = _links(counts, weights), [x], steps
+        links, pictures, after = _made(counts, weights), [x], steps
         for k, link in enumerate(links, 1):
             after = link.steps_after(after)
             needed = keep or k == len(links)
@@ -230,7 +282,7 @@ class _Chain(torch.autograd.Function):
             ctx.saved_tensors[-2 * count : -count],
             ctx.saved_tensors[-count:],
         )
-        x, links = pictures[0], _links(ctx.counts, weights)
+        x, links = pictures[0], _made(ctx.counts, weights)
         for link in links:
             link.prepare_backward(len(x))
         dx = torch.empty_like(x)
@@ -239,15 +291,11 @@ class _Chain(torch.autograd.Function):
         return None, None, dx, *(gradient for link in links for gradient in link.gradients())
 
 
-# What a link needs: gamma, beta, w1, b1, w2 and gain of a residual branch, or the kernel of a strided convolution.
-Weights = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor] | tuple[Tensor]
-
-
 def chain(x: Tensor, links: Sequence[Weights]) -> Tensor:
-    """Residual branches and strided convolutions one after the other, as ``AxialBlock.plain`` computes them.
+    """Residual branches and strided convolutions one after the other, as ``AxialBlock`` computes them; ``usable`` says
+    of what. A branch is x + gain * w2 silu(w1 * norm(x) + b1).
 
-    A branch is x + gain * w2 silu(w1 * norm(x) + b1). A convolution along time of stride 2 makes O channels and
-    (T + 1) // 2 steps.
+    A convolution along time of stride 2 makes O channels and (T + 1) // 2 steps.
 
     Parameters
     ----------

@@ -25,14 +25,14 @@ def separate(magnitude: Tensor, kernel: int = KERNEL) -> tuple[Tensor, Tensor]:
 
     Parameters
     ----------
-    magnitude : Tensor, shape (..., F, T), real, not negative
-        F frequency bins by T frames; any leading axes are a batch, every item of it filtered alone.
+    magnitude : Tensor (..., F, T), real, not negative
+        Any leading axes are a batch, every item of it filtered alone.
     kernel : int
         Odd length of both medians, in frames and in bins. At the default 31 and 10 ms per frame, 0.31 s.
 
     Returns
     -------
-    harmonic, percussive : Tensor, shape (..., F, T), same dtype, in [0, 1]
+    harmonic, percussive : Tensor (..., F, T), same dtype, in [0, 1]
 
     Raises
     ------
@@ -44,8 +44,7 @@ def separate(magnitude: Tensor, kernel: int = KERNEL) -> tuple[Tensor, Tensor]:
             f"hpss: a magnitude spectrogram (..., F, T) is needed, not {magnitude.dtype} of shape "
             f"{tuple(magnitude.shape)}; give abs() of a spectrogram that has at least one bin and one frame"
         )
-    h = median_filter(magnitude, kernel, dim=-1)
-    p = median_filter(magnitude, kernel, dim=-2)
+    h, p = median_filter(magnitude, kernel, dim=-1), median_filter(magnitude, kernel, dim=-2)
     # Scaled by the larger one before squaring, or quiet bins would underflow.
     larger = torch.maximum(h, p)
     silent = larger < torch.finfo(larger.dtype).tiny
@@ -56,42 +55,24 @@ def separate(magnitude: Tensor, kernel: int = KERNEL) -> tuple[Tensor, Tensor]:
 
 
 def hpss(spectrogram: Tensor, kernel: int = KERNEL) -> tuple[Tensor, Tensor]:
-    """Split a spectrogram, magnitude or complex, into its harmonic and percussive parts.
-
-    Parameters
-    ----------
-    spectrogram : Tensor, shape (..., F, T), real (a magnitude) or complex (an STFT, whose phase both parts keep)
-    kernel : int
-        As in `separate`.
-
-    Returns
-    -------
-    harmonic, percussive : Tensor, shape (..., F, T), same dtype as the input; they sum to the input
-    """
+    """Harmonic and percussive part of a spectrogram (..., F, T), real (a magnitude) or complex (an STFT, whose phase
+    both keep); they sum to it. ``kernel`` as in `separate`."""
     harmonic, percussive = separate(spectrogram.abs(), kernel)
     return spectrogram * harmonic, spectrogram * percussive
 
 
 def median_filter(x: Tensor, kernel: int, dim: int) -> Tensor:
-    """Running median of odd length along one axis, with the edges mirrored (d c b a | a b c d | d c b a).
+    """Running median of odd length along axis -1 or -2 of (..., F, T), edges mirrored (d c b a | a b c d | d c b a).
 
     The same numbers as ``scipy.ndimage.median_filter(..., mode="reflect")``, also where the axis is shorter than the
     kernel (but for an axis of 2, where scipy 1.17 is not the median of its own window). Only minima and maxima of
     whole shifted arrays are taken, so neither CPU nor GPU ever branches.
-
-    Parameters
-    ----------
-    x : Tensor, shape (..., F, T), real, with at least two axes
-    kernel : int, odd
-    dim : -1 or -2, the axis to filter along
-
-    Returns
-    -------
-    Tensor, the shape and dtype of x
     """
     if kernel < 1 or kernel % 2 == 0:
         raise InputError(f"hpss: the kernel must be odd and positive, not {kernel}; librosa's is {KERNEL}")
-    padded = x.index_select(dim, _mirrored(x.shape[dim], kernel // 2, x.device))
+    length = x.shape[dim]
+    index = torch.arange(-(kernel // 2), length + kernel // 2, device=x.device) % (2 * length)
+    padded = x.index_select(dim, torch.where(index < length, index, 2 * length - 1 - index))
     planes = padded.reshape(-1, *padded.shape[-2:])
     out = torch.empty_like(x).reshape(-1, *x.shape[-2:])
     across = -2 if dim == -1 else -1  # lines along this axis do not meet, so it may be cut into chunks
@@ -102,12 +83,6 @@ def median_filter(x: Tensor, kernel: int, dim: int) -> Tensor:
         for lines_in, lines_out in zip(source.split(lines, across), target.split(lines, across), strict=True):
             lines_out.copy_(_running_median(lines_in, kernel, dim))
     return out.reshape(x.shape)
-
-
-def _mirrored(length: int, margin: int, device: torch.device) -> Tensor:
-    """Indices -margin .. length + margin - 1 folded back into the axis, as often as it takes."""
-    index = torch.arange(-margin, length + margin, device=device) % (2 * length)
-    return torch.where(index < length, index, 2 * length - 1 - index)
 
 
 def _running_median(x: Tensor, kernel: int, dim: int) -> Tensor:
@@ -124,15 +99,10 @@ def _running_median(x: Tensor, kernel: int, dim: int) -> Tensor:
     length = x.shape[dim] - kernel + 1
     a = [part.narrow(dim, 0, length) for part in _sorted_windows(blocks, size, dim)]
     b = [part.narrow(dim, size, length) for part in _sorted_windows(blocks, kernel - size, dim)]
-    least = None
-    for taken in range(half - len(b), half + 1):
-        if taken == 0:
-            largest = b[half - 1]
-        elif taken == half:
-            largest = a[half - 1]
-        else:
-            largest = torch.maximum(a[taken - 1], b[half - taken - 1])
-        least = largest if least is None else torch.minimum(least, largest)
+    least = a[half - 1]
+    for taken in range(half - len(b), half):
+        largest = torch.maximum(a[taken - 1], b[half - taken - 1]) if taken else b[half - 1]
+        least = torch.minimum(least, largest)
     return least
 
 

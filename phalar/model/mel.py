@@ -10,17 +10,16 @@ import torch
 from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
+from phalar.audio import SAMPLE_RATE
 from phalar.errors import InputError
-from phalar.model.efficientnet import REDUCTION
-from phalar.model.frontend import BINS, HOP, SAMPLE_RATE, TOP_DB, decibels
+from phalar.model.frontend import BINS, HOP, TOP_DB, decibels, full_precision
 from phalar.model.hpss import hpss
-from phalar.model.precision import full_precision
 
 FMIN, FMAX = 60.0, 7800.0  # Hz
 N_FFT = 1024  # samples, 64 ms
 WINDOW = 400  # samples, 25 ms, Hann, centred in the N_FFT
 PART_BANDS = 64  # mel bands of COCOLA's harmonic and of its percussive picture
-SHORTEST = (REDUCTION - 1) * HOP  # samples: 32 frames, which COCOLA's backbone makes one
+SHORTEST = 31 * HOP  # samples: 32 frames, which COCOLA's backbone makes one
 
 
 def stft(audio: Tensor, window: Tensor) -> Tensor:

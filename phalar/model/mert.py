@@ -5,13 +5,9 @@ layer reach much less. MERT hears 24 kHz and gives 75 steps of 768 features a se
 
 ``m-a-p/MERT-v1-95M`` is published with model code of its own, which the transformers library would have to execute.
 That is not needed: with its settings (no CQT input, no deep norm) the computation is HuBERT's, step for step, so
-transformers' own ``HubertModel`` takes the weights. Settings under which that is not so are refused. Nothing from the
-folder or the hub is ever run: settings are read as JSON, weights as safetensors or, where there are none, as the
-tensors of a torch archive.
-
-Limits: what is verified here is the arithmetic, on small random models; the published weights are not part of this
-package, and no result in the book comes from them unless it says so. Like the published baseline, this feeds MERT the
-waveform as it is, without the zero mean and unit variance that its own preprocessing applies. Taught in
+transformers' own ``HubertModel`` takes the weights. Settings under which that is not so are refused, and nothing from
+the folder or the hub is ever run. Verified here is the arithmetic, on small random models. Like the published baseline,
+this feeds MERT the waveform as it is, without the zero mean and unit variance of its own preprocessing. Taught in
 ``book/model.md``.
 """
 
@@ -25,14 +21,14 @@ import torch
 from torch import Tensor, nn
 from torchaudio.functional import resample
 
+from phalar.audio import SAMPLE_RATE
 from phalar.errors import InputError
-from phalar.model.frontend import SAMPLE_RATE
-from phalar.model.precision import full_precision
-from phalar.model.tensors import fill, read_tensors
-from phalar.model.torch_zip import StoredTensor, TorchZip
+from phalar.model.frontend import full_precision
+from phalar.model.tensors import fill, named_tensors, read_archive, read_tensors
 
 RATE = 24_000  # Hz, what MERT hears
 EXAMPLE = "m-a-p/MERT-v1-95M"
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 # The settings of HuBERT that decide what it computes; all others concern its training.
 SETTINGS = (
     "conv_bias", "conv_dim", "conv_kernel", "conv_pos_batch_norm", "conv_stride", "do_stable_layer_norm",
@@ -121,16 +117,19 @@ def load_mert(source: str | os.PathLike) -> Mert:
         HuBERT computes, or the weights do not fit them.
     """
     _transformers()
-    files = _local(Path(source)) if Path(source).is_dir() else _from_hub(str(source))
+    folder = Path(source) if Path(source).is_dir() else _from_hub(str(source))
+    path = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+    if path is None:
+        raise InputError(f"{folder}: has neither {' nor '.join(WEIGHTS)}; give MERT's folder")
     try:
-        config = json.loads(files["config"].read_text(encoding="utf-8"))
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{files['config']}: not readable as JSON ({error}); download it again") from error
+        raise InputError(f"{folder / 'config.json'}: not readable as JSON ({error}); download it again") from error
     kind = config.get("model_type") if isinstance(config, dict) else None
     if kind not in ("hubert", "mert_model"):
-        raise InputError(f"{files['config']}: model_type {kind!r} is not MERT ('mert_model') or HuBERT ('hubert')")
-    path = files["weights"]
-    tensors = read_tensors(path)[0] if path.suffix == ".safetensors" else _archive(path)
+        raise InputError(f"{folder}: model_type {kind!r} is not MERT ('mert_model') or HuBERT ('hubert')")
+    is_archive = path.suffix == ".bin"
+    tensors = named_tensors(path, read_archive(path), "weights") if is_archive else read_tensors(path)[0]
     mert = Mert(config)
     fill(mert.model, hubert_names(tensors), str(path), name="MERT")
     return mert
@@ -146,40 +145,19 @@ def hubert_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return named
 
 
-def _archive(path: Path) -> dict[str, Tensor]:
-    with TorchZip(path) as file:
-        tree = file.tree()
-        if not isinstance(tree, dict) or not all(isinstance(stored, StoredTensor) for stored in tree.values()):
-            raise file.refusal("is not a dictionary of tensors", "give MERT's own pytorch_model.bin")
-        return {str(name): file.tensor(str(name), stored) for name, stored in tree.items()}
-
-
-def _local(folder: Path) -> dict[str, Path]:
-    weights = [folder / name for name in ("model.safetensors", "pytorch_model.bin")]
-    found = next((path for path in weights if path.is_file()), None)
-    if found is None:
-        raise InputError(f"{folder}: has neither model.safetensors nor pytorch_model.bin; give MERT's folder")
-    return {"config": folder / "config.json", "weights": found}
-
-
-def _from_hub(name: str) -> dict[str, Path]:
+def _from_hub(name: str) -> Path:
+    """The folder of the hub's cache that holds a model's settings and weights, fetched if need be."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         raise InputError(f"{name}: no such folder; give the folder of MERT's files, or its name on the hub: {EXAMPLE}")
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
+    import huggingface_hub
 
     try:
-        config = hf_hub_download(name, "config.json")
-        try:
-            weights = hf_hub_download(name, "model.safetensors")
-        except EntryNotFoundError:
-            weights = hf_hub_download(name, "pytorch_model.bin")
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=["config.json", *WEIGHTS]))
     except Exception as error:  # the hub's client raises its own and its transport's errors, a dozen kinds
         raise InputError(
             f"{name}: is no folder here and could not be had from the hub ({type(error).__name__}); "
             "download the files elsewhere and give their folder"
         ) from error
-    return {"config": Path(config), "weights": Path(weights)}
 
 
 def _transformers() -> tuple[type, type]:

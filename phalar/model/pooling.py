@@ -1,4 +1,4 @@
-"""Learned spectral pooling: time alignment becomes phase (paper section 3; book page *The model*).
+"""Learned spectral pooling: time alignment becomes phase (equations 4 and 5 of the book page *The model*).
 
 The Fourier shift theorem does the work: delay a sequence by s of its T steps and component k of its transform is
 multiplied by exp(-2 pi i k s / T). What happens stays in the modulus; *when* it happens goes to the phase.
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from phalar.model.precision import full_precision
+from phalar.model.frontend import full_precision
 
 COMPONENTS = 8  # C, as published
 
@@ -26,13 +26,10 @@ class SpectralPooling(nn.Module):
     ----------
     features : int
         Length of one time step, flattened: frequency bins times channels.
-    channels : int
-        D, the number of learned projections whose course in time is analysed.
-    components : int
-        C, the number of Fourier components kept of each. The constant component is dropped: it says what sounds on
-        average, not when.
+    channels, components : int
+        D, the number of learned projections, and C, the number of Fourier components kept of each.
     constant : bool
-        Keep the constant component as well (an ablation).
+        Keep the constant component, what sounds on average, as well (an ablation).
     scaling : str
         What components are divided by: the mean modulus of all of them (``"global"``), of those of the same projection
         (``"channel"``), or nothing (``"none"``).
@@ -49,17 +46,9 @@ class SpectralPooling(nn.Module):
     ) -> None:
         super().__init__()
         self.channels, self.components, self.lowest, self.scaling = channels, components, 0 if constant else 1, scaling
-        self.project = nn.Linear(features, channels, bias=False)
-        nn.init.xavier_normal_(self.project.weight)
-
-    @property
-    def out_features(self) -> int:
-        return self.channels * (self.components + 1 - self.lowest)
-
-    @property
-    def shortest(self) -> int:
-        """Steps below which a sequence is padded."""
-        return shortest_steps(self.components)
+        self.project = _projection(features, channels)
+        self.out_features = channels * (components + 1 - self.lowest)
+        self.shortest = shortest_steps(components)  # steps below which a sequence is padded
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, F, T) to (B, D * C) complex64: entry (d, k) is how strongly projection d repeats k times
@@ -90,29 +79,24 @@ class PartsPooling(SpectralPooling):
     """Spectral pooling's real and imaginary parts side by side, as 2 D C real features: for a head that sees the phases
     but does not know that they are phases. An ablation of ours."""
 
-    @property
-    def out_features(self) -> int:
-        return 2 * super().out_features
+    def __init__(self, *sizes: int, **options: object) -> None:
+        super().__init__(*sizes, **options)
+        self.out_features *= 2
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.view_as_real(super().forward(x)).flatten(1)
 
 
 class ProjectedPooling(nn.Module):
-    """Spectral pooling's learned projection of every time step to D features, averaged over time: what it gains by
-    looking at all frequencies and channels together, without its transform. An ablation of ours."""
+    """Spectral pooling's projection averaged over time, (B, channels, F, T) to (B, D): what it gains by looking at all
+    frequencies and channels together, without its transform. An ablation of ours."""
 
     def __init__(self, features: int, channels: int = 80) -> None:
         super().__init__()
-        self.project = nn.Linear(features, channels, bias=False)
-        nn.init.xavier_normal_(self.project.weight)
-
-    @property
-    def out_features(self) -> int:
-        return self.project.out_features
+        self.project = _projection(features, channels)
+        self.out_features = channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, F, T) to (B, D)."""
         with full_precision(x.device):
             return self.project(x.float().mean(dim=-1).transpose(1, 2).flatten(1))  # the mean of projections
 
@@ -126,3 +110,13 @@ class AveragePooling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.float().mean(dim=(-2, -1))
+
+
+SPECTRAL = {"spectral": SpectralPooling, "magnitude": MagnitudePooling, "parts": PartsPooling}
+POOLINGS = SPECTRAL | {"projected": ProjectedPooling, "average": AveragePooling}
+
+
+def _projection(features: int, channels: int) -> nn.Linear:
+    linear = nn.Linear(features, channels, bias=False)
+    nn.init.xavier_normal_(linear.weight)
+    return linear

@@ -1,4 +1,4 @@
-"""How well does y fit x? Scores of all pairs of two sets of embeddings (paper section 3; book page *The model*).
+"""How well does y fit x? Scores of all pairs of embeddings: equations 8 and 9 of the book page *The model*.
 
 Every module maps x (A, d) and y (B, d) to raw scores (A, B): row a, column b is s(x_a, y_b). A raw score need not be
 symmetric; ``symmetrised`` averages both directions, which for the bilinear form is the same as keeping the Hermitian
@@ -95,3 +95,13 @@ class TanhBilinearForm(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return torch.tanh(self.norm(x)) @ self.W @ torch.tanh(self.norm(y)).T
+
+
+FORMS = {
+    "sesquilinear": SesquilinearForm,
+    "hermitian": HermitianForm,
+    "semidefinite": SemidefiniteForm,
+    "cosine": ComplexCosine,
+    "bilinear": BilinearForm,
+    "tanh": TanhBilinearForm,
+}

@@ -1,7 +1,16 @@
-"""Named tensors on disk and into a model: safetensors, numbers and text only, nothing that could run."""
+"""Named tensors on disk and into a model, without running anything that is in a file.
+
+Our own files are safetensors: numbers and text. Those of ``torch.save`` (the authors' checkpoints, MERT's weights) are
+zip archives with a pickle in them, and unpickling a stranger's file means calling whatever it names. They are read by
+torch's restricted reader, after a look at the archive and at every name in the pickle. Book page *The model*,
+"Trusting a checkpoint".
+"""
 
 import os
-from pathlib import Path
+import pickletools
+import zipfile
+from collections.abc import Collection, Mapping
+from pathlib import Path, PurePosixPath
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -10,8 +19,18 @@ from torch import Tensor, nn
 
 from phalar.errors import InputError
 
+LARGEST_PICKLE = 2 << 20  # bytes; the pickle of a model of this size has 0.1 MB
+MOST_TUPLES = 20_000  # a checkpoint has a few a tensor; one nested a hundred thousand deep would overflow the stack
+_STORAGES = "Float Double Half BFloat16 Long Int Short Char Byte Bool ComplexFloat ComplexDouble"
+KNOWN = {
+    "collections.OrderedDict",
+    "torch._utils._rebuild_tensor_v2",
+    "torch._utils._rebuild_parameter",
+    *(f"torch.{kind}Storage" for kind in _STORAGES.split()),
+}
 
-def write_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+
+def write_tensors(path: str | os.PathLike, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a safetensors file whole or not at all: under a temporary name first, then renamed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,44 +60,148 @@ def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, 
         ) from error
 
 
-def fill(model: nn.Module, tensors: dict[str, Tensor], source: str, name: str = "") -> None:
+def fill(model: nn.Module, tensors: Mapping[str, Tensor], source: str, name: str = "") -> None:
     """Put tensors into a model after checking each; the model is unchanged when anything is wrong.
 
     Parameters
     ----------
-    tensors : dict
+    tensors : mapping
         Every entry of the model's ``state_dict``, no more and no less.
-    source : str
-        Where they come from, and
-    name : str
-        what the model is called (default: its variant), for the messages.
+    source, name : str
+        Where they come from, and what the model is called (default: its variant), for the messages.
 
     Raises
     ------
     InputError
         A tensor is missing, unexpected, of the wrong shape or kind, or not finite.
     """
-    name = name or model.variant.name
     expected = model.state_dict()
-    missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
-    if missing or unknown:
-        raise InputError(
-            f"{source}: does not fit {name!r}: "
-            + "; ".join(
-                f"{what} {names[0]!r}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
-                for what, names in (("missing", missing), ("unexpected", unknown))
-                if names
-            )
-        )
+    same_names(expected, tensors, f"{source}: does not fit {name or model.variant.name!r}")
     for key, want in expected.items():
         have = tensors[key]
         if have.shape != want.shape or _kind(have) != _kind(want):
             raise InputError(
                 f"{source}: {key} is {have.dtype} {tuple(have.shape)}, not {want.dtype} {tuple(want.shape)}"
             )
-        if not torch.isfinite(torch.view_as_real(have) if have.is_complex() else have).all():
+        if not torch.isfinite(have).all():
             raise InputError(f"{source}: {key} has NaN or infinite values; the training that wrote it diverged")
     model.load_state_dict(tensors)
+
+
+def same_names(expected: Collection[str], found: Collection[str], otherwise: str) -> None:
+    """Nothing, or an InputError that begins with ``otherwise`` and lists what is missing or unexpected."""
+    differing = {
+        "missing": [name for name in expected if name not in found],
+        "unexpected": [name for name in found if name not in expected],
+    }
+    parts = [
+        f"{what} {names[0]!a:.120}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+        for what, names in differing.items()
+        if names
+    ]
+    if parts:
+        raise InputError(f"{otherwise}: {'; '.join(parts)}")
+
+
+def read_archive(path: str | os.PathLike, enums: Collection[str] = ()) -> object:
+    """What ``torch.save`` wrote: dictionaries, lists, plain values and tensors on the CPU, mapped from the file.
+
+    Parameters
+    ----------
+    path : str or path
+    enums : collection of str
+        Full names (``module.Class``) of enumerations whose members may occur; a member becomes its value, a str.
+
+    Raises
+    ------
+    InputError
+        One line with the file, what is wrong and the remedy: no such file, no such archive, a damaged one, or a pickle
+        that names anything but tensors, plain values and ``enums``. Nothing in it has been called then.
+    """
+    path = Path(path)
+    if torch.__version__ < (2, 10):
+        raise InputError(
+            f"torch {torch.__version__} reads such files less safely; install torch 2.10 or newer, then read {path}"
+        )
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give the path of a .ckpt file")
+    _check_pickle(path, _checked_pickle(path), KNOWN | set(enums))
+    try:
+        with torch.serialization.safe_globals([(_value_of_enum, name) for name in enums]):
+            return torch.load(path, weights_only=True, mmap=True, map_location="cpu")
+    except Exception as error:  # torch, its zip reader and the unpickler raise a dozen kinds
+        reason = " ".join(str(error).split())[:200]
+        raise damaged(path, f"its data.pkl cannot be read ({type(error).__name__}: {reason!a})") from error
+
+
+def named_tensors(path: Path, section: object, name: str) -> dict[str, Tensor]:
+    """A section of an archive that must map names to tensors, none claiming more than the file could hold."""
+    if not isinstance(section, dict) or not section:
+        raise InputError(f"{path}: has no {name}; give a checkpoint of the model's own publisher")
+    for key, tensor in section.items():
+        if not isinstance(key, str) or not isinstance(tensor, Tensor):
+            raise damaged(path, f"its {name} holds something that is not a tensor under {key!a:.120}")
+    claimed, present = sum(t.numel() * t.element_size() for t in section.values()), path.stat().st_size
+    if claimed > 2 * present:  # twice: tensors may share memory
+        raise damaged(path, f"its tensors claim {claimed:,} bytes but it has only {present:,}")
+    return section
+
+
+def damaged(path: Path, problem: str) -> InputError:
+    """The error about a file that contradicts itself."""
+    return InputError(f"{path}: {problem}; the file is damaged or forged and was not loaded; get it again")
+
+
+def _checked_pickle(path: Path) -> bytes:
+    """The one data.pkl of an archive whose entries are plain, whole and no larger than the file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries, size = archive.infolist(), path.stat().st_size
+            claimed = sum(entry.file_size for entry in entries)
+            if claimed > size or len({entry.filename for entry in entries}) < len(entries):
+                raise damaged(path, f"claims to hold {claimed:,} bytes of {size:,}, or has two entries of one name")
+            if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
+                raise damaged(path, "holds compressed or encrypted entries, which torch never writes")
+            pickles = [entry for entry in entries if PurePosixPath(entry.filename).name == "data.pkl"]
+            if len(pickles) != 1:
+                raise InputError(f"{path}: has no data.pkl; give a checkpoint written by torch.save (1.6 or newer)")
+            if pickles[0].file_size > LARGEST_PICKLE:
+                raise damaged(path, f"its data.pkl has more than the {LARGEST_PICKLE:,} bytes allowed")
+            if archive.testzip() is not None:
+                raise damaged(path, f"entry {archive.testzip()!a:.120} has another checksum than it says")
+            return archive.read(pickles[0])
+    except InputError:
+        raise
+    except Exception as error:  # zipfile raises its own, struct's, codecs' and the system's errors
+        raise InputError(
+            f"{path}: is not a whole zip archive as torch.save writes it ({type(error).__name__}); it may be cut short "
+            "or an error page saved under this name; download it again"
+        ) from error
+
+
+def _check_pickle(path: Path, data: bytes, known: Collection[str]) -> None:
+    """Refuse a pickle that names what is not known, or that nests tuples too deep to be hashed."""
+    tuples = 0
+    try:
+        for step, argument, _ in pickletools.genops(data):
+            tuples += step.name.startswith("TUPLE")
+            name = argument.replace(" ", ".") if step.name in ("GLOBAL", "INST") else None
+            if name is not None and name not in known:
+                raise InputError(
+                    f"{path}: its pickle asks for {name!a:.120}, which is neither a tensor nor a plain value; it was "
+                    "not loaded and nothing in it was run; get the file from its authors"
+                )
+    except (ValueError, IndexError, OverflowError) as error:
+        raise damaged(path, f"its data.pkl cannot be read ({type(error).__name__})") from error
+    if tuples > MOST_TUPLES:
+        raise damaged(path, f"its data.pkl makes {tuples:,} tuples")
+
+
+def _value_of_enum(value: str) -> str:
+    """Stands for the authors' enumerations, which need not exist here: a member is its value."""
+    if type(value) is not str:
+        raise TypeError("the value of such a member is a text")
+    return value
 
 
 def _kind(tensor: Tensor) -> tuple[bool, bool]:
