@@ -474,10 +474,9 @@ def _study_book(options) -> tuple[dict, str]:
 
 
 def _bench(options) -> tuple[dict, str]:
-    from phalar.evaluate import bench
-    from phalar.study.bench_train import train
+    from phalar import bench
 
-    result = bench.run(options.name, bench.BENCHMARKS | {"train": train})
+    result = bench.run(options.name)
     error, pair = result.get("max_relative_error"), "pair_ms" in result
     return result, (
         f"{result['benchmark']}: {result['ours']:.3g} against {result['reference']:.3g} {result['unit']}, "

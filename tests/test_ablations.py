@@ -49,7 +49,7 @@ def test_every_row_is_a_model_with_a_gradient_everywhere(name):
         for parameter in model.backbone.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     sound = torch.randn(2, 2, 32_000, generator=torch.Generator().manual_seed(1))
-    scores = model(sound[0], sound[1])
+    scores = model.form(*model(sound[0], sound[1]))
     assert scores.shape == (2, 2)
     scores.diagonal().sum().backward()
     silent = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]

@@ -1,16 +1,18 @@
 """The compiled backbone computes what the plain one does: forward, gradients, odd shapes, any number of threads."""
 
+import shutil
 from contextlib import contextmanager
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from phalar.errors import PhalarWarning
 from phalar.model import fused
-from phalar.model.backbone import AxialBlock, HarmonicBackbone, ResidualBranch
+from phalar.model.backbone import HarmonicBackbone, ResidualBranch
 
-needs_compiler = pytest.mark.skipif(fused.library() is None, reason="no C compiler here: only the plain path exists")
-pytestmark = needs_compiler
+compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+pytestmark = pytest.mark.skipif(compiler is None, reason="no C compiler here: only the plain path exists")
 
 # Items, channels, bins, steps: single ones, odd ones, one more and one less than what vectors and blocks hold.
 SHAPES = [(2, 1, 3, 4), (1, 3, 1, 9), (3, 5, 7, 1), (2, 8, 5, 16), (1, 12, 6, 17), (2, 27, 4, 15), (1, 60, 5, 33)]
@@ -148,17 +150,37 @@ def test_widening_and_its_gradients(shape, wide):
         torch.testing.assert_close(mine.double(), theirs, rtol=1e-4, atol=1e-4)
 
 
-def test_the_modules_agree_with_their_plain_selves(monkeypatch):
+@pytest.fixture
+def backbone():
+    """At work: its gains start at zero."""
     torch.manual_seed(0)
-    block = AxialBlock(8, 12, 0.1).eval()
-    for name, weight in block.named_parameters():
+    made = HarmonicBackbone().eval()
+    for name, weight in made.named_parameters():
         if name.endswith("scale"):
-            torch.nn.init.normal_(weight)
-    x = draw(2, 8, 11, 13)
-    compiled = block(x)
-    monkeypatch.setenv("PHALAR_FUSED", "0")
-    assert not fused.usable(x)
-    torch.testing.assert_close(compiled, block(x), rtol=1e-4, atol=1e-4)
+            torch.nn.init.normal_(weight, std=0.3)
+    return made
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["without dropout", "with the same dropout"])
+def test_the_backbone_agrees_with_its_definition(backbone, training, monkeypatch):
+    picture, weights = draw(2, 96, 37), list(backbone.train(training).parameters())
+    results = []
+    for enabled in ("1", "0"):
+        monkeypatch.setenv("PHALAR_FUSED", enabled)
+        torch.manual_seed(3)
+        out = backbone(picture)
+        results.append([out, *torch.autograd.grad((out * draw(*out.shape, seed=1)).sum(), weights)])
+    for fast, plain in zip(*results, strict=True):
+        assert (fast - plain).abs().max() <= 1e-3 * plain.abs().max()
+
+
+def test_checkpointed_blocks_change_no_gradient(backbone):
+    weights, results = list(backbone.train().parameters()), []
+    for checkpointed in (False, True):
+        torch.manual_seed(3)
+        out = backbone.plain(draw(2, 96, 37), backbone.gains(2), checkpointed)
+        results.append([out, *torch.autograd.grad(out.square().sum(), weights)])
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
 def test_dropout_leaves_out_whole_channels_of_an_item_and_keeps_the_mean():
@@ -185,58 +207,114 @@ def test_the_number_of_threads_does_not_change_a_bit():
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
-def test_an_item_does_not_depend_on_its_batch():
-    torch.manual_seed(0)
-    backbone = HarmonicBackbone().eval()
-    for name, weight in backbone.named_parameters():
-        if name.endswith("scale"):
-            torch.nn.init.normal_(weight)
+def test_an_item_does_not_depend_on_its_batch(backbone):
     picture = draw(3, 96, 70)
     with torch.no_grad():
         assert torch.equal(backbone(picture)[1:2], backbone(picture[1:2]))
 
 
 def test_views_are_read_as_they_look():
+    """Pictures and weights that do not lie in memory in their order."""
     inputs = branch_inputs((2, 8, 5, 16), (1, 3), 8)
     expected = fused_branch(*inputs)
-    flipped = inputs[0].transpose(2, 3).contiguous().transpose(2, 3)
-    assert not flipped.is_contiguous()
-    assert torch.equal(fused_branch(flipped, *inputs[1:]), expected)
+    views = [inputs[0].mT.contiguous().mT, *(torch.stack([t, t + 1], dim=-1)[..., 0] for t in inputs[1:])]
+    assert not any(view.is_contiguous() for view in views)
+    assert torch.equal(fused_branch(*views), expected)
+
+
+def offered(backbone, picture):
+    links = [link for block, g in zip(backbone.blocks, backbone.gains(len(picture)), strict=True)
+             for link in fused.links(block, g)]  # fmt: skip
+    return picture, backbone.stem.weight, links
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_backbone_of_another_precision_goes_the_plain_way(backbone, dtype):
+    """Its weights are looked at, not its picture alone: pointers to doubles read as floats give garbage, and to
+    bfloat16 numbers read past their end."""
+    picture, expected = draw(2, 96, 37), backbone(draw(2, 96, 37))
+    other = backbone.to(dtype)
+    assert not fused.usable(*offered(other, picture))
+    found = other(picture)
+    assert found.dtype == dtype
+    assert (found - expected).abs().max() < (1e-4 if dtype == torch.float64 else 0.1) * expected.abs().max()
 
 
 @pytest.mark.parametrize(
-    ("x", "reason"),
+    "spoil",
     [
-        (torch.zeros(1, 4, 3, 3, dtype=torch.float64), "double"),
-        (torch.zeros(1, 4, 3, 3, dtype=torch.bfloat16), "bfloat16"),
-        (torch.zeros(1, 4, 3, 3, device="meta"), "another device"),
-        (torch.zeros(1, 65, 1, 1), "more channels than its tables hold"),
+        lambda b: b.blocks[3].time.norm.to(torch.bfloat16),
+        lambda b: b.blocks[0].time.norm.to("meta"),
+        lambda b: setattr(b.blocks[0], "widen", torch.nn.Conv2d(8, 65, (1, 3), bias=False)),
+        lambda b: setattr(b.blocks[2].frequency, "mix", torch.nn.Conv2d(12, 12, 3, padding=1)),
+        lambda b: setattr(b.blocks[2].pointwise, "mix", torch.nn.Conv2d(12, 200, 1)),
+        lambda b: setattr(b.blocks[2].pointwise, "norm", torch.nn.GroupNorm(11, 11)),
     ],
-    ids=lambda v: v if isinstance(v, str) else "",
+    ids=["one weight in bfloat16", "one on another device", "too wide", "a square kernel", "too many", "do not fit"],
 )
-def test_what_it_cannot_take_goes_the_plain_way(x, reason):
-    assert not fused.usable(x)
+def test_weights_it_cannot_take_are_seen(backbone, spoil):
+    assert fused.usable(*offered(backbone, draw(1, 96, 37)))
+    spoil(backbone)
+    assert not fused.usable(*offered(backbone, draw(1, 96, 37)))
 
 
-def test_a_block_that_becomes_wider_than_the_tables_goes_the_plain_way():
-    torch.manual_seed(0)
-    block, x = AxialBlock(60, 90, 0.1).eval(), draw(1, 60, 5, 9)
-    assert fused.usable(x)
-    assert not fused.usable(x, 90)
-    assert torch.equal(block(x), block.plain(x))
+@pytest.mark.parametrize("picture", [draw(1, 96, 33).double(), draw(1, 96, 33).to("meta"), draw(0, 96, 33)])
+def test_pictures_it_cannot_take_are_seen(backbone, picture):
+    assert not fused.usable(*offered(backbone, picture))
 
 
-def test_where_less_precision_is_asked_for_the_plain_way_gives_it():
+def test_under_autocast_the_sum_stays_in_single_precision(backbone):
+    """As published, where LayerScale is float32: only what is added to it is rounded."""
     with torch.autocast("cpu", torch.bfloat16):
-        assert not fused.usable(torch.zeros(1, 4, 3, 3))
-        assert HarmonicBackbone()(draw(1, 96, 33)).dtype == torch.bfloat16
+        assert not fused.usable(*offered(backbone, draw(1, 96, 33)))
+        assert backbone.stem(draw(1, 1, 96, 33)).dtype == torch.bfloat16
+        assert backbone(draw(1, 96, 33)).dtype == torch.float32
 
 
-def test_no_compiler_is_no_error(monkeypatch, tmp_path):
-    monkeypatch.setenv("CC", str(tmp_path / "no-such-compiler"))
+@pytest.fixture
+def compiled_anew(monkeypatch, tmp_path):
+    monkeypatch.setenv("PHALAR_CACHE", str(tmp_path))
     fused.library.cache_clear()
-    try:
-        assert fused.library() is None
-        assert HarmonicBackbone().eval()(draw(1, 96, 33)).shape == (1, 60, 96, 2)
-    finally:
-        fused.library.cache_clear()
+    yield tmp_path / "kernels"
+    fused.library.cache_clear()
+
+
+@pytest.mark.parametrize("named", ["no-such-compiler", "false", 'cc "'])
+def test_without_a_compiler_it_warns_and_goes_the_plain_way(monkeypatch, compiled_anew, backbone, named):
+    monkeypatch.setenv("CC", named)
+    with pytest.warns(PhalarWarning, match="could not be compiled with .*; install a C compiler or set CC"):
+        assert backbone(draw(1, 96, 33)).shape == (1, 60, 96, 2)
+    backbone(draw(1, 96, 33))  # says it once
+
+
+def test_a_compiler_may_be_called_through_another_program(monkeypatch, compiled_anew):
+    monkeypatch.setenv("CC", f"env {compiler}")
+    assert fused.library() is not None
+    assert len(list(compiled_anew.glob("*.so"))) == 1
+
+
+def test_another_compiler_or_processor_makes_another_file(monkeypatch, compiled_anew, tmp_path):
+    script = tmp_path / "mycc"
+    for version in ("1", "2"):
+        script.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo {version} || exec {compiler} "$@"\n')
+        script.chmod(0o755)
+        fused._compiled([str(script)])
+    monkeypatch.setattr(fused, "_processor", lambda: ["Features: sve2"])
+    fused._compiled([str(script)])
+    fused._compiled([str(script)])
+    assert len(list(compiled_anew.glob("*.so"))) == 3
+
+
+def test_what_march_native_looks_at_is_known_on_arm_too(tmp_path):
+    about = tmp_path / "cpuinfo"
+    about.write_text(
+        "processor : 0\nFeatures : fp asimd sve\nCPU part : 0xd40\n\nprocessor : 1\nFeatures : fp asimd sve\n"
+    )
+    assert fused._processor(about) == ["CPU part : 0xd40", "Features : fp asimd sve"]
+
+
+def test_a_struct_of_another_size_is_refused(monkeypatch, compiled_anew):
+    other = type("Other", (fused.ctypes.Structure,), {"_fields_": [("x", fused.ctypes.c_void_p)]})
+    monkeypatch.setattr(fused, "_Link", other)
+    with pytest.raises(AssertionError, match="bytes in C"):
+        fused.library()

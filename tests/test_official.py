@@ -15,11 +15,8 @@ import torch
 
 from phalar.errors import InputError
 from phalar.model.assembly import build
-from phalar.model.official import VARIANTS, _rules, read_official, translate, variant_of
-from phalar.model.torch_zip import LARGEST_PICKLE, TorchZip
-from phalar.model.variants import VARIANTS as REGISTRY
-
-VECTORS = Path(__file__).resolve().parents[2] / "shared" / "official_vectors"
+from phalar.model.official import VARIANTS, named, read_official, translate, variant_of
+from phalar.model.tensors import LARGEST_PICKLE, read_archive
 
 # Settings as the authors' configurations give them.
 SPECTRAL = {
@@ -71,8 +68,7 @@ def save(path: Path, state: dict | None = None, settings: dict | None = None, **
     """A small Lightning checkpoint, written by torch itself."""
     if state is None:
         state = {"encoder.weight": torch.arange(6.0).view(2, 3)}
-    tree = {"epoch": 3, "state_dict": OrderedDict(state), "hyper_parameters": settings or SPECTRAL, **more}
-    torch.save(tree, path)
+    torch.save({"state_dict": OrderedDict(state), "hyper_parameters": settings or SPECTRAL, **more}, path)
     return path
 
 
@@ -99,14 +95,6 @@ def text(value: str) -> bytes:
     return b"X" + struct.pack("<I", len(data)) + data
 
 
-def checkpoint_pickle(tensor: bytes) -> bytes:
-    """The steps that make {"state_dict": {"w": tensor}, "hyper_parameters": {"do_cqt": True}}."""
-    state = b"}" + text("w") + tensor + b"s"
-    return (
-        b"\x80\x02}" + text("state_dict") + state + b"s" + text("hyper_parameters") + b"}" + text("do_cqt") + b"\x88ss."
-    )
-
-
 def tensor_pickle(values: int, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], storage="0") -> bytes:
     """The steps that make a float tensor of a storage of so many values."""
 
@@ -127,13 +115,31 @@ def tensor_pickle(values: int, offset: int, shape: tuple[int, ...], stride: tupl
     )  # fmt: skip
 
 
+def checkpoint_pickle(*tensors: bytes) -> bytes:
+    """The steps that make {"state_dict": {"w0": tensor, ...}, "hyper_parameters": {"do_cqt": True}}."""
+    state = b"}(" + b"".join(text(f"w{i}") + tensor for i, tensor in enumerate(tensors)) + b"u"
+    return (
+        b"\x80\x02}" + text("state_dict") + state + b"s" + text("hyper_parameters") + b"}" + text("do_cqt") + b"\x88ss."
+    )
+
+
+def refusal(path: Path) -> str:
+    """The one line with the file's name that an InputError gives."""
+    with pytest.raises(InputError) as refused:
+        read_official(path)
+    message = str(refused.value)
+    assert str(path) in message
+    assert "\n" not in message
+    assert len(message) < 1000
+    return message
+
+
 # ---------------------------------------------------------------- what comes through
 
 
 def test_round_trip(tmp_path):
     shared = torch.arange(12.0)
     state = {
-        "plain": torch.randn(3, 4),
         "transposed": torch.randn(3, 4).T,
         "window": shared[2:8].view(2, 3),
         "shared": shared,
@@ -146,36 +152,16 @@ def test_round_trip(tmp_path):
         "complex": torch.randn(3, dtype=torch.complex64),
         "mask": torch.tensor([True, False]),
         "parameter": torch.nn.Parameter(torch.randn(2)),
+        **torch.nn.Linear(2, 3).state_dict(),
     }
     settings = {"a": 1, "b": 0.5, "c": "x", "d": None, "e": True, "f": [1, 2], "g": -(2**40)}
-    optimiser = [{"state": {0: {"momentum": torch.ones(2)}}, "param_groups": [{"betas": (0.9, 0.95), "params": [0]}]}]
+    optimiser = [{"state": {0: {"momentum": torch.tensor([torch.nan])}}, "param_groups": [{"betas": (0.9, 0.95)}]}]
     read = read_official(save(tmp_path / "a.ckpt", state, settings, optimizer_states=optimiser))
     assert read.hyper_parameters == settings
     assert list(read.state) == list(state)
     for name, tensor in state.items():
         assert read.state[name].dtype == tensor.dtype
         assert torch.equal(read.state[name], tensor), name
-
-
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_any_pickle_protocol(tmp_path, protocol):
-    state = OrderedDict(w=torch.randn(2, 3))
-    tree = {"state_dict": state, "hyper_parameters": {"do_cqt": True}}
-    torch.save(tree, tmp_path / "a.ckpt", pickle_protocol=protocol)
-    assert torch.equal(read_official(tmp_path / "a.ckpt").state["w"], state["w"])
-
-
-def test_versions_of_a_real_state_dict_are_passed_over(tmp_path):
-    state = torch.nn.Linear(2, 3).state_dict()
-    assert state._metadata  # pickled with it, as an attribute
-    torch.save({"state_dict": state, "hyper_parameters": {"do_cqt": True}}, tmp_path / "a.ckpt")
-    assert list(read_official(tmp_path / "a.ckpt").state) == ["weight", "bias"]
-
-
-def test_big_endian_files(tmp_path):
-    values = np.arange(6, dtype=np.float32)
-    path = rewrite(save(tmp_path / "a.ckpt"), {"byteorder": b"big", "data/0": values.astype(">f4").tobytes()})
-    assert torch.equal(read_official(path).state["encoder.weight"], torch.from_numpy(values).view(2, 3))
 
 
 def test_enumerations_become_their_values(tmp_path, monkeypatch):
@@ -187,23 +173,14 @@ def test_enumerations_become_their_values(tmp_path, monkeypatch):
         patch.setitem(sys.modules, "contrastive_model", ModuleType("contrastive_model"))
         patch.setitem(sys.modules, constants.__name__, constants)
         path = save(tmp_path / "a.ckpt", settings={"embedding_mode": member.RANDOM})
-    assert read_official(path).hyper_parameters == {"embedding_mode": "random"}
+    found = read_official(path).hyper_parameters
+    assert found == {"embedding_mode": "random"}
+    assert type(found["embedding_mode"]) is str
     assert "contrastive_model" not in sys.modules
 
 
-@pytest.mark.parametrize("name", ["phalar", "cocola"])
-def test_real_format_checkpoints(name):
-    if not VECTORS.is_dir():
-        pytest.skip(f"the published vectors are not at {VECTORS}")
-    read = read_official(VECTORS / f"{name}.ckpt")
-    assert read.variant == name
-    expected = torch.load(VECTORS / f"{name}.ckpt", weights_only=False, pickle_module=_Stubbed)["state_dict"]
-    assert list(read.state) == list(expected)
-    assert all(torch.equal(read.state[key], expected[key]) for key in expected)
-
-
 class _Stubbed:
-    """torch's own reader with the authors' enumerations stubbed: the second implementation."""
+    """torch's unrestricted reader with the authors' enumerations stubbed: the second implementation."""
 
     load, loads = pickle.load, pickle.loads
 
@@ -212,7 +189,67 @@ class _Stubbed:
             return str if module == "contrastive_model.constants" else super().find_class(module, name)
 
 
+@pytest.mark.parametrize(("name", "tensors"), [("phalar", 195), ("cocola", 370)])
+def test_real_format_checkpoints(name, tensors, official_vectors):
+    path = official_vectors / f"{name}.ckpt"
+    read = read_official(path)
+    expected = torch.load(path, weights_only=False, pickle_module=_Stubbed)
+    assert read.variant == name
+    assert len(read.state) == tensors
+    assert list(read.state) == list(expected["state_dict"])
+    assert all(torch.equal(read.state[key], value) for key, value in expected["state_dict"].items())
+    assert read.hyper_parameters == expected["hyper_parameters"]
+
+
+def test_an_old_torch_is_not_trusted(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion("2.9.1"))
+    with pytest.raises(InputError, match=r"torch 2\.9\.1 reads such files less safely; install torch 2\.10"):
+        read_archive(save(tmp_path / "a.ckpt"))
+
+
 # ---------------------------------------------------------------- what is refused
+
+
+def attacks(mark: Path) -> dict[str, tuple[bytes, str]]:
+    """Pickles that would run a command or fill the memory when loaded, and what the refusal must name."""
+    run = text(f"touch {mark}")
+    evaluated = text(f"__import__('os').system({f'touch {mark}'!r})")
+    system = b"cos\nsystem\n"
+    popen = b"csubprocess\nPopen\n((" + text("touch") + text(str(mark)) + b"lt"
+    return {
+        "REDUCE": (b"\x80\x02" + system + b"(" + run + b"tR.", "os.system"),
+        "STACK_GLOBAL": (b"\x80\x04" + text("os") + text("system") + b"\x93(" + run + b"tR.", "cannot be read"),
+        "INST": (b"(" + run + b"ios\nsystem\n.", "os.system"),
+        "OBJ": (b"(" + system + run + b"o.", "os.system"),
+        "NEWOBJ": (b"\x80\x02" + popen + b"\x81.", "subprocess.Popen"),
+        "NEWOBJ_EX": (b"\x80\x04" + popen + b"}\x92.", "subprocess.Popen"),
+        "BUILD": (b"\x80\x02ccodecs\nStreamReader\n)\x81}" + text("reset") + system + b"sb.", "codecs.StreamReader"),
+        "EXT1": (b"\x80\x02\x82\x01.", "damaged"),
+        "PERSID": (b"Pwhatever\n.", "damaged"),
+        "eval": (b"\x80\x02cbuiltins\neval\n(" + evaluated + b"tR.", "builtins.eval"),
+        "getattr": (b"\x80\x02c__builtin__\ngetattr\n.", "__builtin__.getattr"),
+        "enum": (b"\x80\x02ccontrastive_model.constants\nos\n.", "contrastive_model.constants.os"),
+        "enum of a list": (b"\x80\x02ccontrastive_model.constants\nDataset\n(]tR.", "TypeError"),
+        "torch.load": (b"\x80\x02ctorch\nload\n(" + run + b"tR.", "torch.load"),
+        "hub": (b"\x80\x02ctorch.hub\nload\n(" + run + b"tR.", "torch.hub.load"),
+        "memory": (b"\x80\x02cbuiltins\nbytearray\n(J\xff\xff\xff\x7ftR.", "builtins.bytearray"),  # torch allows it
+    }
+
+
+@pytest.mark.parametrize("kind", attacks(Path("x")))
+def test_nothing_of_a_malicious_pickle_runs(tmp_path, kind):
+    mark = tmp_path / "ran"
+    data, name = attacks(mark)[kind]
+    assert name in refusal(with_pickle(tmp_path / "a.ckpt", data))
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("kind", ["REDUCE", "STACK_GLOBAL", "INST", "OBJ", "eval"])
+def test_those_pickles_do_run_elsewhere(tmp_path, kind):
+    """The attacks are real: the standard unpickler falls for them."""
+    mark = tmp_path / "ran"
+    pickle.loads(attacks(mark)[kind][0])
+    assert mark.exists()
 
 
 class Bomb:
@@ -225,76 +262,18 @@ class Bomb:
         return open, (str(self.path), "w")
 
 
-def command(mark: Path) -> str:
-    return f"touch {mark}"
-
-
-def attacks(mark: Path) -> dict[str, tuple[bytes, str]]:
-    """Pickles that would run a command when loaded, and what the refusal must name."""
-    run = text(command(mark))
-    evaluated = text(f"__import__('os').system({command(mark)!r})")
-    system = b"cos\nsystem\n"
-    popen = b"csubprocess\nPopen\n((" + text("touch") + text(str(mark)) + b"lt"
-    return {
-        "REDUCE": (b"\x80\x02" + system + b"(" + run + b"tR.", "os.system"),
-        "STACK_GLOBAL": (b"\x80\x04" + text("os") + text("system") + b"\x93(" + run + b"tR.", "os.system"),
-        "INST": (b"(" + run + b"ios\nsystem\n.", "os.system"),
-        "OBJ": (b"(" + system + run + b"o.", "os.system"),
-        "NEWOBJ": (b"\x80\x02" + popen + b"\x81.", "subprocess.Popen"),
-        "NEWOBJ_EX": (b"\x80\x04" + popen + b"}\x92.", "subprocess.Popen"),
-        "BUILD": (
-            b"\x80\x02ccodecs\nStreamReader\n)\x81}" + text("reset") + system + b"sb.",
-            "codecs.StreamReader",
-        ),
-        "BUILD on a known name": (b"\x80\x02ccollections\nOrderedDict\n}" + text("a") + b"K\x01sb.", "damaged"),
-        "EXT1": (b"\x80\x02\x82\x01.", "EXT1"),
-        "PERSID": (b"Pwhatever\n.", "PERSID"),
-        "eval": (b"\x80\x02cbuiltins\neval\n(" + evaluated + b"tR.", "builtins.eval"),
-        "dotted": (b"\x80\x04" + text("torch._utils") + text("os.system") + b"\x93(" + run + b"tR.", "utils.os.system"),
-        "getattr": (b"\x80\x02c__builtin__\ngetattr\n.", "__builtin__.getattr"),
-        "enum": (b"\x80\x02ccontrastive_model.constants\nos\n.", "contrastive_model.constants.os"),
-        "torch.load": (b"\x80\x02ctorch\nload\n(" + run + b"tR.", "torch.load"),
-        "hub": (b"\x80\x02ctorch.hub\nload\n(" + run + b"tR.", "torch.hub.load"),
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", attacks(Path("x")))
-def test_nothing_of_a_malicious_pickle_runs(tmp_path, kind):
-    mark = tmp_path / "ran"
-    data, named = attacks(mark)[kind]
-    path = with_pickle(tmp_path / "a.ckpt", data)
-    with pytest.raises(InputError) as refused:
-        read_official(path)
-    message = str(refused.value)
-    assert str(path) in message
-    assert named in message
-    assert "\n" not in message
-    assert not mark.exists()
-
-
-@pytest.mark.parametrize("kind", ["REDUCE", "STACK_GLOBAL", "INST", "OBJ", "eval"])
-def test_those_pickles_do_run_elsewhere(tmp_path, kind):
-    """The attacks are real: the standard unpickler falls for them."""
-    mark = tmp_path / "ran"
-    pickle.loads(attacks(mark)[kind][0])
-    assert mark.exists()
-
-
-@pytest.mark.parametrize("place", ["state", "settings", "elsewhere"])
+@pytest.mark.parametrize("place", ["state", "settings", "callbacks"])
 def test_a_bomb_is_found_wherever_it_lies(tmp_path, place):
-    mark = tmp_path / "ran"
-    bomb = {"w": Bomb(mark)}
-    arguments = {"state": {"state": bomb}, "settings": {"settings": bomb}, "elsewhere": {"callbacks": bomb}}[place]
-    path = save(tmp_path / "a.ckpt", **arguments)
-    with pytest.raises(InputError, match=r"io\.open"):
-        read_official(path)
-    assert not mark.exists()
+    path = save(tmp_path / "a.ckpt", **{place: {"w": Bomb(tmp_path / "ran")}})
+    assert "io.open" in refusal(path)
+    assert not (tmp_path / "ran").exists()
 
 
-def test_a_crafted_tensor_is_read_when_it_is_honest(tmp_path):
+def test_crafted_tensors_are_read_when_they_are_honest(tmp_path):
     """So that what the next test refuses is refused for its sizes."""
-    path = with_pickle(tmp_path / "a.ckpt", checkpoint_pickle(tensor_pickle(6, 1, (2, 2), (2, 1))))
-    assert torch.equal(read_official(path).state["w"], torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    view = tensor_pickle(6, 1, (2, 2), (2, 1))
+    state = read_official(with_pickle(tmp_path / "a.ckpt", checkpoint_pickle(view, view))).state
+    assert torch.equal(state["w1"], torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
 
 
 @pytest.mark.parametrize(
@@ -303,10 +282,7 @@ def test_a_crafted_tensor_is_read_when_it_is_honest(tmp_path):
         (750_000_000, 0, (750_000_000,), (1,)),  # 3 GB by its storage
         (6, 0, (750_000_000,), (1,)),  # by its shape
         (6, 0, (750_000_000,), (0,)),  # by one value repeated
-        (6, 0, (6, 125_000_000), (1, 0)),
         (6, 0, (2, 3), (4, 1)),  # reads past the end
-        (6, 5, (2,), (1,)),
-        (6, 10**9, (0,), (1,)),
         (6, -1, (2,), (1,)),  # reads before the start
         (6, 5, (2,), (-1,)),
         (6, 0, (-2, -3), (1, 1)),
@@ -314,50 +290,18 @@ def test_a_crafted_tensor_is_read_when_it_is_honest(tmp_path):
         (6, 0, (2, 3), (1,)),  # axes without steps
         (6, 0, (2**200,), (1,)),
         (2**62, 0, (2**62,), (1,)),
-        (6, 0, (1,) * 1000, (1,) * 1000),
-        (5, 0, (5,), (1,)),  # fewer than the entry holds
+        (6, 0, (6,), (1,), "7"),  # no such entry
+        (6, 0, (6,), (1,), "../data/0"),
     ],
 )
 def test_claims_beyond_the_file_are_refused(tmp_path, layout):
-    path = with_pickle(tmp_path / "a.ckpt", checkpoint_pickle(tensor_pickle(*layout)))
-    with pytest.raises(InputError, match="damaged") as refused:
-        read_official(path)
-    assert str(path) in str(refused.value)
-    assert "\n" not in str(refused.value)
-
-
-@pytest.mark.parametrize("storage", ["7", "../data/0", "0\n", ""])
-def test_missing_storages_are_refused(tmp_path, storage):
-    path = with_pickle(tmp_path / "a.ckpt", checkpoint_pickle(tensor_pickle(6, 0, (6,), (1,), storage)))
-    with pytest.raises(InputError, match="'w' claims 24 bytes where the file has 0"):
-        read_official(path)
+    assert "damaged" in refusal(with_pickle(tmp_path / "a.ckpt", checkpoint_pickle(tensor_pickle(*layout))))
 
 
 def test_many_views_of_one_storage_are_refused(tmp_path):
     """Each is honest; together they would take a thousand times the file."""
-    view = tensor_pickle(6, 0, (6,), (1,))
-    state = b"}(" + b"".join(text(f"w{i}") + view for i in range(2)) + b"u"
-    many = b"}(" + text("w") + tensor_pickle(20_000, 0, (20_000,), (1,)) + b"q\x01"
-    many += b"".join(text(f"w{i}") + b"h\x01" for i in range(1000)) + b"u"
-
-    def whole(state):
-        return (
-            b"\x80\x02}" + text("state_dict") + state + b"s" + text("hyper_parameters") + b"}" + text("a") + b"\x88ss."
-        )
-
-    assert len(read_official(with_pickle(tmp_path / "few.ckpt", whole(state))).state) == 2
-    path = with_pickle(tmp_path / "many.ckpt", whole(many))
-    rewrite(path, {"data/0": bytes(80_000)})
-    with pytest.raises(InputError, match="its tensors claim"):
-        read_official(path)
-
-
-def test_a_deep_key_does_not_overflow_the_stack(tmp_path):
-    """Hashing a tuple nested hundreds of thousands deep would end the process."""
-    deep = b"}" + b")" + b"\x85" * 300_000 + b"Ns"
-    path = with_pickle(tmp_path / "a.ckpt", b"\x80\x02" + deep + b".")
-    with pytest.raises(InputError, match="damaged"):
-        read_official(path)
+    path = with_pickle(tmp_path / "a.ckpt", checkpoint_pickle(*[tensor_pickle(20_000, 0, (20_000,), (1,))] * 1000))
+    assert "its tensors claim" in refusal(rewrite(path, {"data/0": bytes(80_000)}))
 
 
 @pytest.mark.parametrize(
@@ -366,7 +310,6 @@ def test_a_deep_key_does_not_overflow_the_stack(tmp_path):
         b"",
         b".",
         b"\x80\x02}",  # no end
-        b"\x80\x02N.",
         b"\x80\x02\x85.",  # empty stack
         b"\x80\x02t.",  # no mark
         b"\x80\x02h\x05.",  # empty memo
@@ -374,49 +317,35 @@ def test_a_deep_key_does_not_overflow_the_stack(tmp_path):
         b"\xff\xfe",
         b"\x80\x02X\xff\xff\xff\xffabc",  # a text of 4 GB
         b"\x80\x04\x8d" + b"\xff" * 8 + b"abc",
-        b"\x80\x02(" + b"0" * 5,
         b"\x80\x02]]\x93.",  # names that are lists
-        b"\x80\x02r\xff\xff\xff\x7f.",  # the standard unpickler would make room for 2 billion memos
         b"\x80\x02NK\x00K\x01\x87Q.",
+        b"\x80\x02}" + b")" + b"\x85" * 300_000 + b"Ns.",  # hashing so deep a key would end the process
+        b"\x80\x02" + b"N" * LARGEST_PICKLE + b".",
     ],
+    ids=lambda data: ascii(data)[:20],
 )
 def test_broken_pickles_are_refused(tmp_path, data):
-    path = with_pickle(tmp_path / "a.ckpt", data)
-    with pytest.raises(InputError) as refused:
-        read_official(path)
-    assert str(path) in str(refused.value)
-    assert "\n" not in str(refused.value)
-
-
-def test_an_enormous_pickle_is_refused(tmp_path):
-    with pytest.raises(InputError, match="more than the"):
-        read_official(with_pickle(tmp_path / "a.ckpt", b"\x80\x02" + b"N" * LARGEST_PICKLE + b"."))
+    assert "damaged" in refusal(with_pickle(tmp_path / "a.ckpt", data))
 
 
 def test_not_a_file(tmp_path):
-    for path in (tmp_path / "none.ckpt", tmp_path):
-        with pytest.raises(InputError, match="no such file") as refused:
-            read_official(path)
-        assert str(path) in str(refused.value)
+    assert "no such file" in refusal(tmp_path / "none.ckpt")
+    assert "no such file" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"<html>not found</html>", pickle.dumps({"state_dict": 1}), b"PK\x03\x04" + b"\0" * 90]
 )
 def test_not_a_zip(tmp_path, data):
-    path = tmp_path / "a.ckpt"
-    path.write_bytes(data)
-    with pytest.raises(InputError, match=r"is not a zip archive.*download it again"):
-        read_official(path)
+    (tmp_path / "a.ckpt").write_bytes(data)
+    assert "download it again" in refusal(tmp_path / "a.ckpt")
 
 
-@pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.95, 0.999])
+@pytest.mark.parametrize("share", [0.05, 0.6, 0.95, 0.999])
 def test_truncated(tmp_path, share):
     path = save(tmp_path / "a.ckpt")
-    data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(InputError, match=r"a\.ckpt"):
-        read_official(path)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    refusal(path)
 
 
 def test_every_damaged_byte_is_refused_or_harmless(tmp_path):
@@ -425,7 +354,7 @@ def test_every_damaged_byte_is_refused_or_harmless(tmp_path):
     data = path.read_bytes()
     generator = np.random.default_rng(0)
     refused = 0
-    for position in generator.choice(len(data), 400, replace=False):
+    for position in generator.choice(len(data), 300, replace=False):
         damaged = bytearray(data)
         damaged[position] ^= 1 << generator.integers(8)
         path.write_bytes(damaged)
@@ -433,7 +362,7 @@ def test_every_damaged_byte_is_refused_or_harmless(tmp_path):
             assert read_official(path).state["encoder.weight"].shape == (2, 3)
         except InputError:
             refused += 1
-    assert refused > 50
+    assert refused > 40
 
 
 def test_a_damaged_number_is_noticed(tmp_path):
@@ -442,22 +371,17 @@ def test_a_damaged_number_is_noticed(tmp_path):
     data = path.read_bytes()
     at = data.index(np.full(10, 1.5, np.float32).tobytes()) + 400
     path.write_bytes(data[:at] + b"\x01" + data[at + 1 :])
-    with pytest.raises(InputError, match="'data/0' cannot be read"):
-        read_official(path)
+    assert "another checksum" in refusal(path)
 
 
-def test_compressed_entries_are_refused(tmp_path):
-    """A zip bomb is small because it is compressed; torch never compresses."""
-    path = rewrite(save(tmp_path / "a.ckpt"), {"data/0": bytes(1 << 24)}, zipfile.ZIP_DEFLATED)
-    assert path.stat().st_size < 1 << 17
-    with pytest.raises(InputError, match=r"claims to hold|compressed"):
-        read_official(path)
-
-
-def test_overlapping_entries_are_refused(tmp_path):
-    """A bomb without compression: many entries of the directory name the same bytes."""
-    path = tmp_path / "a.ckpt"
-    with zipfile.ZipFile(save(path), "a") as archive:
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_archives_that_are_larger_than_they_look_are_refused(tmp_path):
+    """A zip bomb is small because it is compressed, or because many entries name the same bytes."""
+    packed = rewrite(save(tmp_path / "a.ckpt"), {"data/0": bytes(1 << 24)}, zipfile.ZIP_DEFLATED)
+    assert "claims to hold" in refusal(packed)
+    assert "compressed" in refusal(rewrite(save(tmp_path / "b.ckpt"), {}, zipfile.ZIP_DEFLATED))
+    overlapping = save(tmp_path / "c.ckpt")
+    with zipfile.ZipFile(overlapping, "a") as archive:
         archive.writestr("archive/data/big", bytes(50_000))
         big = archive.getinfo("archive/data/big")
         for i in range(20):
@@ -465,62 +389,36 @@ def test_overlapping_entries_are_refused(tmp_path):
             twin.file_size = twin.compress_size = big.file_size
             twin.CRC, twin.header_offset = big.CRC, big.header_offset
             archive.filelist.append(twin)
-    with pytest.raises(InputError, match="claims to hold"):
-        read_official(path)
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_two_entries_of_one_name_are_refused(tmp_path):
-    path = save(tmp_path / "a.ckpt")
-    with zipfile.ZipFile(path, "a") as archive:
+    assert "claims to hold" in refusal(overlapping)
+    twice = save(tmp_path / "d.ckpt")
+    with zipfile.ZipFile(twice, "a") as archive:
         archive.writestr(archive.namelist()[0], b"N.")
-    with pytest.raises(InputError, match="two of one name"):
-        read_official(path)
+    assert "two entries of one name" in refusal(twice)
 
 
 def test_a_zip_of_something_else(tmp_path):
-    path = rewrite(save(tmp_path / "a.ckpt"), {"data.pkl": None})
-    with pytest.raises(InputError, match=r"has no data\.pkl; give a checkpoint"):
-        read_official(path)
+    assert "has no data.pkl" in refusal(rewrite(save(tmp_path / "a.ckpt"), {"data.pkl": None}))
 
 
 @pytest.mark.parametrize(
-    "tree", [{"hyper_parameters": {"a": 1}}, {"state_dict": {"w": torch.ones(1)}}, [1], 5, {"state_dict": {}}]
+    ("tree", "says"),
+    [
+        ({"hyper_parameters": {"a": 1}}, "has no state_dict"),
+        ({"state_dict": {"w": torch.ones(1)}}, "has no hyper_parameters"),
+        ([1], "has no state_dict"),
+        ({"state_dict": {}}, "has no state_dict"),
+        ({"state_dict": {"w": 5}, "hyper_parameters": {"a": 1}}, "not a tensor under 'w'"),
+        ({"state_dict": {"w": torch.tensor([1.0, torch.nan])}, "hyper_parameters": {"a": 1}}, "not finite"),
+        ({"state_dict": {"w": torch.tensor([torch.inf])}, "hyper_parameters": {"a": 1}}, "earlier checkpoint"),
+        *(
+            ({"state_dict": {"w": torch.ones(1)}, "hyper_parameters": {"augment": value}}, "'augment' is not a plain")
+            for value in (torch.ones(2), {"a": 1}, [[1]], [torch.ones(1)])
+        ),
+    ],
 )
-def test_something_else_in_the_right_format(tmp_path, tree):
+def test_something_else_in_the_right_format(tmp_path, tree, says):
     torch.save(tree, tmp_path / "a.ckpt")
-    with pytest.raises(InputError, match=r"has no (state_dict|hyper_parameters); give a Lightning checkpoint"):
-        read_official(tmp_path / "a.ckpt")
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_weights_that_are_not_finite(tmp_path, value):
-    path = save(tmp_path / "a.ckpt", {"fine": torch.ones(2), "sick": torch.tensor([1.0, value])})
-    with pytest.raises(InputError, match=r"'sick' holds values that are not finite.*earlier checkpoint"):
-        read_official(path)
-
-
-def test_an_optimiser_that_diverged_does_not_matter(tmp_path):
-    path = save(tmp_path / "a.ckpt", optimizer_states=[{"state": {0: torch.tensor([float("nan")])}}])
-    assert "encoder.weight" in read_official(path).state
-
-
-def test_a_weight_that_is_no_tensor(tmp_path):
-    with pytest.raises(InputError, match="not a tensor under 'w'"):
-        read_official(save(tmp_path / "a.ckpt", {"w": 5}))
-
-
-@pytest.mark.parametrize("value", [torch.ones(2), {"a": 1}, [[1]], [torch.ones(1)]])
-def test_a_setting_that_is_not_plain(tmp_path, value):
-    with pytest.raises(InputError, match="setting 'augment' is not a plain value"):
-        read_official(save(tmp_path / "a.ckpt", settings={"augment": value}))
-
-
-def test_the_file_is_closed_again(tmp_path):
-    path = save(tmp_path / "a.ckpt")
-    with TorchZip(path) as file:
-        file.tree()
-    assert file.archive.fp is None
+    assert says in refusal(tmp_path / "a.ckpt")
 
 
 # ---------------------------------------------------------------- which variant
@@ -537,15 +435,13 @@ def test_published_settings_name_their_variant(variant):
     [
         ("phalar", "embedding_dim", 256),
         ("phalar", "ft_sep_depth", 4),
-        ("phalar", "spec_pool_components", 16),
         ("phalar", "spec_pool_norm", "channel_wise"),
         ("phalar", "spec_pool_center_padding", False),
-        ("phalar", "complex_use_silu", True),
         ("phalar", "complex_mlp_bias", True),
-        ("phalar", "input_freq_bins", 132),
         ("mel", "input_freq_bins", 513),
         ("gap", "final_mlp_norm", "ln"),
         ("gap", "final_mlp", False),
+        ("magnitude", "spec_pool_components", 16),
         ("cocola", "input_type", "single_channel_mel_spectrogram"),
         ("mert-real", "final_mlp_norm", "bn"),
         ("mert-complex", "mert_layer_idx", 6),
@@ -557,8 +453,7 @@ def test_settings_that_make_another_model_are_refused(variant, name, value):
 
 
 def test_a_setting_left_out_takes_their_default():
-    settings = dict(SPECTRAL)
-    del settings["spec_pool_center_padding"]  # theirs is False
+    settings = {name: value for name, value in SPECTRAL.items() if name != "spec_pool_center_padding"}
     with pytest.raises(InputError, match="spec_pool_center_padding=False"):
         variant_of(settings)
 
@@ -567,14 +462,9 @@ def test_a_setting_left_out_takes_their_default():
     "change",
     [{"pool_type": "max"}, {"backbone_type": "resnet"}, {"comparison_method": "cocola_similarity"}, {"do_cqt": [1]}],
 )
-def test_no_variant_has_these_settings(change):
-    with pytest.raises(InputError, match="no variant has the settings"):
-        variant_of({**SPECTRAL, **change})
-
-
-def test_the_refusal_names_the_file(tmp_path):
-    read = read_official(save(tmp_path / "a.ckpt", settings={**SPECTRAL, "pool_type": "max"}))
-    with pytest.raises(InputError, match=r"a\.ckpt: no variant has"):
+def test_no_variant_has_these_settings(change, tmp_path):
+    read = read_official(save(tmp_path / "a.ckpt", settings={**SPECTRAL, **change}))
+    with pytest.raises(InputError, match=r"a\.ckpt: no variant has the settings"):
         _ = read.variant
 
 
@@ -584,35 +474,13 @@ def test_the_refusal_names_the_file(tmp_path):
 def theirs(variant: str) -> dict[str, torch.Tensor]:
     """Weights of the right names and shapes, without the published files."""
     generator = torch.Generator().manual_seed(0)
-    return {name: torch.randn(rule.shape, generator=generator) for name, rule in _rules(variant)}
-
-
-@pytest.mark.parametrize("variant", ["phalar", "cosine", "gap", "magnitude", "mel"])
-def test_every_published_name_is_translated(variant):
-    if not VECTORS.is_dir():
-        pytest.skip(f"the published vectors are not at {VECTORS}")
-    if variant == "phalar":
-        state = read_official(VECTORS / "phalar.ckpt").state
-    else:
-        with np.load(VECTORS / f"{variant}.npz") as stored:
-            state = {
-                k.removeprefix("state/"): torch.from_numpy(stored[k]) for k in stored.files if k.startswith("state/")
-            }
-    ours = translate(state, variant)
-    learned = {name: tensor for name, tensor in ours.items() if "running" not in name and "batches" not in name}
-    reals = sum(t.numel() * (2 if t.is_complex() else 1) for t in learned.values())
-    counts = {"cosine": 2_293_105, "gap": 684_400, "magnitude": 1_442_160}
-    assert reals == counts.get(variant, 2_293_104)
-    assert torch.equal(ours["backbone.blocks.3.time.mix.bias"], state["encoder.backbone.layers.3.time_conv.1.bias"])
+    return {name: torch.randn(like.shape, generator=generator) for name, (_, like) in named(variant).items()}
 
 
 def test_stacked_rows_become_complex():
     state = theirs("phalar")
     ours = translate(state, "phalar")
     stacked = state["encoder.mlp.0.W.weight"]
-    assert ours["head.linear1.weight"].dtype == torch.complex64
-    assert torch.equal(ours["head.linear1.weight"].real, stacked[:512])
-    assert torch.equal(ours["head.linear1.weight"].imag, stacked[512:])
     # Their layer: the two halves of W applied to the real and the imaginary part, put together by hand.
     z = torch.randn(640, dtype=torch.complex64, generator=torch.Generator().manual_seed(1))
     re, im = (stacked @ z.real).chunk(2), (stacked @ z.imag).chunk(2)
@@ -620,16 +488,9 @@ def test_stacked_rows_become_complex():
     torch.testing.assert_close(ours["head.linear1.weight"] @ z, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_translation_of_cocola_fills_the_model():
-    model = build("cocola")
-    ours = translate(theirs("cocola"), "cocola")
-    assert {name: t.shape for name, t in ours.items()} == {name: t.shape for name, t in model.state_dict().items()}
-    assert len(theirs("cocola")) == 370
-
-
-@pytest.mark.parametrize("variant", sorted(REGISTRY.keys() & VARIANTS.keys() - {"mert-complex", "mert-real"}))
+@pytest.mark.parametrize("variant", sorted(VARIANTS.keys() - {"mert-complex", "mert-real"}))
 def test_translation_fills_our_model(variant):
-    ours, model = translate(theirs(variant), variant), build(variant)
+    ours, model = translate(theirs(variant), variant), build(variant, seed=0)
     wanted = {name: (tensor.shape, tensor.is_complex()) for name, tensor in model.state_dict().items()}
     assert {name: (tensor.shape, tensor.is_complex()) for name, tensor in ours.items()} == wanted
 
@@ -642,10 +503,9 @@ def test_translation_is_a_copy_in_single_precision():
     assert state["encoder.backbone.input_proj.weight"].any()
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", ["phalar", "cocola", "mert-real"])
 def test_what_does_not_fit_is_named(variant):
     state = theirs(variant)
-    translate(state, variant)
     name = next(reversed(state))
     with pytest.raises(InputError, match=f"missing '{name}'"):
         translate({k: v for k, v in state.items() if k != name}, variant)
@@ -657,36 +517,20 @@ def test_what_does_not_fit_is_named(variant):
         translate({**state, name: state[name] * float("nan")}, variant)
 
 
-def test_many_names_make_one_short_line():
-    with pytest.raises(InputError) as refused:
-        translate({f"w{i}": torch.ones(1) for i in range(500)}, "phalar")
-    assert "and 496 more" in str(refused.value)
+def test_weights_of_one_variant_are_not_another():
+    with pytest.raises(InputError, match=r"not the weights of 'gap'.*missing .* and \d+ more; unexpected") as refused:
+        translate({f"w{i}": torch.ones(1) for i in range(500)}, "gap")
     assert len(str(refused.value)) < 1000
-
-
-def test_weights_of_one_variant_are_not_another(tmp_path):
-    with pytest.raises(InputError, match="not the weights of 'gap'"):
-        translate(theirs("phalar"), "gap")
     with pytest.raises(InputError, match="'tiny'; choose from phalar, gap"):
         translate({}, "tiny")
 
 
-def test_kernels_of_the_transform_are_passed_over():
-    state = theirs("phalar")
-    extra = {
-        f"encoder.cqt_extractor.0.{name}": torch.ones(2) for name in ("lenghts", "cqt_kernels_real", "cqt_kernels_imag")
-    }
+def test_kernels_of_the_transform_are_passed_over_and_mert_keeps_its_names():
+    state, one = theirs("phalar"), torch.ones(2)
+    extra = {f"encoder.cqt_extractor.0.{n}": one for n in ("lenghts", "cqt_kernels_real", "cqt_kernels_imag")}
     assert set(translate({**state, **extra}, "phalar")) == set(translate(state, "phalar"))
-
-
-def test_mert_keeps_its_own_names():
-    """It is frozen and published elsewhere; what a checkpoint holds of it is handed on."""
-    state = theirs("mert-real")
-    inner = {
-        "encoder.backbone.model.encoder.layers.0.w": torch.ones(2),
-        "encoder.backbone.resampler.kernel": torch.ones(2),
-    }
-    ours = translate({**state, **inner}, "mert-real")
-    assert torch.equal(ours["backbone.model.encoder.layers.0.w"], torch.ones(2))
+    inner = {"encoder.backbone.model.encoder.layers.0.w": one, "encoder.backbone.resampler.kernel": one}
+    ours = translate({**theirs("mert-real"), **inner}, "mert-real")
+    assert torch.equal(ours["backbone.model.encoder.layers.0.w"], one)
     assert not [name for name in ours if "resampler" in name or "norm" in name]
     assert translate(theirs("mert-complex"), "mert-complex")["pooling.project.weight"].shape == (80, 768)

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchaudio.models import hubert_base
 
+from phalar.audio import SAMPLE_RATE
 from phalar.model.assembly import assemble, build
-from phalar.model.frontend import SAMPLE_RATE
 from phalar.model.stem_model import StemModel
 from phalar.model.variants import VARIANTS, variant
 

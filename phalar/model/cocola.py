@@ -78,7 +78,7 @@ class Cocola(StemModel):
         """Both pictures of a pair show the same parts, as published: a harmonic anchor is never asked to find a
         percussive positive."""
         parts = self.draw_parts(len(pictures) // 2).repeat(2, 1)
-        return pictures * parts[:, :, None, None]
+        return super().shown(pictures) * parts[:, :, None, None]
 
 
 class Stage(NamedTuple):

@@ -46,7 +46,8 @@ class LogMel(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        bands = melscale_fbanks(N_FFT // 2 + 1, FMIN, FMAX, BINS, SAMPLE_RATE, norm=None, mel_scale="htk")
+        with torch.device("cpu"):  # where numbers are, whatever device the model is made on
+            bands = melscale_fbanks(N_FFT // 2 + 1, FMIN, FMAX, BINS, SAMPLE_RATE, norm=None, mel_scale="htk")
         self.register_buffer("bands", bands.T.contiguous(), persistent=False)
         self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
 

@@ -33,6 +33,11 @@ class StemModel(nn.Module):
         Features to one vector, and that to an embedding (B, 512).
     form : Module
         Embeddings (A, 512) and (B, 512) to raw scores (A, B).
+
+    Attributes
+    ----------
+    picture_noise : float
+        Chance of Gaussian noise on an item's picture in training (0; the published ``mel`` has 0.5).
     """
 
     def __init__(
@@ -45,12 +50,8 @@ class StemModel(nn.Module):
         form: nn.Module,
     ) -> None:
         super().__init__()
-        self.variant = row
-        self.frontend = frontend
-        self.backbone = backbone
-        self.pooling = pooling
-        self.head = head
-        self.form = form
+        self.variant, self.picture_noise = row, 0.0
+        self.frontend, self.backbone, self.pooling, self.head, self.form = frontend, backbone, pooling, head, form
 
     @property
     def num_parameters(self) -> int:
@@ -62,8 +63,19 @@ class StemModel(nn.Module):
     def device(self) -> torch.device:
         return next(self.form.parameters()).device
 
+    def forward(self, anchors: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:
+        """The way that training takes: waveforms (B, N) of both sides to their embeddings (B, 512).
+
+        Both sides go through the network as one batch, as in the published code: the real heads' batch norm then sees
+        anchors and positives together. On a GPU the backbone runs in bfloat16; phases and scores never do.
+        """
+        pictures = self.shown(self.picture(torch.cat([anchors, positives])))
+        with torch.autocast(pictures.device.type, torch.bfloat16, enabled=pictures.is_cuda):
+            features = self.backbone(pictures)
+        return self.head(self.pooling(features)).chunk(2)
+
     def encode(self, audio: Tensor) -> Tensor:
-        """Waveforms (B, N) float32 at 16 kHz to embeddings (B, 512); the differentiable path that training uses."""
+        """Waveforms (B, N) float32 at 16 kHz to embeddings (B, 512), in single precision throughout."""
         return self.encode_picture(self.picture(audio))
 
     @torch.no_grad()  # nothing in the front end is learned
@@ -75,18 +87,14 @@ class StemModel(nn.Module):
         """Embeddings (B, 512) of what the front end gives, for pictures computed beforehand."""
         return self.head(self.pooling(self.backbone(picture)))
 
-    def forward(self, anchors: Tensor, positives: Tensor) -> Tensor:
-        """Raw scores (B, B) of all anchors against all positives, both (B, N): the logits of the training loss.
-
-        Both sides go through the network as one batch, as in the published code: the real heads' batch norm then sees
-        anchors and positives together.
-        """
-        return self.form(*self.encode_picture(self.shown(self.picture(torch.cat([anchors, positives])))).chunk(2))
-
     def shown(self, pictures: Tensor) -> Tensor:
-        """What the backbone gets to see of the pictures (2 B, ...) of B anchors and then their B positives: all of it,
-        unless a model hides something in training (COCOLA does)."""
-        return pictures
+        """What the backbone gets to see, in training, of the pictures (2 B, ...) of B anchors and then their B
+        positives: all of it, with ``picture_noise`` of standard deviation 0.005 to 0.05 (uniform) on some."""
+        if not self.training or not self.picture_noise:
+            return pictures
+        chance, size = torch.rand(2, len(pictures), *[1] * (pictures.ndim - 1), device=pictures.device)
+        deviation = (chance < self.picture_noise) * (0.005 + 0.045 * size)
+        return pictures + deviation * torch.randn_like(pictures)
 
     @torch.no_grad()
     def embed(self, audio: Tensor | np.ndarray | Sequence, sample_rate: int, batch_size: int = 16) -> Tensor:

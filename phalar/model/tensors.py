@@ -181,18 +181,18 @@ def _checked_pickle(path: Path) -> bytes:
 
 def _check_pickle(path: Path, data: bytes, known: Collection[str]) -> None:
     """Refuse a pickle that names what is not known, or that nests tuples too deep to be hashed."""
-    tuples = 0
     try:
-        for step, argument, _ in pickletools.genops(data):
-            tuples += step.name.startswith("TUPLE")
-            name = argument.replace(" ", ".") if step.name in ("GLOBAL", "INST") else None
-            if name is not None and name not in known:
-                raise InputError(
-                    f"{path}: its pickle asks for {name!a:.120}, which is neither a tensor nor a plain value; it was "
-                    "not loaded and nothing in it was run; get the file from its authors"
-                )
+        steps = [(step.name, argument) for step, argument, _ in pickletools.genops(data)]
     except (ValueError, IndexError, OverflowError) as error:
         raise damaged(path, f"its data.pkl cannot be read ({type(error).__name__})") from error
+    for step, argument in steps:
+        name = argument.replace(" ", ".") if step in ("GLOBAL", "INST") else None
+        if name is not None and name not in known:
+            raise InputError(
+                f"{path}: its pickle asks for {name!a:.120}, which is neither a tensor nor a plain value; it was not "
+                "loaded and nothing in it was run; get the file from its authors"
+            )
+    tuples = sum(step.startswith("TUPLE") for step, _ in steps)
     if tuples > MOST_TUPLES:
         raise damaged(path, f"its data.pkl makes {tuples:,} tuples")
 

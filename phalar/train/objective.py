@@ -63,15 +63,8 @@ class Objective(nn.Module):
         return torch.stack(losses).mean(), torch.stack(right).mean()
 
     def _embed(self, waves: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        """Both sides as one batch: the real heads' batch norm then sees anchors and positives together.
-
-        On a GPU the backbone runs in bfloat16; phases and scores never do.
-        """
-        model, picture = self.model, self.model.picture(waves.flatten(0, 1))
         with seeded(seed, waves.device):
-            with torch.autocast(waves.device.type, torch.bfloat16, enabled=waves.device.type == "cuda"):
-                features = model.backbone(model.shown(picture))
-            return model.head(model.pooling(features)).chunk(2)
+            return self.model(*waves)
 
 
 @contextmanager

@@ -1,0 +1,270 @@
+"""Speed, side by side in one run, against plain references in the same process: never a number from another day.
+
+Every benchmark gives ``ours`` and ``reference`` in its ``unit``, their ``ratio``, ``max_relative_error``, since both
+compute the same thing, ``threads`` and ``processor``. Book page *What training costs*, "What each shortcut saves".
+
+The references do what the published code does: nnAudio's transform; PyTorch's own layers in float32, each block of the
+backbone computed twice to save memory; stems decoded from FLAC files, and noise added to one clip after the other. Much
+of that is a choice and not a need, so training has fair rivals too: the same network, fed by the same loader, keeping
+what it computed, in bfloat16, as it stands and by ``torch.compile``.
+"""
+
+import copy
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from nnAudio.features.cqt import CQT1992v2
+from torch import Tensor
+from torch.utils.benchmark import Timer
+
+from phalar.audio import SAMPLE_RATE
+from phalar.datasets import augment, batches, store
+from phalar.datasets.tracks import Track
+from phalar.errors import InputError
+from phalar.model.assembly import build
+from phalar.model.frontend import BINS, FMIN, HOP, ConstantQ
+from phalar.model.stem_model import StemModel
+from phalar.train import loop
+from phalar.train.config import config
+from phalar.train.objective import Objective
+
+CLIPS, SECONDS = 8, 5.0  # embedded at once
+BATCH, STEPS, REFERENCE_STEPS, COMPARED = 32, 5, 2, 4  # pairs a step; steps timed; pairs whose gradients are compared
+PIECES, STEMS, PIECE_SECONDS, SOURCE_RATE = 4, 4, 30.0, 44_100
+EXCERPTS, PAIRS, REFERENCE_PAIRS = 16, 32, 4  # read, or made, at once
+MARGIN = 4_000  # samples at 16 kHz that are decoded on either side, for the resampler
+
+
+def run(name: str) -> dict:
+    """A benchmark by name, as plain values; an InputError lists those there are."""
+    if name not in BENCHMARKS:
+        raise InputError(f"unknown benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
+    unit, measure = BENCHMARKS[name]
+    found = measure()
+    ratio = found["ours"] / found["reference"]
+    machine = {"threads": torch.get_num_threads(), "processor": processor()}
+    return {"benchmark": name, "ratio": ratio, "unit": unit} | machine | found
+
+
+def processor(about: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name and its wide instructions: with bfloat16 among them rivals are faster."""
+    lines = about.read_text().splitlines() if about.exists() else []
+    name = next((line.split(": ", 1)[-1] for line in lines if line.startswith("model name")), platform.processor())
+    flags = next((line for line in lines if line.startswith("flags")), "").split()
+    wide = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
+    return f"{name} ({', '.join(wide)})" if wide else name
+
+
+def seconds_of(function: Callable[[], object], threads: int | None = None) -> float:
+    """Median seconds of a call, after one that warms up."""
+    timer = Timer("function()", globals={"function": function}, num_threads=threads or torch.get_num_threads())
+    return timer.blocked_autorange(min_run_time=1.0).median
+
+
+def cqt() -> dict:
+    """Our constant-Q transform against nnAudio's ``CQT1992v2``."""
+    return _embedding(ConstantQ(), _nnaudio())
+
+
+def encode() -> dict:
+    """Embedding clips: our encoder against the same weights on plain PyTorch layers and nnAudio's transform."""
+    model = build("phalar", seed=0).eval()
+    return _embedding(model.encode, plain_twin(model).encode)
+
+
+@torch.no_grad()
+def _embedding(ours: Callable[[Tensor], Tensor], reference: Callable[[Tensor], Tensor]) -> dict:
+    audio = 0.1 * torch.randn(CLIPS, round(SECONDS * SAMPLE_RATE), generator=torch.Generator().manual_seed(0))
+    a, b = ours(audio), reference(audio)
+    speeds = [CLIPS * SECONDS / seconds_of(lambda f=f: f(audio)) for f in (ours, reference)]
+    error = ((a - b).abs().max() / b.abs().max()).item()
+    return {"ours": speeds[0], "reference": speeds[1], "max_relative_error": error}
+
+
+def _nnaudio() -> CQT1992v2:
+    return CQT1992v2(SAMPLE_RATE, HOP, fmin=FMIN, n_bins=BINS, verbose=False)
+
+
+def plain_twin(model: StemModel, dtype: torch.dtype | None = None, compiled: bool = False) -> StemModel:
+    """A PHALAR again, with weights of its own that are equal, whose backbone runs on PyTorch's own layers.
+
+    In ``dtype``, keeping what it computed; or, without one, in float32, checkpointed in training, behind nnAudio's
+    transform. Both have the same parameters in the same order and draw the same dropout from the same random state.
+    """
+    twin = copy.deepcopy(model)
+    backbone, published = twin.backbone, dtype is None
+    plain = torch.compile(backbone.plain, dynamic=False) if compiled else backbone.plain
+
+    def forward(picture: Tensor) -> Tensor:
+        with torch.autocast(picture.device.type, dtype, enabled=not published):
+            return plain(picture, backbone.gains(len(picture)), published and backbone.training)
+
+    backbone.forward = forward
+    if published:
+        twin.frontend.transform = _nnaudio().to(model.device)
+    return twin
+
+
+def train() -> dict:
+    """Training steps of PHALAR by the paper's recipe on *chorales*, a stand-in for CocoChorales: pairs a second, from
+    the audio on disk to the changed weights, the next batch prepared meanwhile.
+
+    ``max_relative_error`` is that of the loss or of the gradient as a whole, whichever is larger, on a few pairs.
+    ``rivals`` are speeds by name, or why there is none; ``fair_ratio`` is ours over the fastest of them.
+    """
+    trainer = _trainer()
+    ours, rivals = pairs_a_second(trainer, STEPS), {}
+    for name, compiled in (("eager bfloat16", False), ("compiled bfloat16", True)):
+        try:
+            rivals[name] = pairs_a_second(_trainer(plain_twin(trainer.model, torch.bfloat16, compiled)), STEPS)
+        except Exception as error:  # a compiler that does not work must not cost the other numbers
+            rivals[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    with tempfile.TemporaryDirectory() as folder:
+        plain = _trainer(plain_twin(trainer.model))
+        tables = replace(plain.tables, tracks=as_flac(plain.tables.tracks, Path(folder), SAMPLE_RATE))
+        plain.batch = lambda step: plain_batch(tables, BATCH, step)
+        error = largest_error(trainer.model, plain.model, plain.batch(0)[0][0][:, :COMPARED])
+        reference = pairs_a_second(plain, REFERENCE_STEPS)
+    speeds = [speed for speed in rivals.values() if isinstance(speed, float)]
+    fair = {"rivals": rivals, "fair_ratio": ours / max(speeds) if speeds else None}
+    return {"ours": ours, "reference": reference, "max_relative_error": error, **fair}
+
+
+def _trainer(model: StemModel | None = None) -> "loop.Trainer":
+    """Training by the published recipe: of a fresh PHALAR, or of another model."""
+    settings = config(
+        "phalar", ["chorales"], steps=99, batch_size=BATCH, seconds=(SECONDS, SECONDS), limit=BATCH, preset="published"
+    )
+    trainer = loop.Trainer(settings, Path(), "cpu", progress=False)
+    if model is not None:
+        trainer.model, trainer.objective.model = model, model
+        trainer.optimisers = loop.optimisers(model, settings.recipe)
+    return trainer
+
+
+def pairs_a_second(trainer: "loop.Trainer", steps: int) -> float:
+    """Mean over some steps, each with the preparation of one batch: the last one's is waited for."""
+    trainer.step()  # makes tables, compiles where that is asked for, and has the next batch made
+    started = time.perf_counter()
+    for _ in range(steps):
+        trainer.step()
+    trainer.ahead.shutdown(wait=True)
+    return trainer.config.batch_size * steps / (time.perf_counter() - started)
+
+
+def largest_error(model: StemModel, twin: StemModel, waves: Tensor) -> float:
+    """Relative difference of the losses, or of the gradients as one vector, of two models on the same pairs (2, B, N)
+    and with the same dropout: whichever is larger."""
+    losses, gradients = [], []
+    for each in (model, twin):
+        loss = Objective(each, 0.9, "shard")([waves], [0])[0]
+        found = torch.autograd.grad(loss, list(each.parameters()))
+        gradients.append(torch.cat([(torch.view_as_real(g) if g.is_complex() else g).flatten() for g in found]))
+        losses.append(loss.item())
+    (ours, theirs), (mine, right) = losses, gradients
+    return max(abs(ours - theirs) / abs(theirs), ((mine - right).norm() / right.norm()).item())
+
+
+def data() -> dict:
+    """Excerpts of all stems of a track, stored against decoded from stereo FLAC files at 44.1 kHz and resampled, on one
+    thread and with every file in the system's memory.
+
+    ``pair_ms`` and ``pair_reference_ms`` are milliseconds from the audio on disk to both sides of an augmented pair.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        tracks = _invented(Path(folder))
+        files = as_flac(tracks, Path(folder), SOURCE_RATE)
+        rng, length = np.random.default_rng(0), round(SECONDS * SAMPLE_RATE)
+        places = HOP * rng.integers((tracks[0].num_samples - length) // HOP, size=EXCERPTS)
+
+        def excerpts(of: Sequence[Track]) -> list[np.ndarray]:
+            return [of[i % PIECES].excerpt(int(start), length) for i, start in enumerate(places)]
+
+        # A batch wants as many tracks as pairs; the same few, under other names, do for timing.
+        tables = batches.tables([replace(tracks[i % PIECES], id=f"{i}") for i in range(PAIRS)])
+        plain = replace(tables, tracks=tuple(files[i % PIECES] for i in range(PAIRS)))
+        source, generator = batches.StoredSource(tables, torch.device("cpu")), torch.Generator().manual_seed(0)
+        error = max(np.abs(a - b).max() / np.abs(b).max() for a, b in zip(*map(excerpts, (tracks, files)), strict=True))
+        ours, reference, pair, plain_pair = (
+            seconds_of(each, threads=1)
+            for each in (
+                lambda: excerpts(tracks),
+                lambda: excerpts(files),
+                lambda: augment.augment(source.read(batches.draw(tables, PAIRS, length, rng)), generator),
+                lambda: plain_batch(plain, REFERENCE_PAIRS),
+            )
+        )
+    pair, plain_pair = 1000 * pair / PAIRS, 1000 * plain_pair / REFERENCE_PAIRS
+    times = {"pair_ms": pair, "pair_reference_ms": plain_pair, "pair_ratio": plain_pair / pair}
+    speeds = {"ours": EXCERPTS / ours, "reference": EXCERPTS / reference}
+    return speeds | times | {"max_relative_error": float(error), "threads": 1}
+
+
+def _invented(folder: Path) -> list[Track]:
+    """A store of pieces whose stems are tones that beat."""
+    seconds = np.arange(round(PIECE_SECONDS * SAMPLE_RATE)) / SAMPLE_RATE
+    for piece in range(PIECES):
+        pitches = 55.0 * 2 ** ((7 * np.arange(STEMS)[:, None] + piece) / 12)
+        tones = sum(np.sin(2 * np.pi * pitches * h * seconds) / h for h in range(1, 7))
+        stems = 0.1 * tones * (1 + np.sin(2 * np.pi * (1 + np.arange(STEMS)[:, None]) * seconds))
+        stored = np.round(stems * store.FULL_SCALE).astype(np.int16)
+        store.write_track(folder, f"{piece}", stored, split="train", stems=[f"stem{s}" for s in range(STEMS)])
+    store.write_index(folder, "bench")
+    return list(store.open_store(folder))
+
+
+@dataclass(frozen=True)
+class FlacAudio:
+    """Stems as FLAC files of a rate, one each: decoded, mixed to mono and resampled whenever they are read."""
+
+    files: tuple[Path, ...]
+    rate: int
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """(S, stop - start) float32 at 16 kHz."""
+        return np.stack([self._decoded(file, start, stop) for file in self.files])
+
+    def _decoded(self, file: Path, start: int, stop: int) -> np.ndarray:
+        if self.rate == SAMPLE_RATE:
+            return soundfile.read(file, stop - start, start, dtype="float32")[0]
+        step = HOP * self.rate // SAMPLE_RATE  # whole samples at both rates
+        first, last = max(0, start - MARGIN) // HOP, -(-(stop + MARGIN) // HOP)
+        samples = soundfile.read(file, (last - first) * step, first * step, dtype="float32")[0].mean(axis=1)
+        return soxr.resample(samples, self.rate, SAMPLE_RATE)[start - first * HOP : stop - first * HOP]
+
+
+def as_flac(tracks: Sequence[Track], folder: Path, rate: int) -> tuple[Track, ...]:
+    """Tracks whose stems were written to a folder as 16-bit FLAC files, stereo unless at 16 kHz, and are read there."""
+    written = []
+    for i, track in enumerate(tracks):
+        files = tuple(folder / f"{i}-{stem}.flac" for stem in range(len(track.stems)))
+        for file, stem in zip(files, track.excerpt(), strict=True):
+            if rate != SAMPLE_RATE:
+                stem = np.stack(2 * [soxr.resample(stem, SAMPLE_RATE, rate)], axis=1)
+            soundfile.write(file, np.round(stem * store.FULL_SCALE).astype(np.int16), rate)
+        written.append(replace(track, audio=FlacAudio(files, rate)))
+    return tuple(written)
+
+
+def plain_batch(tables: batches.Tables, pairs: int, seed: int = 0) -> tuple[list[Tensor], batches.Cuts]:
+    """Pairs with noise, (2, B, N), made one by one, and where they were cut."""
+    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    cuts = batches.draw(tables, pairs, round(SECONDS * SAMPLE_RATE), rng)
+    waves = batches.StoredSource(tables, torch.device("cpu")).read(cuts)
+    return [torch.cat([augment.augment(pair, generator) for pair in waves.split(1, dim=1)], dim=1)], cuts
+
+
+BENCHMARKS = {
+    "cqt": ("seconds of audio per second", cqt),
+    "encode": ("seconds of audio per second", encode),
+    "train": ("pairs per second", train),
+    "data": (f"excerpts of {STEMS} stems per second", data),
+}
