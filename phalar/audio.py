@@ -7,14 +7,16 @@ hand in is checked here, once, and refused with one sentence that names the valu
 import os
 from numbers import Real
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
 import soxr
-import torch
-from torch import Tensor
 
 from phalar.errors import InputError
+
+if TYPE_CHECKING:  # seconds and 200 MB, in each of many processes that read or render audio without it
+    from torch import Tensor
 
 SAMPLE_RATE = 16_000  # Hz
 SHORTEST = 2.0  # seconds: less has no rhythm to align, and the CQT's longest window is 1 s
@@ -42,10 +44,10 @@ def read(path: str | os.PathLike) -> tuple[np.ndarray, int]:
     return samples.T, rate
 
 
-def to_float(samples: np.ndarray | Tensor, name: str = "audio") -> np.ndarray:
+def to_float(samples: "np.ndarray | Tensor", name: str = "audio") -> np.ndarray:
     """Samples as float32: 16- and 32-bit integers are scaled to [-1, 1), floats are kept as they are."""
     try:
-        array = samples.detach().cpu().numpy() if isinstance(samples, Tensor) else np.asarray(samples)
+        array = samples.detach().cpu().numpy() if hasattr(samples, "detach") else np.asarray(samples)
     except (TypeError, ValueError) as error:  # rows of unequal length, bfloat16
         raise InputError(
             f"{name}: {type(samples).__name__} cannot be used as samples ({error}); give an array"
@@ -69,7 +71,7 @@ def check_rate(rate: float, name: str = "audio") -> int:
     return int(rate)
 
 
-def mono_16k(samples: np.ndarray | Tensor, rate: int, name: str = "audio") -> np.ndarray:
+def mono_16k(samples: "np.ndarray | Tensor", rate: int, name: str = "audio") -> np.ndarray:
     """One clip as the model hears it: (N,) float32 at 16 kHz, channels averaged.
 
     Parameters
@@ -115,10 +117,12 @@ def load(clip: Clip, name: str = "audio") -> np.ndarray:
     raise InputError(f"{name}: {type(clip).__name__} is neither a path nor a pair (samples, sample rate)")
 
 
-def is_silent(samples: np.ndarray | Tensor) -> bool:
+def is_silent(samples: "np.ndarray | Tensor") -> bool:
     """Whether a clip never leaves -100 dB of full scale, where the front end has nothing to show."""
     return float(abs(samples).max()) < 1e-5
 
 
-def as_tensor(samples: np.ndarray) -> Tensor:
+def as_tensor(samples: np.ndarray) -> "Tensor":
+    import torch
+
     return torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))

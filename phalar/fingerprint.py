@@ -7,12 +7,14 @@ import json
 import os
 import zipfile
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from phalar import paths
+from phalar.errors import RunError
 
 
 def fingerprint(value: object, digits: int = 12) -> str:
@@ -21,20 +23,29 @@ def fingerprint(value: object, digits: int = 12) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:digits]
 
 
-@lru_cache(maxsize=8)
+@cache
 def of_code(*parts: str) -> str:
     """Hash of the code and tables below the named folders or files: comments, docstrings and layout do not count.
 
     >>> of_code("model", "datasets/pairs.py")
+
+    Raises
+    ------
+    RunError
+        If there is no such part.
     """
     digest = hashlib.sha256()
     for part in parts:
         place = paths.PACKAGE / part
+        if not place.exists():
+            raise RunError(f"the package has no part {part!r} to take a fingerprint of: mend the list that names it")
         files = sorted(place.rglob("*")) if place.is_dir() else [place]
         for file in files:
             if file.suffix == ".py":
                 digest.update(_meaning(file).encode())
-            elif file.suffix in {".c", ".csv"}:
+            elif file.suffix == ".yaml":
+                digest.update(repr(yaml.safe_load(file.read_text(encoding="utf-8"))).encode())
+            elif file.suffix in (".c", ".csv"):
                 digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -52,6 +63,32 @@ def _meaning(file: Path) -> str:
             ):
                 body.pop(0)
     return ast.dump(tree)
+
+
+@cache
+def sources(module: str) -> tuple[str, ...]:
+    """Parts of the package that decide what a module makes, for :func:`of_code`: itself, what it imports from its own
+    folder, directly or through others, and the tables (.csv, .yaml) that these name. A folder's ``__init__`` does not
+    count.
+
+    >>> sources("corpora/studio.py")
+    """
+    folder, found, waiting = Path(module).parent, set(), [Path(module)]
+    while waiting:
+        part = waiting.pop()
+        if part in found or part == folder / "__init__.py" or not (paths.PACKAGE / part).is_file():
+            continue
+        found.add(part)
+        tree = ast.parse((paths.PACKAGE / part).read_text(encoding="utf-8") if part.suffix == ".py" else "")
+        for node in ast.walk(tree):
+            names = [alias.name for alias in getattr(node, "names", []) if isinstance(alias, ast.alias)]
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module, *(f"{node.module}.{name}" for name in names)]
+            modules = [Path(*name.split(".")[1:]) for name in names if name.startswith("phalar.")]
+            waiting += [p for m in modules for p in (m.with_suffix(".py"), m / "__init__.py") if folder in p.parents]
+            if isinstance(node, ast.Constant) and str(node.value).endswith((".csv", ".yaml")):
+                waiting.append(part.with_name(node.value))
+    return tuple(sorted(part.as_posix() for part in found))
 
 
 def of_file(path: Path, digits: int = 12) -> str:

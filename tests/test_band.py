@@ -12,8 +12,7 @@ import pytest
 from test_soundfont import RATE, hertz, measured_key, note
 
 from phalar.corpora import arranger, band, seeds, tunes
-from phalar.corpora.loudness import loudness
-from phalar.corpora.rendering import SAMPLE_RATE, render_stems
+from phalar.corpora.rendering import SAMPLE_RATE, loudness, render_stems
 from phalar.corpora.sampler import Note, play
 from phalar.corpora.soundfont import SoundFont, installed_font
 from phalar.corpora.styles import bass, drums, table

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from phalar import corpora
-from phalar.corpora import building, chorale_scores, chorales, performance
-from phalar.corpora.loudness import loudness
+from phalar.corpora import chorale_scores, chorales, performance
+from phalar.corpora.rendering import loudness
 from phalar.corpora.score import Score, Written
 from phalar.datasets import store
 from phalar.errors import InputError, RunError
@@ -112,7 +112,7 @@ def test_an_index_older_than_the_tracks_is_renewed(sliver):
 
 
 def test_a_loaded_corpus_is_not_rendered_again(sliver, monkeypatch):
-    monkeypatch.setattr(corpora, "build_all", None)
+    monkeypatch.setattr(corpora, "in_processes", None)
     assert len(corpora.load("chorales", limit=LIMIT)) == 3 * LIMIT
 
 
@@ -188,7 +188,6 @@ def test_a_limit_takes_more_of_the_same():
         (lambda: corpora.render("slakh"), "'slakh'.*chorales"),
         (lambda: corpora.load("chorales", "validation"), "'validation'.*valid"),
         (lambda: corpora.load("chorales", limit=0), "limit=0"),
-        (lambda: building.build_all("chorales", Path("unused"), ["bwv66.6"], jobs=0), "jobs=0"),
     ],
 )
 def test_bad_requests_are_refused(call, match):
@@ -196,9 +195,7 @@ def test_bad_requests_are_refused(call, match):
         call()
 
 
-def test_a_piece_that_fails_is_named(tmp_path):
-    with pytest.raises(RunError, match=r"bwv9999.*call again"):
-        building.build_all("chorales", tmp_path / "new", ["bwv9999"], jobs=1, progress=False)
+def test_an_unknown_piece_is_named():
     with pytest.raises(RunError, match="bwv9999"):
         chorale_scores.read("bwv9999", "C major")
 

@@ -13,11 +13,11 @@ import pytest
 
 from phalar import plots_corpora
 from phalar.corpora import CORPORA, band, harmony
-from phalar.corpora.loudness import loudness
+from phalar.corpora.rendering import loudness
+from phalar.corpora.studio import PATCHES
 from phalar.corpora.styles.drums import GROOVES
 from phalar.corpora.styles.instruments import HANDS, INSTRUMENTS, KITS
 from phalar.corpora.styles.table import STYLES
-from phalar.corpora.synth import PATCHES
 from phalar.datasets import store
 from phalar.errors import InputError
 from phalar.paths import PACKAGE
@@ -230,9 +230,9 @@ def test_the_page_counts_styles_instruments_and_settings_as_the_code_does():
     tempi = {bpm for style in STYLES.values() for bpm in style.bpm}
     assert (len(tempi), min(tempi), max(tempi)) == (12, 60, 192)
     assert f"{len(INSTRUMENTS)} melodic instruments, " in page
-    assert (len(KITS), len(HANDS), len(GROOVES)) == (7, 5, len(STYLES))
+    assert (len(KITS), len(HANDS), len(GROOVES)) == (4, 5, len(STYLES))
     assert {len(grooves) for grooves in GROOVES.values()} == {3, 4}
-    assert f"It knows {len(PATCHES)} patches" in page
+    assert f"table of {len(PATCHES)} patches" in page
     assert f"\\lambda = {harmony.FIT}" in page
     assert f"\\mathcal N(0, {harmony.TASTE}^2)$ for each chord" in page
     assert f"{harmony.TONIC_FIRST} for the tonic where a strain begins, {harmony.TONIC_LAST} where it ends" in page

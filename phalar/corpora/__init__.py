@@ -7,16 +7,18 @@ A real data set that was prepared (``phalar datasets prepare``) is loaded by its
 """
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 
-from phalar import fingerprint, paths
+from tqdm import tqdm
+
+from phalar import audio, fingerprint, paths
 from phalar.corpora import band, beats, chorales, comping, stress, studio
-from phalar.corpora.building import build_all
 from phalar.datasets import prepared, store
 from phalar.datasets.catalogue import DATASETS
+from phalar.datasets.pool import in_processes
 from phalar.datasets.tracks import SPLITS, Track
 from phalar.errors import InputError, RunError
 
@@ -27,8 +29,9 @@ class Corpus:
 
     Attributes
     ----------
-    version : int
-        Part of the cache's name: raised whenever the same piece would come out as other bytes.
+    module : str
+        Name of the module in this folder that makes it: the module, what it imports from here and their tables name the
+        cache.
     pieces : callable () -> dict of str to str
         The split of every piece, by id, in the order in which a ``limit`` takes them; cheap.
     build : callable (piece, folder)
@@ -39,40 +42,54 @@ class Corpus:
         Hz.
     """
 
-    version: int
+    module: str
     pieces: Callable[[], dict[str, str]]
     build: Callable[[str, Path], None]
     about: str
-    sample_rate: int = store.SAMPLE_RATE
-
-
-def _corpus_of(module: ModuleType, about: str, sample_rate: int = store.SAMPLE_RATE) -> Corpus:
-    return Corpus(module.VERSION, module.pieces, module.build, about, sample_rate)
+    sample_rate: int = audio.SAMPLE_RATE
 
 
 CORPORA = {
-    "chorales": _corpus_of(
-        chorales, "four-part Bach chorales by string, brass, woodwind and random ensembles (stands in for CocoChorales)"
+    "chorales": Corpus(
+        "chorales",
+        chorales.pieces,
+        chorales.build,
+        "four-part Bach chorales by string, brass, woodwind and random ensembles (stands in for CocoChorales)",
     ),
-    "band": _corpus_of(
-        band, "folk tunes, harmonised and arranged for 4 to 9 instruments in many styles (stands in for Slakh2100)"
+    "band": Corpus(
+        "band",
+        band.pieces,
+        band.build,
+        "folk tunes, harmonised and arranged for 4 to 9 instruments in many styles (stands in for Slakh2100)",
     ),
-    "studio": _corpus_of(
-        studio, "other tunes as a studio leaves them: people, synthesisers, effects, bleed (stands in for MoisesDB)"
+    "studio": Corpus(
+        "studio",
+        studio.pieces,
+        studio.build,
+        "other tunes as a studio leaves them: people, other sounds, effects, bleed (stands in for MoisesDB)",
     ),
-    "beats": _corpus_of(
-        beats, "30 s mixes in ten styles with every beat, steady or expressive (stands in for GTZAN)", beats.SAMPLE_RATE
+    "beats": Corpus(
+        "beats",
+        beats.pieces,
+        beats.build,
+        "30 s mixes in ten styles with every beat, steady or expressive (stands in for GTZAN)",
+        beats.SAMPLE_RATE,
     ),
-    "comping": _corpus_of(comping, "chord-annotated accompaniment by six players (stands in for GuitarSet)"),
-} | {
-    name: Corpus(stress.VERSION, stress.pieces, partial(stress.build, name), one.about)
-    for name, one in stress.SETS.items()
-}
+    "comping": Corpus(
+        "comping",
+        comping.pieces,
+        comping.build,
+        "chord-annotated accompaniment by six players (stands in for GuitarSet)",
+    ),
+} | {name: Corpus("stress", stress.pieces, partial(stress.build, name), one.about) for name, one in stress.SETS.items()}
 """Every built-in corpus, by name."""
 
 
 def folder(name: str) -> Path:
     """Where a corpus is kept, rendered or not, or a real data set that was prepared.
+
+    A corpus' folder is named by the code and tables that make it: what is read is never stale, and no version has to be
+    raised by hand. Comments and docstrings do not count.
 
     Raises
     ------
@@ -81,7 +98,8 @@ def folder(name: str) -> Path:
     """
     if name not in CORPORA and name in prepared.names():
         return prepared.folder(name)
-    return paths.cache() / "corpora" / f"{name}-v{_corpus(name).version}"
+    made_by = fingerprint.of_code(*fingerprint.sources(f"corpora/{_corpus(name).module}.py"))
+    return paths.cache() / "corpora" / f"{name}-{made_by}"
 
 
 def version(name: str) -> str:
@@ -90,7 +108,9 @@ def version(name: str) -> str:
     return where.name if name in CORPORA else f"{name}-{fingerprint.of_file(where / 'index.json')}"
 
 
-def render(name: str, *, jobs: int | None = None, limit: int | None = None, progress: bool = True) -> Path:
+def render(
+    name: str, split: str | None = None, *, limit: int | None = None, jobs: int | None = None, progress: bool = True
+) -> Path:
     """Render what is missing of a corpus.
 
     Interrupted at any moment and called again it completes, and the bytes are those of an uninterrupted run. Two
@@ -100,11 +120,13 @@ def render(name: str, *, jobs: int | None = None, limit: int | None = None, prog
     ----------
     name : str
         A key of :data:`CORPORA`.
+    split : str, optional
+        ``"train"``, ``"valid"`` or ``"test"``; all three if not given.
+    limit : int, optional
+        At most so many pieces of each split, always the same ones; all if not given. What is rendered so is kept when
+        all is rendered later.
     jobs : int, optional
         Processes; as many as there are processors, if not given. The result does not depend on it.
-    limit : int, optional
-        At most so many pieces of each split, always the same ones; all if not given. What is
-        rendered so is kept when all is rendered later.
     progress : bool
         Show a bar on standard error.
 
@@ -116,14 +138,22 @@ def render(name: str, *, jobs: int | None = None, limit: int | None = None, prog
     Raises
     ------
     InputError
-        If there is no corpus of that name, or ``jobs`` or ``limit`` is below 1.
+        If there is no corpus or split of that name, or ``jobs`` or ``limit`` is below 1.
     RunError
         If a piece could not be rendered. Taught in ``book/corpora.md``.
     """
     where = folder(name)
-    missing = store.incomplete(where, _selected(name, None, limit))
+    missing = store.incomplete(where, _selected(name, split, limit))
     if missing:
-        build_all(name, where, missing, jobs=jobs, progress=progress)
+        where.mkdir(parents=True, exist_ok=True)
+        store.sweep(where)
+        with closing(in_processes(partial(_build, CORPORA[name].build, where), missing, jobs)) as built:
+            for piece, error in tqdm(built, f"rendering {name}", len(missing), unit="piece", disable=not progress):
+                if error is not None:
+                    raise RunError(
+                        f"{name} piece {piece} could not be rendered: {type(error).__name__}: {error}; the pieces "
+                        f"finished so far are kept in {where}, call again to go on"
+                    ) from error
     if missing or not (where / "index.json").is_file():
         store.write_index(where, name, CORPORA[name].sample_rate)
     return where
@@ -138,10 +168,8 @@ def load(
     ----------
     name : str
         A key of :data:`CORPORA`, or a prepared data set (``phalar.datasets.prepared``), which is there or not.
-    split : str, optional
-        ``"train"``, ``"valid"`` or ``"test"``; all three if not given.
-    limit, jobs, progress
-        As for :func:`render`; ``limit`` counts per split.
+    split, limit, jobs, progress
+        As for :func:`render`: what is not asked for is not rendered.
 
     Returns
     -------
@@ -158,12 +186,18 @@ def load(
     if name not in CORPORA and name in prepared.names():
         return prepared.load(name, split, limit=limit)
     wanted = _selected(name, split, limit)
-    where = render(name, jobs=jobs, limit=limit, progress=progress)
+    where = render(name, split, limit=limit, jobs=jobs, progress=progress)
     try:
         return store.open_store(where, wanted)
     except RunError:  # the index is older than the tracks (another process was rendering too), or damaged
         store.write_index(where, name, CORPORA[name].sample_rate)
         return store.open_store(where, wanted)
+
+
+def _build(build: Callable[[str, Path], None], folder: Path, piece: str) -> None:
+    """Build a piece, unless another program, doing the same, was quicker."""
+    if store.incomplete(folder, [piece]):
+        build(piece, folder)
 
 
 def _corpus(name: str) -> Corpus:

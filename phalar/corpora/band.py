@@ -9,9 +9,6 @@ import numpy as np
 from phalar.corpora import seeds
 from phalar.datasets.store import write_track
 
-VERSION = 2
-"""Raised whenever the same id would come out as other bytes."""
-
 SEED = 0
 
 SECONDS = (40.0, 55.0)
@@ -102,6 +99,7 @@ def build(piece: str, folder: Path) -> None:
         audio,
         split=pieces()[piece],
         stems=[part.instrument for part in arrangement.parts],
+        pitched=[not part.drums for part in arrangement.parts],
         tags={
             "title": arrangement.title,
             "style": name,

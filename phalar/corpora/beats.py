@@ -24,9 +24,6 @@ from phalar.datasets.store import write_track
 if TYPE_CHECKING:  # else it is imported where it is needed: reading a finished corpus needs no numba
     from phalar.corpora.groove import Feel
 
-VERSION = 2
-"""Raised whenever the same id would come out as other bytes."""
-
 SEED = 0
 
 SAMPLE_RATE = 22_050
@@ -160,6 +157,7 @@ def build(piece: str, folder: Path) -> None:
         _excerpt(mix, rate, start)[None],
         split=pieces()[piece],
         stems=["mix"],
+        pitched=[True],
         tags={
             "title": page.title,
             "genre": cast.genre,
@@ -207,7 +205,7 @@ def _from_soundfont(piece: str, page: Arrangement, feel: "Feel", rng: np.random.
     """The mix as `band` would have it: (samples,), its rate, and the seconds of every beat."""
     from phalar.corpora import groove
     from phalar.corpora.band import BALANCE, DRUM_BANK, GAINS
-    from phalar.corpora.loudness import loudness
+    from phalar.corpora.rendering import loudness
     from phalar.corpora.sampler import play
     from phalar.corpora.soundfont import SoundFont, installed_font
 

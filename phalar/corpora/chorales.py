@@ -13,9 +13,6 @@ import numpy as np
 from phalar.corpora import seeds
 from phalar.datasets.store import write_track
 
-VERSION = 5
-"""Raised whenever the same id would come out as other bytes."""
-
 SEED = 0
 
 TABLE = Path(__file__).with_name("chorales.csv")
@@ -119,6 +116,7 @@ def build(piece: str, folder: Path) -> None:
         audio,
         split=row["split"],
         stems=players,
+        pitched=[True] * len(players),
         tags={
             "title": row["title"],
             "bwv": piece.removeprefix("bwv"),

@@ -17,9 +17,6 @@ from phalar.corpora.grips import next_grip, next_position
 from phalar.corpora.leadsheet import PITCH_CLASSES, Chord
 from phalar.datasets.store import write_track
 
-VERSION = 2
-"""Raised whenever the same id would come out as other bytes."""
-
 SEED = 0
 
 SECONDS = 24.0
@@ -246,6 +243,7 @@ def build(piece: str, folder: Path) -> None:
         audio,
         split=pieces()[piece],
         stems=[name],
+        pitched=[True],
         tags={
             "player": name,
             "style": progression[:-1],

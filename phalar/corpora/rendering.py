@@ -1,17 +1,16 @@
-"""From a performance to stems: played, decimated, levelled, scaled by one constant, 16-bit."""
+"""From notes to stems: played, decimated, levelled, scaled by one constant, 16-bit."""
 
 from collections.abc import Sequence
 
 import numpy as np
+import pyloudnorm
 import soxr
 
-from phalar.corpora.loudness import loudness
+from phalar.audio import SAMPLE_RATE
 from phalar.corpora.sampler import Note, play
 from phalar.corpora.soundfont import SoundFont
+from phalar.datasets.store import FULL_SCALE
 from phalar.errors import RunError
-
-SAMPLE_RATE = 16_000
-"""Hz, of every stem."""
 
 OVERSAMPLING = 2
 """Notes are played at 32 kHz and then decimated, since the sampler does not limit their bandwidth. What is left below
@@ -25,6 +24,60 @@ PEAK = 0.9
 
 TAIL = 1.5
 """Seconds a last note may ring at most."""
+
+BLOCK = 0.4
+"""Seconds in which loudness is measured."""
+
+
+def loudness(audio: np.ndarray, sample_rate: int) -> float:
+    """Integrated loudness of ITU-R BS.1770-4, by pyloudnorm.
+
+    Parameters
+    ----------
+    audio : np.ndarray, (samples,)
+        One channel in [-1, 1]. What is shorter than a block of 0.4 s is measured with silence behind it.
+    sample_rate : int
+        Hz.
+
+    Returns
+    -------
+    float
+        LUFS: a 997 Hz sine at full scale is -3.01. Silence, by the standard's gates, does not count; -inf if nothing
+        is left.
+    """
+    measured = np.zeros(max(len(audio), int(np.ceil(BLOCK * sample_rate))))
+    measured[: len(audio)] = audio
+    # Noise at -240 dB: in true silence the filters would come to rest among denormal numbers, which are slow.
+    measured += np.resize(1e-12 * np.random.default_rng(0).standard_normal(sample_rate), len(measured))
+    return float(pyloudnorm.Meter(sample_rate, block_size=BLOCK).integrated_loudness(measured))
+
+
+def render_part(
+    font: SoundFont, program: int, notes: Sequence[Note], length: int, bank: int = 0, floor: float = -100.0
+) -> np.ndarray:
+    """One part as the SoundFont plays it, (length,), float32 at 16 kHz; not levelled. ``floor`` as for ``play``."""
+    played = play(font, program, notes, OVERSAMPLING * length, OVERSAMPLING * SAMPLE_RATE, bank, floor)
+    return soxr.resample(played, OVERSAMPLING * SAMPLE_RATE, SAMPLE_RATE)[:length]
+
+
+def levelled(stem: np.ndarray, lufs: float, what: str) -> np.ndarray:
+    """A stem at a loudness.
+
+    Raises
+    ------
+    RunError
+        If it is silent or not finite, naming it as ``what``.
+    """
+    level = loudness(stem, SAMPLE_RATE) if np.isfinite(stem).all() else np.nan
+    if not np.isfinite(level):
+        raise RunError(f"{what} rendered to silence or to values that are not finite; use another one")
+    return stem * 10 ** ((lufs - level) / 20)
+
+
+def to_pcm(stems: np.ndarray) -> np.ndarray:
+    """All stems (S, samples) scaled by one constant, so that their sum or one of them peaks at :data:`PEAK`: int16."""
+    peak = max(np.abs(stems.sum(0)).max(), np.abs(stems).max())
+    return np.round(stems * (PEAK / peak * (FULL_SCALE - 1))).astype(np.int16)
 
 
 def render_stems(
@@ -58,34 +111,24 @@ def render_stems(
     Raises
     ------
     RunError
-        If a stem is silent or not finite: an instrument of the SoundFont does not sound.
+        If a stem is silent or not finite: an instrument of the SoundFont does not sound. Taught in ``book/corpora.md``.
     """
     end = max(note.onset + note.duration for _, notes in parts for note in notes) + TAIL
-    length = int(np.ceil(end * SAMPLE_RATE)) * OVERSAMPLING
+    length = int(np.ceil(end * SAMPLE_RATE))
     gains, banks = gains or [0.0] * len(parts), banks or [0] * len(parts)
     stems = np.stack(
         [
-            _stem(font, program, bank, notes, length, gain, floor)
+            levelled(
+                render_part(font, program, notes, length, bank, floor),
+                LOUDNESS + gain,
+                f"program {program} of bank {bank}",
+            )
             for (program, notes), bank, gain in zip(parts, banks, gains, strict=True)
         ]
     )
-    peak = max(np.abs(stems.sum(0)).max(), np.abs(stems).max())
-    stems *= PEAK / peak
-    audible = np.flatnonzero(np.abs(stems).max(0) > 1e-3 * PEAK)
+    stems /= max(np.abs(stems.sum(0)).max(), np.abs(stems).max())
+    audible = np.flatnonzero(np.abs(stems).max(0) > 1e-3)
     stems = stems[:, : audible[-1] + 1]
     fade = min(round(0.02 * SAMPLE_RATE), stems.shape[1])
     stems[:, -fade:] *= np.linspace(1, 0, fade)
-    return np.round(stems * 32767).astype(np.int16)
-
-
-def _stem(
-    font: SoundFont, program: int, bank: int, notes: Sequence[Note], length: int, gain: float, floor: float
-) -> np.ndarray:
-    played = play(font, program, notes, length, OVERSAMPLING * SAMPLE_RATE, bank, floor)
-    stem = soxr.resample(played, OVERSAMPLING * SAMPLE_RATE, SAMPLE_RATE)[: length // OVERSAMPLING]
-    level = loudness(stem, SAMPLE_RATE)
-    if not np.isfinite(level):
-        raise RunError(
-            f"program {program} of bank {bank} rendered to silence or to values that are not finite; use another one"
-        )
-    return stem * 10 ** ((LOUDNESS + gain - level) / 20)
+    return to_pcm(stems)

@@ -13,7 +13,7 @@ The font is read from the installed pretty_midi package, and no part of it is co
 import struct
 from bisect import bisect
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -144,6 +144,12 @@ def installed_font() -> Path:
     if font is None or not font.is_file():
         raise RunError(f"no SoundFont at {font}: install pretty_midi 0.2.11, whose wheel contains TimGM6mb.sf2")
     return font
+
+
+@cache
+def installed() -> "SoundFont":
+    """The installed font, opened; 6 MB and a second to read, so once a process."""
+    return SoundFont(installed_font())
 
 
 class SoundFont:

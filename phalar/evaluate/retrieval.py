@@ -45,13 +45,13 @@ class Retrieval:
 
 
 def fixed_pairs(tracks: Sequence[Track], draw: int, seconds: float = SECONDS, seed: int = 0) -> list[Pair]:
-    """One random pair of each track. It depends on the track, ``draw`` and ``seed`` alone, so every model and every
-    subset of the corpus is tested on the same pairs."""
+    """One random pair of each track. It depends on the track's id, ``draw`` and ``seed`` alone, so every model, every
+    subset of the corpus and every degraded form of it is tested on the same pairs."""
     return [draw_pair(track, round(seconds * SAMPLE_RATE), _rng(track, draw, seed))[0] for track in tracks]
 
 
 def _rng(track: Track, draw: int, seed: int) -> np.random.Generator:
-    name = hashlib.sha256(f"{track.dataset}/{track.id}".encode()).digest()[:8]
+    name = hashlib.sha256(track.id.encode()).digest()[:8]
     return np.random.default_rng([seed, draw, int.from_bytes(name, "big")])
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from phalar.audio import SHORTEST
-from phalar.corpora.loudness import loudness
+from phalar.corpora.rendering import loudness
 from phalar.datasets.pairs import Pair
 from phalar.errors import InputError
 from phalar.model.frontend import BINS_PER_OCTAVE, HOP, OCTAVES, SAMPLE_RATE, ConstantQ

@@ -26,7 +26,7 @@ def find_or_hear(
     pairs as the models: records for each K, by scorer; ``experiment`` is what the records name, other arguments as of
     :func:`phalar.study.experiments.find_or_test`."""
     tracks = corpora.load(corpus, "test", limit=limit or None, progress=progress)
-    used = ("model/frontend.py", "model/mel.py", "datasets/pairs.py", "corpora/loudness.py")
+    used = ("model/frontend.py", "model/mel.py", "datasets/pairs.py", "corpora/rendering.py")
     code = fingerprint.of_code(*used, "evaluate/shortcuts.py", "evaluate/retrieval.py")
     digest = fingerprint.fingerprint([*identity_of(corpus, tracks), code])
     names = {f"{name.replace(' ', '')}-{digest}": name for name in SHORTCUTS}

@@ -12,7 +12,7 @@ import torch
 
 from phalar.audio import mono_16k
 from phalar.corpora.leadsheet import MODES, PITCH_CLASSES
-from phalar.corpora.loudness import loudness
+from phalar.corpora.rendering import loudness
 from phalar.datasets.tracks import BLOCK, SPLITS, Track
 from phalar.errors import InputError
 from phalar.model.frontend import LogCQT

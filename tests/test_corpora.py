@@ -1,0 +1,162 @@
+"""Rendering: what is asked for and no more, by any number of processes, interrupted at any moment, never stale."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from phalar import corpora, fingerprint, paths
+from phalar.corpora import seeds
+from phalar.datasets import store
+from phalar.errors import InputError, RunError
+
+PIECES = {f"p{n}": split for n, split in enumerate(["train"] * 6 + ["valid"] * 2 + ["test"] * 4)}
+
+
+def build(piece: str, folder: Path) -> None:
+    """A corpus of noise; what goes wrong is in the environment."""
+    if os.environ.get("FAILS") == piece:
+        raise ValueError("no such tune")
+    if os.environ.get("DIES") == piece:
+        os._exit(7)
+    time.sleep(float(os.environ.get("LASTS", 0)))
+    audio = seeds.generator("noise", piece).integers(-9000, 9000, (2, 16_000)).astype(np.int16)
+    store.write_track(folder, piece, audio, split=PIECES[piece], stems=["a", "b"], pitched=[True, False])
+
+
+PROGRAM = """
+import sys; sys.path.insert(0, sys.argv[1])
+from test_corpora import add_noise
+add_noise()
+from phalar import corpora
+corpora.render("noise", jobs=2)
+"""
+
+
+def add_noise() -> None:
+    corpora.CORPORA["noise"] = corpora.Corpus("seeds", lambda: PIECES, build, "noise")
+
+
+@pytest.fixture(autouse=True)
+def noise(tmp_path, monkeypatch):
+    monkeypatch.setenv("PHALAR_CACHE", str(tmp_path))
+    monkeypatch.setattr(corpora, "CORPORA", dict(corpora.CORPORA))
+    add_noise()
+
+
+def contents() -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (corpora.folder("noise") / "tracks").iterdir()}
+
+
+def other_program(**environment: str) -> subprocess.Popen:
+    """Another program that renders, in a process group of its own."""
+    command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent)]
+    return subprocess.Popen(
+        command,
+        env=os.environ | environment,
+        cwd=paths.PACKAGE.parent,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_a_track() -> None:
+    tracks = corpora.folder("noise") / "tracks"
+    while not list(tracks.glob("*.json")):
+        time.sleep(0.01)
+
+
+def test_a_split_is_rendered_by_itself():
+    assert [track.id for track in corpora.load("noise", "valid", progress=False)] == ["p6", "p7"]
+    assert {name.split(".")[0] for name in contents()} == {"p6", "p7"}
+    corpora.render("noise", "test", limit=2, progress=False)
+    assert len(contents()) == 2 * 4
+    assert len(corpora.load("noise", limit=1, progress=False)) == 3
+    assert len(contents()) == 2 * 5
+    for wrong in ({"split": "tests"}, {"limit": 0}, {"jobs": 0}):
+        with pytest.raises(InputError):
+            corpora.render("noise", **wrong)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_killed_and_started_again_it_gives_the_bytes_of_an_uninterrupted_run(how, tmp_path, monkeypatch):
+    """Ctrl-C, which a terminal sends to every process of the group, is one traceback: the caller's."""
+    program = other_program(LASTS="0.2")
+    wait_for_a_track()
+    os.killpg(program.pid, how)
+    said = program.communicate()[1]
+    if how == signal.SIGINT:
+        assert said.count("KeyboardInterrupt\n") == 1
+        assert said.strip().endswith("KeyboardInterrupt")
+    assert 0 < len(store.incomplete(corpora.folder("noise"), PIECES)) < len(PIECES)
+    corpora.render("noise", progress=False)
+    store.sweep(corpora.folder("noise"), older_than=0)
+    resumed = contents()
+    assert store.verify(corpora.folder("noise")) == []
+    monkeypatch.setenv("PHALAR_CACHE", str(tmp_path / "other"))
+    for piece in PIECES:
+        build(piece, corpora.folder("noise"))
+    assert contents() == resumed
+
+
+@pytest.mark.parametrize(
+    ("what", "said"), [("FAILS", "piece p3 .*ValueError: no such tune"), ("DIES", r"piece p3 .*died .*exit codes .*7")]
+)
+def test_what_goes_wrong_in_a_process_is_one_clear_error(monkeypatch, what, said):
+    monkeypatch.setenv(what, "p3")
+    with pytest.raises(RunError, match=f"(?s)noise {said}.*call again to go on"):
+        corpora.render("noise", jobs=2, progress=False)
+    monkeypatch.delenv(what)
+    assert len(corpora.load("noise", progress=False)) == len(PIECES)
+
+
+def test_a_cache_is_named_by_the_code_and_tables_that_made_it(tmp_path, monkeypatch):
+    shutil.copytree(paths.PACKAGE / "corpora", tmp_path / "phalar" / "corpora")
+    monkeypatch.setattr(paths, "PACKAGE", tmp_path / "phalar")
+
+    def names() -> dict[str, str]:
+        fingerprint.of_code.cache_clear()
+        fingerprint.sources.cache_clear()
+        return {name: corpora.folder(name).name for name in ("chorales", "band", "studio", "stress-pads", "noise")}
+
+    def edit(file: str, old: str, new: str) -> None:
+        path = paths.PACKAGE / "corpora" / file
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new, 1))
+
+    before = names()
+    edit("sampler.py", '"""Playing notes', '"""How to play notes')
+    edit("studio.yaml", "# Who may", "# A comment on who may")
+    assert names() == before
+    edit("studio.yaml", "lufs: -20", "lufs: -21")
+    after = names()
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"studio", "stress-pads"}
+    edit("sampler.py", "BLOCK = 32", "BLOCK = 64")
+    assert {name for name, other in names().items() if other != before[name]} == set(before) - {"noise"}
+    monkeypatch.undo()
+    fingerprint.of_code.cache_clear()
+    fingerprint.sources.cache_clear()
+
+
+def test_what_makes_a_corpus_is_found():
+    made_by = fingerprint.sources("corpora/studio.py")
+    assert {"corpora/studio.py", "corpora/studio.yaml", "corpora/sampler.py", "corpora/tunes.csv"} <= set(made_by)
+    assert not {"corpora/band.py", "corpora/chorales.csv", "corpora/__init__.py"} & set(made_by)
+    with pytest.raises(RunError, match="no part"):
+        fingerprint.of_code("corpora/nothing.py")
+
+
+def test_random_numbers_depend_on_their_purpose_alone():
+    """The first digest is written down here: should it change, every corpus changes."""
+    assert seeds.digest(0, "order", "bwv66.6").hex() == "97f0da5f5c1b0460476111565d5a13d1"
+    one, again, other = (seeds.generator(0, "cast", piece).random(3).tolist() for piece in ("a", "a", "b"))
+    assert one == again
+    assert one != other
