@@ -233,38 +233,51 @@ def _retrieval(options) -> tuple[dict, str]:
 
 
 def _beats(options) -> tuple[dict, str]:
-    from phalar.study.beat_study import evaluate_beats, report
+    from phalar.evaluate import beats
+    from phalar.matching import resolve_model
     from phalar.train.loop import chosen_device
 
-    records = evaluate_beats(
-        options.model,
-        options.corpus,
-        options.gtzan,
-        options.annotations,
-        options.limit,
-        device=chosen_device(options.device).type,
-    )
-    return {"records": [record.as_dict() for record in records]}, report(records)
+    if (options.corpus is None) == (options.gtzan is None):
+        raise InputError("beats: name either the corpus (--corpus beats) or a copy of GTZAN (--gtzan ROOT)")
+    if options.corpus not in (None, "beats"):
+        raise InputError(f"corpus {options.corpus!r} is not one to track beats on: choose 'beats', or a copy of GTZAN")
+    if options.gtzan and options.annotations is None:
+        raise InputError(f"GTZAN at {options.gtzan}: name the folder of its beats, too (--annotations DIR)")
+    model = resolve_model(options.model).to(chosen_device(options.device))
+    if options.gtzan:
+        tracks = beats.spread_over(beats.gtzan(options.gtzan, options.annotations), options.limit)
+    else:
+        tracks = [track for half in beats.halves(options.limit).values() for track in half]
+    found = beats.summary(beats.evaluate(model, tracks, published=0, others={}))
+    return _estimates(found, "beats", tracks[0].dataset, model.device.type)
 
 
 def _chords(options) -> tuple[dict, str]:
-    from phalar.study.chord_study import evaluate
+    from phalar import corpora
+    from phalar.datasets.prepared import prepare
+    from phalar.evaluate import chords
+    from phalar.matching import resolve_model
+    from phalar.train.loop import chosen_device
 
     if (options.corpus is None) == (options.guitarset is None):
         raise InputError("chords: name either the corpus (--corpus comping) or a copy of GuitarSet (--guitarset ROOT)")
-    records = evaluate(
-        options.model,
-        corpus=options.corpus or "",
-        guitarset=options.guitarset,
-        recordings=options.recordings,
-        hop=options.hop,
-        device=options.device,
-    )
-    lines = []
+    model = resolve_model(options.model).to(chosen_device(options.device))
+    name = options.corpus or prepare("guitarset", options.guitarset, progress=True).name
+    tracks = chords.choose(corpora.load(name, "test", progress=True), options.recordings)
+    return _estimates(chords.evaluate(model, tracks, options.hop), "chords", name, model.device.type)
+
+
+def _estimates(found, experiment: str, dataset: str, device: str) -> tuple[dict, str]:
+    """A table of estimates (variant, split, metric, estimate) as records, and as lines for people."""
+    from phalar.study.records import record
+
+    about = {"experiment": experiment, "dataset": dataset, "device": device}
+    rows = found.to_dict("records")
+    records, lines = [record(row.pop("estimate"), **row, **about) for row in rows], []
     for r in records:
         interval = "" if r.ci_low is None else f"[{100 * r.ci_low:.1f}, {100 * r.ci_high:.1f}]"
-        lines.append(f"{r.metric:18s} {100 * r.value:5.1f} %  {interval:14s}  n = {r.n}  {r.split}")
-    return {"records": [record.as_dict() for record in records]}, "\n".join(lines)
+        lines.append(f"{r.variant:10s} {r.metric:18s} {100 * r.value:5.1f} %  {interval:14s}  n = {r.n}  {r.split}")
+    return {"records": [r.as_dict() for r in records]}, "\n".join(lines)
 
 
 def _score(options) -> tuple[dict, str]:

@@ -135,14 +135,14 @@ def test_the_same_piece_gives_the_same_bytes(tracks, tmp_path):
 @pytest.mark.slow
 def test_a_tracker_trained_on_real_music_finds_the_beats(tmp_path):
     """madmom on the straight pieces among the first sixty."""
-    from phalar.evaluate import madmom_bridge
+    from phalar.evaluate.trackers import madmom_beats
 
     chosen = [piece for piece in list(beats.pieces())[:60] if beats.castings()[piece].feel == "straight"]
     for piece in chosen:
         beats.build(piece, tmp_path)
     store.write_index(tmp_path, "beats", beats.SAMPLE_RATE)
     scores = [
-        mir_eval.beat.f_measure(track.beats[:, 0], madmom_bridge.beats(track.excerpt()[0], track.sample_rate))
+        mir_eval.beat.f_measure(track.beats[:, 0], madmom_beats(track.excerpt()[0], track.sample_rate))
         for track in store.open_store(tmp_path)
     ]
     assert np.mean(scores) >= 0.85

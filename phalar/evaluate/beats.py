@@ -15,7 +15,7 @@ How the similarity map comes about is in ``metronomes.py``. Two ways lead from a
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import librosa
@@ -39,7 +39,8 @@ from phalar.evaluate.metronomes import (
     shifted_map,
     windows_of,
 )
-from phalar.evaluate.trackers import TRACKERS, Tracker, beat_scores
+from phalar.evaluate.statistics import difference, estimate
+from phalar.evaluate.trackers import METRICS, TRACKERS, Tracker, beat_scores
 from phalar.model.assembly import build
 from phalar.model.stem_model import StemModel
 
@@ -80,27 +81,15 @@ def published_beats(beat_map: BeatMap) -> np.ndarray:
 class Prior:
     """What the path takes for likely before it sees the map. The unit of costs and earnings is the standard deviation
     of the contrast, held for a second: earnings count by the time that a beat covers, else quick tempi would win by
-    their number.
+    their number."""
 
-    Attributes
-    ----------
-    lowest, highest : float
-        Beats a minute.
-    usual, octaves, pull : float
-        Tempo that earns nothing less; how many octaves away ``pull`` is taken off (times a half).
-    change : float
-        Cost of an octave's change of tempo from one beat to the next.
-    slip : float
-        Cost of a beat that comes a column early or late.
-    """
-
-    lowest: float = 55.0
+    lowest: float = 55.0  # beats a minute
     highest: float = 215.0
-    usual: float = 110.0
-    octaves: float = 0.8
+    usual: float = 110.0  # the tempo that earns nothing less
+    octaves: float = 0.8  # so many away from it ``pull`` is taken off (times a half)
     pull: float = 0.6
-    change: float = 30.0
-    slip: float = 0.06
+    change: float = 30.0  # cost of an octave's change of tempo from one beat to the next
+    slip: float = 0.06  # cost of a beat that comes a column early or late
 
     def of(self, tempi: np.ndarray) -> np.ndarray:
         """What each tempo earns a second before the map is seen, (B,), 0 or less."""
@@ -214,41 +203,34 @@ def untrained(model: StemModel) -> StemModel:
 def evaluate(
     model: StemModel,
     tracks: Sequence[Track],
-    *,
     published: int | None = None,
-    others: Mapping[str, Tracker] | None = None,
+    others: Mapping[str, Tracker] = TRACKERS,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Beats of tracks by a model in both ways, by the same network untrained, and by other trackers.
+    """Beats of tracks by a model in both ways, by the same network untrained (the floor), and by other trackers.
 
     Parameters
     ----------
     model : StemModel
+        In eval mode.
     tracks : sequence of Track
         With beats.
     published : int, optional
         Tracks on which the published way is taken, half a minute each; all if not given, 0 for none.
-    others : mapping of name to tracker, optional
-        :data:`phalar.evaluate.trackers.TRACKERS` if not given.
-    progress : bool
+    others : mapping of name to tracker
 
     Returns
     -------
     DataFrame
         A row for each tracker and track: ``tracker`` (the variant's name for our way, ``"phalar as published"``,
-        ``"untrained"``, ``"untrained as published"``, others' names), ``track``, the track's tags, the scores of
-        :func:`phalar.evaluate.trackers.beat_scores`, and ``beats``, the seconds found.
+        ``"untrained"``, ``"untrained as published"``, others' names), ``track``, its ``genre`` and ``feel``, the scores
+        of :func:`phalar.evaluate.trackers.beat_scores`, and ``beats``, the seconds found.
     """
-    if model.variant.backbone == "mert":
-        raise InputError(f"variant {model.variant.name!r} has no picture of 10 ms frames; beats need one that does")
-    few = list(tracks) if published is None else spread_over(tracks, published) if published else []
-    tables = []
+    few, tables = spread_over(tracks, published or len(tracks)) if published != 0 else [], []
     for name, one in ((model.variant.name, model), ("untrained", untrained(model))):
-        ears = ZeroShot(one)
-        tables.append(score(name, ears.beats, tracks, progress))
-        tables.append(score(f"{name} as published", ears.published_beats, few, progress))
-    for name, tracker in (TRACKERS if others is None else others).items():
-        tables.append(score(name, tracker, tracks, progress, keep=True))
+        tables.append(score(name, ZeroShot(one).beats, tracks, progress))
+        tables.append(score(f"{name} as published", ZeroShot(one).published_beats, few, progress))
+    tables += [score(name, tracker, tracks, progress, keep=True) for name, tracker in others.items()]
     return pd.concat([table for table in tables if len(table)], ignore_index=True)
 
 
@@ -261,15 +243,35 @@ def score(
     for track in tqdm(tracks, desc=f"beats by {name}", unit="piece", disable=not progress, mininterval=2.0):
         if track.beats is None:
             raise InputError(f"track {track.id} of {track.dataset} has no beats to compare with")
-        heard = track.excerpt().sum(axis=0), track.sample_rate
+        audio, rate = track.excerpt().sum(axis=0), track.sample_rate
         if keep:
-            key = [name, fingerprint.of_sound(*heard), fingerprint.of_code("evaluate/trackers.py")]
-            found = fingerprint.cached("beats", key, lambda heard=heard: {"beats": tracker(*heard)})["beats"]
+            key = [name, fingerprint.of_sound(audio, rate), fingerprint.of_code("evaluate/trackers.py")]
+            found = fingerprint.cached("beats", key, partial(_found, tracker, audio, rate))["beats"]
         else:
-            found = tracker(*heard)
+            found = tracker(audio, rate)
         about = {"tracker": name, "track": track.id, "genre": track.tags.get("genre"), "feel": track.tags.get("feel")}
         rows.append(about | beat_scores(track.beats[:, 0], found) | {"beats": found})
     return pd.DataFrame(rows)
+
+
+def _found(tracker: Tracker, audio: np.ndarray, sample_rate: int) -> dict[str, np.ndarray]:
+    return {"beats": tracker(audio, sample_rate)}
+
+
+def summary(found: pd.DataFrame, by: str = "feel") -> pd.DataFrame:
+    """Means over pieces of what :func:`evaluate` found, a row each: ``variant`` (the tracker), ``split`` (``"test"``,
+    all pieces, and each value of the column ``by``), ``metric`` and its ``estimate``. Besides the scores
+    ``f1_minus_untrained``: by how much F1 lies above the floor's of the same way, piece by piece."""
+    rows = []
+    for split, part in [("test", found), *found.groupby(by)]:
+        f1 = part.pivot(index="track", columns="tracker", values="f1")
+        for name, own in part.groupby("tracker", sort=False):
+            rows += [(name, split, metric, estimate(own[metric].to_numpy())) for metric in METRICS]
+            floor = "untrained as published" if name.endswith(" as published") else "untrained"
+            if floor in f1 and name != floor:
+                both = f1[[name, floor]].dropna().to_numpy()
+                rows.append((name, split, "f1_minus_untrained", difference(*both.T)))
+    return pd.DataFrame(rows, columns=["variant", "split", "metric", "estimate"])
 
 
 def halves(limit: int = 0, progress: bool = True) -> dict[str, list[Track]]:

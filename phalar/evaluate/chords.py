@@ -369,9 +369,9 @@ def measures(named: pd.DataFrame, setting: Setting, tracks: Sequence[Track], hop
     scores = frame_scores(named, tracks, setting.moment, [classes[k] for k in named["predicted"]], hop)
     meant = {"root": MEASURES[:1], "sevenths": MEASURES}.get(setting.vocabulary, MEASURES[:3])
     found |= {name: scores[name] for name in meant if name in scores}
-    words = "majmin" if setting.vocabulary == "published" else setting.vocabulary
-    lost = np.mean([class_of(label, words) == OUTSIDE for label in named[setting.moment]])
-    return found | {"outside_vocabulary": Estimate(float(lost), n=len(named))}
+    lost = [label not in classes for label in named[setting.moment]]
+    lost = lost if setting.vocabulary == "published" else named["truth"] == OUTSIDE
+    return found | {"outside_vocabulary": Estimate(float(np.mean(lost)), n=len(named))}
 
 
 def frame_scores(
@@ -464,13 +464,21 @@ def evaluate(
     Returns
     -------
     DataFrame
-        A row for each setting and metric: ``source, split, metric, value, low, high, n``.
+        A row for each setting and metric: ``variant`` (the source), ``split``, ``metric``, ``estimate``.
     """
     name, cut = model.variant.name, windows(tracks, hop)
     shown = features(tracks, cut, {name: model}, progress) | {"majority": np.zeros((len(cut), 1), np.float32)}
     found = []
     for row in tqdm(rows or settings(name, model.variant.is_complex), desc="probes", disable=not progress):
         named = probe(cut, shown[row.source], row)
-        for metric, measured in measures(named, row, tracks, hop).items():
-            found.append({"source": row.source, "split": row.split, "metric": metric} | vars(measured))
-    return pd.DataFrame(found)
+        found += [(row.source, row.split, *pair) for pair in measures(named, row, tracks, hop).items()]
+    return pd.DataFrame(found, columns=["variant", "split", "metric", "estimate"])
+
+
+def choose(tracks: Sequence[Track], recordings: int) -> list[Track]:
+    """So many recordings in an order that has nothing to do with players and pieces, then sorted; 0 for all. A larger
+    number takes the same ones, and more."""
+    if recordings < 0:
+        raise InputError(f"recordings={recordings}: give how many, or 0 for all")
+    drawn = sorted(tracks, key=lambda track: blake2b(track.id.encode()).digest())
+    return sorted(drawn[: recordings or None], key=lambda track: track.id)

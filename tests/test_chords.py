@@ -1,0 +1,415 @@
+"""Chords: labels against mir_eval, windows and features against a second way to get them, folds that keep their
+promise, the probes, and the table."""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import mir_eval
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from phalar.corpora import comping
+from phalar.datasets.guitarset import read_chords
+from phalar.datasets.jams import read_jams
+from phalar.datasets.tracks import Track
+from phalar.errors import InputError
+from phalar.evaluate import chords
+from phalar.evaluate.chords import (
+    FOLDS,
+    OUTSIDE,
+    PITCH_CLASSES,
+    PROBES,
+    VOCABULARIES,
+    WINDOW,
+    PublishedProbe,
+    Setting,
+    class_of,
+    folds,
+    labels_at,
+    leak,
+    measures,
+    probe,
+    weighted_scores,
+    windows,
+)
+
+# --- labels
+
+ROOTS = [*PITCH_CLASSES, "Db", "Eb", "Gb", "Ab", "Bb"]
+PERFORMED = ["D#:sus2(7)/1", "G#:maj6(*5)/1", "D#:maj7/1", "F#:7(*5)/b7", "C#:maj/3", "B:min7(11)/b3", "A:5", "E:(1)"]
+LABELS = [f"{root}:{quality}" for root in ROOTS for quality in ("maj", "min", "7", "maj7", "min7", "hdim7", "dim7")]
+LABELS += [*PERFORMED, "N", "X", "C", "B#:min", "Cb:maj/5"]
+
+
+@pytest.mark.parametrize("name", ["majmin", "sevenths", "root"])
+def test_a_label_has_a_class_if_and_only_if_mir_eval_scores_it_and_calls_them_equal(name):
+    compare = getattr(mir_eval.chord, name)
+    for label in LABELS[::3] + PERFORMED:
+        equal = [word for word in VOCABULARIES[name] if compare([label], [word])[0] == 1]
+        index = class_of(label, name)
+        assert [VOCABULARIES[name][index]] * (index != OUTSIDE) == equal, label
+
+
+def test_classes_are_the_published_number_and_are_their_own_class():
+    assert {name: len(words) for name, words in VOCABULARIES.items()} == {
+        "published": 25, "majmin": 25, "root": 13, "sevenths": 61,
+    }  # fmt: skip
+    for name, words in VOCABULARIES.items():
+        assert [class_of(word, name) for word in words] == list(range(len(words)))
+        assert words[0] == "N"
+
+
+def test_the_published_table_knows_sharp_triads_only_and_calls_all_else_silence():
+    words = VOCABULARIES["published"]
+    assert [words[class_of(label, "published")] for label in ("Bb:maj", "C:7", "B:hdim7", "C:maj/3", "X")] == ["N"] * 5
+    assert words[class_of("A#:maj", "published")] == "A#:maj"
+    assert [words[class_of(label)] for label in ("Bb:maj", "C:7", "N")] == ["A#:maj", "C:maj", "N"]
+    for name, lost in (("majmin", 4), ("sevenths", 4), ("root", 1)):
+        found = [class_of(label, name) for label in ("B:hdim7", "D:dim", "C:sus4", "X", "N", "C:min7")]
+        assert found.count(OUTSIDE) == lost, "left out, never taken for silence"
+    with pytest.raises(InputError, match="'H:maj' cannot be read"):
+        class_of("H:maj")
+
+
+def test_every_label_of_comping_can_be_read():
+    words = (word for page in comping.PROGRESSIONS.values() for word in page.split())
+    qualities = {word.partition(":")[2] for word in words if ":" in word}
+    lost = {quality for quality in qualities if class_of(f"Gb:{quality}") == OUTSIDE}
+    assert lost == {"hdim7", "dim7"}
+
+
+def test_real_annotations_are_read_and_counted():
+    folder = Path(__file__).resolve().parents[2] / "shared" / "fixtures" / "guitarset" / "annotation"
+    if not folder.is_dir():
+        pytest.skip(f"the samples of GuitarSet are not at {folder}")
+    jams = read_jams(folder / "00_BN1-129-Eb_comp.jams", ["chord"])
+    asked, played = ([label for *_, label in read_chords(jams, kind)] for kind in ("instructed", "performed"))
+    assert [VOCABULARIES["majmin"][class_of(label)] for label in asked] == asked
+    assert sorted({label for label in played if class_of(label) == OUTSIDE}) == [
+        "D#:sus2(7)/1", "G#:maj6(*5)/1", "G#:maj6(2,b5,*5)/1",
+    ]  # fmt: skip
+    assert {class_of(label, "published") for label in played} == {0}, "all of them carry a bass"
+
+
+SPANS = [(0.0, 2.0, "C:maj"), (2.0, 3.5, "A:min"), (4.0, 6.0, "G:7")]
+
+
+def test_every_moment_has_the_label_of_the_chord_that_holds_it():
+    times = np.concatenate([np.random.default_rng(0).uniform(0, 7, 200), [0.0, 2.0, 3.5, 4.0, 6.0]])
+    for time, label in zip(times, labels_at(SPANS, times), strict=True):
+        assert label == next((name for start, end, name in SPANS if start <= time < end), "X")
+    assert labels_at(SPANS[1:], np.array([0.5])) == ["X"]
+    with pytest.raises(InputError, match=r"'A:min' starts at 1\.0 s, before 'C:maj' ends at 2\.0 s"):
+        labels_at([(0.0, 2.0, "C:maj"), (1.0, 3.0, "A:min")], np.array([0.0]))
+
+
+# --- invented recordings
+
+
+@dataclass(frozen=True)
+class Sound:
+    samples: np.ndarray
+
+    def read(self, start, stop):
+        return self.samples[None, start:stop]
+
+
+def recording(player: str, progression: str, keys: list[tuple[int, str]], seconds: float = 9.0) -> Track:
+    """Triads, struck again every half second; ``player`` is an octave."""
+    length = seconds / len(keys)
+    t = np.arange(round(length * 16_000)) / 16_000
+    parts, spans, octave = [], [], 48 + 12 * (player == "high")
+    for k, (root, mode) in enumerate(keys):
+        notes = [root, root + (4 if mode == "maj" else 3), root + 7]
+        tone = sum(np.sin(2 * np.pi * 440 * 2 ** ((octave + n - 69) / 12) * t) for n in notes)
+        parts.append(tone * np.exp(-4 * (t % 0.5)))
+        spans.append((length * k, length * (k + 1), f"{PITCH_CLASSES[root]}:{mode}"))
+    samples = (np.concatenate(parts) / 4).astype(np.float32)
+    tags = {"player": player, "progression": progression, "piece": progression}
+    about = {"id": f"{player}_{progression}", "dataset": "invented", "split": "test", "stems": ("hands",)}
+    sound = {"sample_rate": 16_000, "num_samples": len(samples), "audio": Sound(samples)}
+    return Track(**about, **sound, tags=tags, chords=tuple(spans))
+
+
+SHEETS = {
+    "a": [(0, "maj"), (5, "maj"), (7, "maj")],
+    "b": [(7, "maj"), (0, "maj"), (5, "maj")],
+    "c": [(5, "maj"), (7, "maj"), (0, "maj")],
+}
+
+
+@pytest.fixture
+def invented(tmp_path, monkeypatch):
+    monkeypatch.setenv("PHALAR_CACHE", str(tmp_path))
+    return [recording(player, name, sheet) for player in ("low", "high") for name, sheet in SHEETS.items()]
+
+
+# --- windows and features
+
+
+def test_windows_lie_inside_a_hop_apart_and_begin_at_moments_of_their_own(invented):
+    for hop in (0.02, 0.5, 2.0, 30.0):
+        cut, step = windows(invented, hop), round(hop * 16_000)
+        for track in invented:
+            begin = cut.loc[cut["track"] == track.id, "begin"].to_numpy()
+            assert 0 <= begin[0] < step
+            assert begin[-1] + WINDOW <= track.num_samples < begin[-1] + WINDOW + step or len(begin) == 1
+            assert set(np.diff(begin).tolist()) <= {step}
+    cut = windows(invented, 1.0)
+    assert len(set((cut["begin"] % 16_000).tolist())) == 6
+    assert cut.equals(windows(invented, 1.0))
+    for row in cut.itertuples():
+        spans = next(track.chords for track in invented if track.id == row.track)
+        assert row.start == spans[int(row.begin / 16_000 // 3)][2]
+        assert row.centre == spans[int((row.begin / 16_000 + 2.5) // 3)][2]
+
+
+def test_what_cannot_be_cut_or_probed_is_refused(invented):
+    for hop in (0.0, -1.0, 61.0):
+        with pytest.raises(InputError, match="seconds between windows"):
+            windows(invented, hop)
+    with pytest.raises(InputError, match="low_a of invented has no chords"):
+        windows([replace(invented[0], chords=None)], 1.0)
+    with pytest.raises(InputError, match="is shorter than a window of 5 s"):
+        windows([recording("low", "short", SHEETS["a"], 4.0)], 1.0)
+    cut = windows(invented, 1.0)
+    shown = np.random.default_rng(0).standard_normal((len(cut), 3))
+    with pytest.raises(InputError, match="no probe 'linear'; choose from real part"):
+        probe(cut, shown, Setting("x", "linear"))
+    with pytest.raises(InputError, match="NaN or infinite"):
+        probe(cut, shown * np.nan, Setting("x"))
+    with pytest.raises(InputError, match="no tag 'player'"):
+        probe(cut.assign(player=None), shown, Setting("x", folds="player"))
+    with pytest.raises(InputError, match="no labelled window remains"):
+        probe(cut, shown, Setting("x"), learn=np.zeros(len(cut), bool))
+    with pytest.raises(InputError, match="1 group in folds"):
+        folds(["a", "a"])
+    with pytest.raises(InputError, match="recordings=-1"):
+        chords.choose(invented, -1)
+
+
+@pytest.mark.parametrize("name", ["phalar", "gap"])
+def test_features_are_embeddings_made_once_and_found_again(invented, stirred, monkeypatch, name):
+    model, cut, made = stirred(name), windows(invented[:3], 2.0), []
+    original = chords.pooled
+    monkeypatch.setattr(chords, "pooled", lambda *a, **k: made.append(1) or original(*a, **k))
+    first, again = (chords.features(invented[:3], cut, {"it": model}, progress=False) for _ in range(2))
+    assert len(made) == 3
+    assert (first["it"] == again["it"]).all()
+    audio = [
+        next(t for t in invented if t.id == row.track).audio.samples[row.begin : row.begin + WINDOW]
+        for row in cut.itertuples()
+    ]
+    direct = model.embed(audio, 16_000).numpy()
+    assert np.abs(first["it"] - direct).max() < 1e-4 * np.abs(direct).max()
+    if name == "phalar":  # entry d * C + k - 1 is projection d at k cycles a window
+        with torch.no_grad():
+            steps = model.backbone(model.picture(torch.from_numpy(audio[0])[None])).permute(0, 3, 2, 1).flatten(2)
+            spectrum = model.pooling.spectrum(model.pooling.project(steps).transpose(1, 2))[0].numpy()
+        assert np.allclose(first["it pooled"][0].reshape(80, 8), spectrum, atol=1e-3)
+
+
+def test_chroma_names_the_notes_at_the_moment_and_the_mean_does_not_say_when():
+    forth, back = (
+        recording("high", "x", sheet, 10.0) for sheet in ([(0, "maj"), (7, "maj")], [(7, "maj"), (0, "maj")])
+    )
+    found = [chords.signals(track.audio.samples, np.array([32_000, 112_000])) for track in (forth, back)]
+    assert found[0]["chroma"].shape == (2, 12)
+    assert set(np.argsort(found[0]["chroma"][0])[-3:]) == {0, 4, 7}
+    assert set(np.argsort(found[1]["chroma"][1])[-3:]) == {0, 4, 7}
+    means = [chords.signals(track.audio.samples, np.array([40_000]))["mean CQT"][0] for track in (forth, back)]
+    assert means[0].shape == (96,)
+    assert np.abs(means[0] - means[1]).max() < 0.15 * np.ptp(means[0])
+
+
+# --- folds
+
+
+@pytest.mark.parametrize("kind", FOLDS)
+def test_folds_never_share_what_they_promise_not_to_share(kind):
+    """On GuitarSet's plan: six players, each of whom plays thirty pieces on three progressions."""
+    plan = [(f"{p}{s}{n}{t}", str(p), str(n)) for p in range(6) for s in "ABCDE" for n in (1, 2, 3) for t in (90, 120)]
+    cut = pd.DataFrame(plan, columns=["track", "player", "progression"])
+    fold = folds(cut[kind], FOLDS[kind])
+    assert (fold == folds(cut[kind], FOLDS[kind])).all()
+    assert cut.groupby(kind).apply(lambda rows: len(set(fold[rows.index]))).max() == 1
+    assert len(set(fold)) == {"track": 5, "player": 6, "progression": 3}[kind]
+    assert leak(cut[kind], fold) == 0
+    expected = {"track": (1, 1), "player": (0, 1), "progression": (1, 0)}[kind]
+    assert (leak(cut["player"], fold), leak(cut["progression"], fold)) == expected
+
+
+# --- probes
+
+
+def clouds(count=300, classes=4, dim=12, spread=1.5, seed=0):
+    """Complex points around one centre a class, unevenly many, that overlap: no probe can get all of them."""
+    rng = np.random.default_rng(seed)
+    targets = np.concatenate([np.arange(classes), rng.choice(classes, count - classes, p=[0.6, 0.2, 0.1, 0.1])])
+    middle = rng.standard_normal((classes, dim)) + 1j * rng.standard_normal((classes, dim))
+    noise = rng.standard_normal((count, dim)) + 1j * rng.standard_normal((count, dim))
+    return (3 * middle[targets] / dim**0.5 + spread * noise).astype(np.complex64), targets
+
+
+def table(targets, per=8):
+    """Windows of invented recordings, ``per`` each, two recordings a piece, with these classes as their labels."""
+    track = np.arange(len(targets)) // per
+    names = {"track": track.astype(str), "player": (track % 3).astype(str), "piece": (track // 2).astype(str)}
+    labels = [VOCABULARIES["majmin"][k] if k != OUTSIDE else "X" for k in targets]
+    return pd.DataFrame(names | {"progression": names["piece"], "begin": 0, "start": labels, "centre": labels})
+
+
+@pytest.mark.parametrize("kind", PROBES)
+def test_a_window_is_named_by_a_probe_that_never_met_its_group(kind):
+    z, targets = clouds(96, spread=0.4)
+    order = np.random.default_rng(1).permutation(96)
+    z, cut = z[order], table(targets[order])
+    named = probe(cut, z, Setting("x", kind, folds="player"))
+    assert (named["predicted"] >= 0).all()
+    assert named.groupby("player")["fold"].nunique().max() == 1
+    # What the probe of a fold names does not depend on the labels of that fold.
+    here = named["fold"] == 0
+    lied = cut.assign(start=np.where(here, "C:maj", cut["start"]))
+    again = probe(lied, z, Setting("x", kind, folds="player"))
+    assert (named["predicted"][here] == again["predicted"][here]).all()
+    if kind == "real part":
+        assert chords.accuracy(named).value > 0.8
+
+
+def test_the_regularised_probe_is_penalised_least_where_that_names_the_unseen_best():
+    z, targets = clouds(400, spread=0.3)
+    groups = np.arange(400) // 8
+    shown = np.concatenate([z.real, z.imag], axis=1)
+    found = chords.regularised(shown, targets, groups)
+    assert np.mean(found.predict(shown) == targets) > 0.9
+    # The same whatever the unit of each feature.
+    scaled = chords.regularised(shown * np.logspace(0, 3, 24), targets, groups)
+    assert (scaled.predict(shown * np.logspace(0, 3, 24)) == found.predict(shown)).mean() > 0.99
+
+
+def test_a_modulus_is_blind_to_phases_and_the_real_part_is_not():
+    z, targets = clouds(96, spread=0.4)
+    order = np.random.default_rng(1).permutation(96)
+    z, cut = z[order], table(targets[order])
+    turned = (z * np.exp(2j * np.pi * np.random.default_rng(0).random(z.shape))).astype(np.complex64)
+    for kind, same in (("modulus", True), ("real part", False)):
+        one, other = (probe(cut, shown, Setting("x", kind))["predicted"] for shown in (z, turned))
+        assert (one == other).all() == same
+
+
+def test_the_published_probe_is_a_complex_layer_read_by_its_real_part():
+    z, targets = clouds(spread=0.3)
+    short = [PublishedProbe(4, epochs=1, seed=3).fit(z, targets) for _ in range(2)]
+    assert torch.equal(short[0].weight, short[1].weight)
+    assert short[0].weight.dtype == torch.complex64
+    assert short[0].weight.shape == (4, 12)
+    weight = short[0].weight.detach()
+    stacked = np.concatenate([z.real, z.imag], axis=1) @ torch.cat([weight.real, -weight.imag], dim=1).numpy().T
+    logits = short[0].logits(torch.from_numpy(z)).detach().numpy()
+    assert np.allclose(logits, stacked + short[0].bias.detach().numpy(), atol=1e-5)
+    long = PublishedProbe(4, epochs=80, seed=3).fit(z, targets)
+    assert np.mean(long.predict(z) == targets) > max(0.9, np.mean(short[0].predict(z) == targets))
+
+
+def test_windows_without_a_class_or_not_to_learn_from_are_named_but_not_learned():
+    z, targets = clouds(96, spread=0.4)
+    order = np.random.default_rng(1).permutation(96)
+    z, targets = z[order], targets[order]
+    targets[::3] = OUTSIDE
+    named = probe(table(targets), z, Setting("x"))
+    assert (named["predicted"] != OUTSIDE).all()
+    broken = z.copy()
+    broken[::3] += 1e6  # whatever those windows hold, the probe is the same
+    assert chords.accuracy(probe(table(targets), broken, Setting("x"))) == chords.accuracy(named)
+    learn = np.arange(96) % 8 < 4
+    half = probe(table(targets), z, Setting("x"), learn=learn)
+    broken = np.where(learn[:, None], z, z + 1e6)
+    again = probe(table(targets), broken, Setting("x"), learn=learn)
+    assert (half["predicted"][learn] == again["predicted"][learn]).all()
+
+
+# --- scores
+
+
+def test_scores_are_what_they_are_called():
+    truth, predicted = np.array([0, 0, 0, 1, 0, 1, OUTSIDE, 0]), np.array([0, 0, 0, 0, 1, 1, 1, 0])
+    columns = {"track": list("aaaabbbc"), "piece": list("xxxxxxxy"), "fold": [0, 0, 0, 0, 1, 1, 1, 1]}
+    named = pd.DataFrame(columns | {"truth": truth, "predicted": predicted})
+    assert chords.by_recording(named)["right"].tolist() == [0.75, 0.5, 1.0]
+    found = chords.accuracy(named)
+    assert found.value == pytest.approx(0.75)
+    assert found.n == 2, "pieces, not recordings, are resampled"
+    assert (found.low, found.high) == (pytest.approx(0.625), pytest.approx(1.0))
+
+
+def test_the_table_says_what_was_measured(invented, stirred):
+    rows = [
+        Setting("chroma", folds="player"),
+        Setting("majority", "majority"),
+        Setting("gap", "as published", "published"),
+    ]
+    found = chords.evaluate(stirred("gap"), invented, 1.0, rows, progress=False)
+    found = found.set_index(["variant", "split", "metric"])["estimate"]
+    split = "majmin, label at start, folds by player, real part"
+    assert found["chroma", split, "accuracy"].value > 0.9, "pure triads are easily read off their chroma"
+    assert found["chroma", split, "accuracy"].n == 3
+    assert found["chroma", split, "outside_vocabulary"].value == 0
+    assert found["chroma", split, "majmin"].value > 0.9
+    assert "sevenths" not in found["chroma", split]
+    assert found["majority"].xs("balanced_accuracy", level=-1).iloc[0].value <= 1 / 3 + 1e-9
+    assert "published, label at start, folds by progression, as published" in found["gap"].index.get_level_values(0)
+    named = probe(windows(invented, 1.0), np.zeros((24, 1)), Setting("majority", "majority", folds="track"))
+    by_fold = measures(named, Setting("majority", "majority", folds="track"), invented, 1.0)["accuracy_by_fold"]
+    folds_ = (named["truth"] == named["predicted"]).groupby(named["fold"]).mean()
+    half = 1.96 * folds_.std(ddof=1) / 5**0.5
+    assert (by_fold.low, by_fold.high) == pytest.approx((folds_.mean() - half, folds_.mean() + half))
+
+
+def test_a_model_gets_rows_for_all_folds_moments_vocabularies_and_baselines():
+    for is_complex in (True, False):
+        rows = chords.settings("it", is_complex)
+        own = [row for row in rows if row.source == "it"]
+        assert len(set(rows)) == len(rows)
+        assert {row.folds for row in own} == set(FOLDS)
+        assert {row.vocabulary for row in own} == set(VOCABULARIES)
+        assert {row.moment for row in own} == {"start", "centre"}
+        assert {row.probe for row in own} == {"as published", "real part", *["modulus"] * is_complex}
+        assert {row.source for row in rows} == {"it", "chroma", "mean CQT", "majority"}
+
+
+def test_recordings_are_chosen_the_same_way_and_a_larger_number_takes_more(invented):
+    few, more = (chords.choose(invented, n) for n in (2, 4))
+    assert {t.id for t in few} < {t.id for t in more}
+    assert len(chords.choose(invented, 0)) == 6
+
+
+def test_windows_become_segments_of_half_a_hop_either_side():
+    found = chords.segments([0.0, 1.0, 2.0], ["C:maj", "C:maj", "N"], 1.0)
+    assert found == [(0.0, 1.5, "C:maj"), (1.5, 2.5, "N")]
+
+
+def test_weighted_scores_are_those_of_mir_eval_where_both_cover_the_same_time():
+    rng = np.random.default_rng(0)
+    labels = ["C:maj", "C:min", "A:min7", "G:7", "B:hdim7", "N", "Eb:maj7"]
+    for _ in range(5):
+        sides = []
+        for _ in range(2):
+            bounds = [0.0, *np.sort(rng.choice(np.arange(1, 100), 9, replace=False)) / 5, 20.0]
+            sides.append([(a, b, str(rng.choice(labels))) for a, b in pairwise(bounds)])
+        arrays = [(np.array([c[:2] for c in side]), [c[2] for c in side]) for side in sides]
+        expected, found = mir_eval.chord.evaluate(*arrays[0], *arrays[1]), weighted_scores(*sides)
+        assert found == pytest.approx({name: expected[name] for name in found})
+
+
+def test_only_the_time_that_both_cover_is_scored():
+    estimate = [(0.0, 1.0, "C:maj")]
+    assert weighted_scores([(0.0, 1.0, "C:maj"), (1.0, 9.0, "G:maj")], estimate)["majmin"] == 1
+    assert weighted_scores([(0.0, 9.0, "G:maj")], [(5.0, 9.0, "G:maj")])["root"] == 1
+    scores = weighted_scores([(0.0, 1.0, "B:hdim7")], [(0.0, 1.0, "B:min")])
+    assert np.isnan(scores["majmin"])
+    assert scores["root"] == 1
+    with pytest.raises(InputError, match="share no time"):
+        weighted_scores([(0.0, 1.0, "C:maj")], [(5.0, 9.0, "G:maj")])
