@@ -254,7 +254,7 @@ def _beats(options) -> tuple[dict, str]:
 
 def _chords(options) -> tuple[dict, str]:
     from phalar import corpora
-    from phalar.datasets.prepared import prepare
+    from phalar.datasets.prepare import prepare
     from phalar.evaluate import chords
     from phalar.matching import resolve_model
     from phalar.train.loop import chosen_device

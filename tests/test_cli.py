@@ -147,20 +147,40 @@ def test_training_and_evaluation_from_the_shell(tmp_path):
 
 
 def test_chords_are_told_line_by_line_where_a_number_has_no_interval_too(monkeypatch, capsys):
-    from phalar.study import chord_study
-    from phalar.study.results import Record, provenance
+    import pandas as pd
 
-    about = {"experiment": "chords", "dataset": "comping", "split": "majmin", "variant": "phalar", "n": 3}
-    about |= {"config_hash": "x", **provenance("cpu")}
-    records = [
-        Record(metric="accuracy", value=0.5, ci_low=0.4, ci_high=0.6, **about),
-        Record(metric="outside_vocabulary", value=0.1, **about),
-    ]
-    monkeypatch.setattr(chord_study, "evaluate", lambda *_, **__: records)
+    from phalar import corpora
+    from phalar.evaluate import chords
+    from phalar.evaluate.statistics import Estimate
+
+    found = {"accuracy": Estimate(0.5, 0.4, 0.6, 3), "outside_vocabulary": Estimate(0.1, n=3)}
+    rows = [("phalar", "majmin", *pair) for pair in found.items()]
+    table = pd.DataFrame(rows, columns=["variant", "split", "metric", "estimate"])
+    monkeypatch.setattr(corpora, "load", lambda *_, **__: [])
+    monkeypatch.setattr(chords, "evaluate", lambda *_, **__: table)
     assert main(["evaluate", "chords", "--corpus", "comping"]) == 0
     first, second = capsys.readouterr().out.splitlines()
-    assert first.split()[:3] == ["accuracy", "50.0", "%"]
+    assert first.split()[:4] == ["phalar", "accuracy", "50.0", "%"]
     assert "[40.0, 60.0]" in first
-    assert second.split() == ["outside_vocabulary", "10.0", "%", "n", "=", "3", "majmin"]
+    assert second.split() == ["phalar", "outside_vocabulary", "10.0", "%", "n", "=", "3", "majmin"]
     assert main(["evaluate", "chords", "--corpus", "comping", "--json"]) == 0
-    assert [r["metric"] for r in json.loads(capsys.readouterr().out)["records"]] == ["accuracy", "outside_vocabulary"]
+    records = json.loads(capsys.readouterr().out)["records"]
+    assert [(r["metric"], r["dataset"]) for r in records] == [
+        ("accuracy", "comping"),
+        ("outside_vocabulary", "comping"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "either the corpus"),
+        (["--corpus", "band"], "'band' is not one"),
+        (["--gtzan", "nowhere"], "--annotations"),
+        (["--gtzan", "nowhere", "--annotations", "nowhere"], "nowhere"),
+        (["--corpus", "beats", "--limit", "-2"], "limit=-2"),
+    ],
+)
+def test_beats_that_cannot_be_tracked_are_refused(options, said, capsys):
+    assert main(["evaluate", "beats", "--model", "phalar", *options]) == 2
+    assert said in capsys.readouterr().err
