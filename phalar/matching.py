@@ -2,17 +2,18 @@
 
 The model was trained on 2 to 10 s and is tested on 5 s. So a mix and a stem are laid side by side from their beginning,
 over the part that both have; where that is longer than 10 s it is cut into windows of 5 s (the last one ends with the
-part), and the score is the mean over the windows in which both sides sound. Book notebook *Retrieval*.
+part), and the score is the mean over the windows in which both sides sound, each weighted by what it adds to those
+before it. Windows are embedded one at a time: a stem scores the same to the last bit whatever it is ranked with. Book
+notebook *Retrieval*.
 """
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -27,7 +28,6 @@ from phalar.model.variants import ABLATIONS, VARIANTS
 
 WHOLE = 10 * SAMPLE_RATE  # samples: no more than this is heard in one piece
 WINDOW = 5 * SAMPLE_RATE  # samples: longer recordings are cut into pieces of this length
-BATCH = 16  # windows that go through the network at once
 MANY = 8  # stems from which on a progress bar is shown
 
 Span = tuple[int, int]
@@ -80,10 +80,7 @@ def score(mix: Clip, stem: Clip, model: StemModel | str | os.PathLike = "referen
         A clip that cannot be read, is shorter than 2 s or not finite; an unknown model.
     """
     scorer = _Scorer(resolve_model(model), audio.load(mix, "mix"))
-    match = scorer.finish([scorer.cut(0, _name(stem, "stem"), audio.load(stem, "stem"))])[0]
-    if not match.windows:
-        warnings.warn(f"silent audio: mix and {match.name} never sound together; the score is 0", SilentAudioWarning, 2)
-    return match.score
+    return scorer.match(_name(stem, "stem"), 0, audio.load(stem, "stem")).score
 
 
 def rank(
@@ -95,8 +92,7 @@ def rank(
 ) -> list[Match]:
     """Stems by how well they fit a mix, best first.
 
-    Stems are read one at a time, the mix is embedded once, and windows of several stems go through the network
-    together.
+    Stems are read one at a time, and the mix is embedded once.
 
     Parameters
     ----------
@@ -124,25 +120,16 @@ def rank(
             f"stems: {_shown(stems)} is not a list of clips; give at least one path or (array, rate) in it"
         )
     scorer = _Scorer(resolve_model(model), audio.load(mix, "mix"))
-    matches: list[Match] = []
-    waiting: list[_Cut] = []
-    bar = tqdm(stems, desc="rank stems", unit="stem", disable=not (len(stems) > MANY if progress is None else progress))
-    for index, stem in enumerate(bar):
+    matches = []
+    for index, stem in enumerate(
+        tqdm(stems, desc="rank stems", unit="stem", disable=not (len(stems) > MANY if progress is None else progress))
+    ):
         name = _name(stem, f"stem {index}")
         try:
-            waiting.append(scorer.cut(index, name, audio.load(stem, name)))
+            matches.append(scorer.match(name, index, audio.load(stem, name)))
         except InputError as error:
             warnings.warn(f"left out of the ranking: {error}", PhalarWarning, 2)
             matches.append(Match(name, index, None, 0, str(error)))
-        if sum(len(cut.spans) for cut in waiting) >= BATCH:
-            matches += scorer.finish(waiting)
-            waiting = []
-    matches += scorer.finish(waiting)
-    for match in matches:
-        if match.score is not None and not match.windows:
-            warnings.warn(
-                f"silent audio: mix and {match.name} never sound together; its score is 0", SilentAudioWarning, 2
-            )
     return sorted(matches, key=lambda m: (m.score is None, -(m.score or 0.0), m.index))
 
 
@@ -192,16 +179,6 @@ def spans(samples: int) -> list[Span]:
     return [(start, start + WINDOW) for start in starts]
 
 
-@dataclass(frozen=True)
-class _Cut:
-    """A stem's windows that are to be scored, and where in the mix they lie."""
-
-    name: str
-    index: int
-    spans: list[Span]
-    windows: list[np.ndarray]
-
-
 class _Scorer:
     """Scores windows of stems against the same windows of one mix, each of which is embedded once."""
 
@@ -209,32 +186,21 @@ class _Scorer:
         self.model, self.mix = model, mix
         self.embedded: dict[Span, Tensor] = {}
 
-    def cut(self, index: int, name: str, stem: np.ndarray) -> _Cut:
-        """The windows of a stem in which both it and the mix are heard."""
-        heard = [
-            (start, stop)
-            for start, stop in spans(min(len(self.mix), len(stem)))
-            if not audio.is_silent(self.mix[start:stop]) and not audio.is_silent(stem[start:stop])
-        ]
-        # Copies, so that a long stem with a few sounding windows can be let go.
-        return _Cut(name, index, heard, [stem[start:stop].copy() for start, stop in heard])
-
-    def finish(self, cuts: Sequence[_Cut]) -> list[Match]:
-        """Embed and score what was cut."""
-        new = list(dict.fromkeys(span for cut in cuts for span in cut.spans if span not in self.embedded))
-        self.embedded |= dict(zip(new, self._embed([self.mix[start:stop] for start, stop in new]), strict=True))
-        stems = iter(self._embed([window for cut in cuts for window in cut.windows]))
-        return [self._match(cut, stems) for cut in cuts]
-
-    def _match(self, cut: _Cut, stems: Iterator[Tensor]) -> Match:
-        if not cut.spans:
-            return Match(cut.name, cut.index, 0.0, 0)
-        pairs = [(self.embedded[span], next(stems)) for span in cut.spans]
-        scores = self.model.similarity(*(torch.stack(side) for side in zip(*pairs, strict=True))).diagonal()
-        return Match(cut.name, cut.index, float(scores.double().mean()), len(pairs))
-
-    def _embed(self, windows: Sequence[np.ndarray]) -> list[Tensor]:
-        return list(self.model.embed(windows, SAMPLE_RATE, batch_size=BATCH)) if windows else []
+    def match(self, name: str, index: int, stem: np.ndarray) -> Match:
+        scores, weights, heard = [], [], 0
+        for start, stop in spans(min(len(self.mix), len(stem))):
+            if audio.is_silent(self.mix[start:stop]) or audio.is_silent(stem[start:stop]):
+                continue
+            if (start, stop) not in self.embedded:
+                self.embedded[start, stop] = self.model.embed(self.mix[start:stop], SAMPLE_RATE)
+            embedded = self.model.embed(stem[start:stop], SAMPLE_RATE)
+            scores.append(self.model.similarity(self.embedded[start, stop], embedded).item())
+            weights.append(stop - max(start, heard))
+            heard = stop
+        if not scores:
+            warnings.warn(f"silent audio: mix and {name} never sound together; the score is 0", SilentAudioWarning, 3)
+            return Match(name, index, 0.0, 0)
+        return Match(name, index, float(np.average(scores, weights=weights)), len(scores))
 
 
 def _name(clip: Clip, otherwise: str) -> str:

@@ -6,12 +6,15 @@ from phalar.paths import PACKAGE
 
 # Each layer may import itself and what stands above it in this list.
 ORDER = [
-    {"errors", "paths", "fingerprint", "audio"},
-    {"model", "datasets"},
+    {"errors", "paths"},
+    {"fingerprint", "audio", "memory"},
+    {"datasets"},
     {"corpora"},
+    {"model"},
     {"evaluate", "matching"},
     {"train"},
-    {"plots", "study"},  # and plots_corpora and the like
+    {"study", "plots"},  # and plots_corpora and the like
+    {"bench"},
     {"cli", "__init__", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}

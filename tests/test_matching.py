@@ -8,7 +8,6 @@ import soxr
 import torch
 
 import phalar
-from phalar import matching
 from phalar.errors import InputError, PhalarWarning, SilentAudioWarning
 from phalar.matching import Match, rank, resolve_model, score, spans
 from phalar.model.variants import VARIANTS
@@ -25,11 +24,11 @@ def clip(music, seconds, seed=0):
     return music(1, seconds, seed)[0].numpy(), RATE
 
 
-def by_hand(model, mix, stem, windows):
+def by_hand(model, mix, stem, windows, weights=None):
     """Mean of the scores of windows in seconds, one at a time."""
     cuts = [slice(round(a * RATE), round(b * RATE)) for a, b in windows]
     scores = [model.similarity(model.embed(mix[0][c], RATE), model.embed(stem[0][c], RATE)).item() for c in cuts]
-    return sum(scores) / len(scores)
+    return np.average(scores, weights=weights)
 
 
 @pytest.mark.parametrize(
@@ -62,8 +61,31 @@ def test_short_recordings_are_heard_whole(model, music):
 
 def test_long_recordings_are_the_mean_of_their_windows(model, music):
     mix, stem = clip(music, 12), clip(music, 14, 1)
-    expected = by_hand(model, mix, stem, [(0, 5), (5, 10), (7, 12)])
+    expected = by_hand(model, mix, stem, [(0, 5), (5, 10), (7, 12)], weights=[5, 5, 2])
     assert score(mix, stem, model) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_window_counts_by_what_it_adds(model, music):
+    """10.01 s and 10 s are all but the same recording. The last two windows of the first overlap all but 10 ms."""
+    (mix, _), (stem, _) = clip(music, 12), clip(music, 12, 1)
+    mix = mix.copy()
+    mix[5 * RATE : 10 * RATE + 200] *= np.linspace(1, 0.01, 5 * RATE + 200)
+    longer = round(10.01 * RATE)
+    expected = by_hand(model, (mix, RATE), (stem, RATE), [(0, 5), (5, 10)])
+    assert score((mix[:longer], RATE), (stem[:longer], RATE), model) == pytest.approx(expected, abs=2e-3)
+    quiet = mix.copy()
+    quiet[5 * RATE : 10 * RATE] = 0  # what is not heard covers nothing: the last window then counts in full
+    found = score((quiet[: 11 * RATE], RATE), (stem[: 11 * RATE], RATE), model)
+    assert found == pytest.approx(by_hand(model, (quiet, RATE), (stem, RATE), [(0, 5), (6, 11)], [5, 5]), abs=1e-4)
+
+
+def test_a_stem_scores_the_same_to_the_last_bit_whatever_it_is_ranked_with(model, music):
+    mix, stems = clip(music, 7), [clip(music, seconds, seed) for seed, seconds in enumerate((3, 7, 7, 11), start=1)]
+    alone = [score(mix, stem, model) for stem in stems]
+    for order in ([0, 1, 2, 3], [2, 1], [3, 2, 1, 0, 1]):
+        assert {order[m.index]: m.score for m in rank(mix, [stems[i] for i in order], model)} == {
+            i: alone[i] for i in order
+        }
 
 
 def test_only_the_part_both_have_is_compared(model, music):
@@ -116,36 +138,11 @@ def test_ranking_equals_scores_in_order(model, music):
     assert {m.index: m.windows for m in ranking}[6] == 3
 
 
-def test_the_mix_is_embedded_once_and_stems_together(model, music, monkeypatch):
-    mix, seen = clip(music, 3), []
-    plain = type(model).embed
-
-    def counted(self, clips, rate, batch_size=16):
-        seen.append(len(clips))
-        return plain(self, clips, rate, batch_size)
-
-    monkeypatch.setattr(type(model), "embed", counted)
-    rank(mix, [clip(music, 3, s) for s in range(1, 19)], model)
-    assert seen == [1, 16, 2]
-
-
-def test_stems_are_read_one_at_a_time(model, music, monkeypatch):
-    """What waits for the network is never more than a batch of windows, however many stems there are."""
-    waiting, cut, finish = [0], matching._Scorer.cut, matching._Scorer.finish
-
-    def counted_cut(self, *a):
-        made = cut(self, *a)
-        waiting.append(waiting[-1] + len(made.windows))
-        return made
-
-    def counted_finish(self, cuts):
-        waiting.append(0)
-        return finish(self, cuts)
-
-    monkeypatch.setattr(matching._Scorer, "cut", counted_cut)
-    monkeypatch.setattr(matching._Scorer, "finish", counted_finish)
-    rank(clip(music, 2), [clip(music, 2, s) for s in range(24)], model)
-    assert max(waiting) == matching.BATCH
+def test_the_mix_is_embedded_once(model, music, monkeypatch):
+    mix, seen, plain = clip(music, 3), [], type(model).embed
+    monkeypatch.setattr(type(model), "embed", lambda self, *a: seen.append(a) or plain(self, *a))
+    rank(mix, [clip(music, 3, s) for s in range(1, 5)], model)
+    assert len(seen) == 1 + 4
 
 
 def test_one_unreadable_stem_does_not_lose_the_others(model, music, wav, tmp_path):

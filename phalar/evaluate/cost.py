@@ -1,9 +1,8 @@
 """What a model costs: parameters, and arithmetic for a second of audio (paper section 5; book page *The model*).
 
 A FLOP is one real addition or multiplication. Counted are matrix products, convolutions, attention and Fourier
-transforms of one embedding, front end included. A product of complex matrices counts as the 4 real multiplications and
-4 additions that each of its terms is made of. Additions, activations, norms and medians in between are not counted, as
-is usual: they cost time by the memory they move, not by their arithmetic. So FLOPs are not seconds: `phalar bench`
+transforms of one embedding, front end included; each term of a complex product is 8. Additions, activations, norms and
+medians in between are not counted: they cost time by the memory they move. So FLOPs are not seconds: `phalar bench`
 measures those.
 """
 
@@ -58,8 +57,7 @@ def flops_per_second(name: str, seconds: float = SECONDS) -> int:
 
 @torch.no_grad()
 def count_flops(model: StemModel, seconds: float = SECONDS) -> int:
-    """FLOPs of embedding one clip with a model on the device ``meta``. Nothing is computed there, so the count takes no
-    time, and no compiled function hides its arithmetic."""
+    """FLOPs of embedding one clip with a model on the device ``meta``, where nothing is computed."""
     clip = torch.empty(1, round(seconds * SAMPLE_RATE), device="meta")
     model.eval().encode(clip)  # tables that are made once are not part of the cost
     with FlopCounterMode(display=False, custom_mapping=formulas()) as counter:
@@ -85,7 +83,7 @@ def _shape_of(name: str) -> StemModel:
     """A variant whose weights hold no numbers."""
     row = variant(name)
     if row.backbone != "mert":
-        return build(row, seed=0).to("meta")
+        return build(row, seed=0).requires_grad_(False).to("meta")
     with torch.device("meta"):  # 94 million weights that are never made
         return assemble(row, _HubertBase())
 
@@ -104,16 +102,13 @@ def formulas() -> dict:
         points = math.prod(x.shape[axis] for axis in axes)
         return round(2.5 * x.numel() * math.log2(points))  # half of the usual 5 N log2 N, as the input is real
 
-    def fourier(x: Tensor, axes: Sequence[int], *_, **__) -> int:
-        return 2 * real_fourier(x, axes)
-
     rules = {
         aten.mm: product,
         aten.bmm: product,
         aten.addmm: affine,
         aten.baddbmm: affine,
         aten._fft_r2c: real_fourier,
-        aten._fft_c2c: fourier,
+        aten._fft_c2c: lambda x, axes, *_, **__: 2 * real_fourier(x, axes),
     }
     for rule in rules.values():
         rule._get_raw = True  # torch's counter then hands over tensors, not just their shapes
