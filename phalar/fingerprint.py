@@ -25,22 +25,17 @@ def fingerprint(value: object, digits: int = 12) -> str:
 
 @cache
 def of_code(*parts: str) -> str:
-    """Hash of the code and tables below the named folders or files: comments, docstrings and layout do not count.
+    """Hash of the code (.py, .c) and tables (.csv, .yaml) of folders and files below ``phalar/``: comments, docstrings
+    and layout do not count. A RunError for a part that does not exist.
 
     >>> of_code("model", "datasets/pairs.py")
-
-    Raises
-    ------
-    RunError
-        If there is no such part.
     """
     digest = hashlib.sha256()
     for part in parts:
         place = paths.PACKAGE / part
         if not place.exists():
             raise RunError(f"the package has no part {part!r} to take a fingerprint of: mend the list that names it")
-        files = sorted(place.rglob("*")) if place.is_dir() else [place]
-        for file in files:
+        for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
             if file.suffix == ".py":
                 digest.update(_meaning(file).encode())
             elif file.suffix == ".yaml":
@@ -53,15 +48,8 @@ def of_code(*parts: str) -> str:
 def _meaning(file: Path) -> str:
     tree = ast.parse(file.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            first = body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                body.pop(0)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body.pop(0)
     return ast.dump(tree)
 
 

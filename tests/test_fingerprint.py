@@ -1,0 +1,63 @@
+"""Names made of what a result depends on: what matters changes them, what does not leaves them."""
+
+import numpy as np
+import pytest
+
+from phalar import fingerprint, paths
+from phalar.errors import RunError
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """of(files): the hash of a package of these files, by name."""
+
+    def of(files: dict[str, str], *parts: str) -> str:
+        folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        monkeypatch.setattr(paths, "PACKAGE", folder)
+        fingerprint.of_code.cache_clear()
+        return fingerprint.of_code(*parts)
+
+    yield of
+    fingerprint.of_code.cache_clear()
+
+
+def test_code_counts_and_its_comments_do_not(package):
+    plain = package({"a/b.py": "def f(x):\n    return x + 1\n"}, "a")
+    assert (
+        package({"a/b.py": '"""New."""\ndef f(x):\n    """Told."""\n    return (x +\n        1)  # one\n'}, "a")
+        == plain
+    )
+    assert package({"a/b.py": "def f(x):\n    return x + 2\n"}, "a") != plain
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.yaml", "t.c"])
+def test_tables_count(package, name):
+    of_folder = {text: package({"a/b.py": "", f"a/{name}": text}, "a") for text in ("1", "2")}
+    assert len(set(of_folder.values())) == 2
+    assert package({f"a/{name}": "1"}, f"a/{name}") != package({f"a/{name}": "2"}, f"a/{name}")
+
+
+def test_a_part_that_does_not_exist_is_refused():
+    """It would name results by nothing, and find old ones again whatever changes."""
+    with pytest.raises(RunError, match=r"no part 'no/such\.py'"):
+        fingerprint.of_code("model", "no/such.py")
+
+
+def test_arrays_are_made_once_and_again_when_broken(tmp_path, monkeypatch):
+    monkeypatch.setenv("PHALAR_CACHE", str(tmp_path))
+    made = []
+
+    def make():
+        made.append({"a": np.arange(3.0)})
+        return made[-1]
+
+    for _ in range(2):
+        assert np.array_equal(fingerprint.cached("kind", ["key", 1], make)["a"], np.arange(3.0))
+    assert len(made) == 1
+    next((tmp_path / "kind").iterdir()).write_bytes(b"no")
+    fingerprint.cached("kind", ["key", 1], make)
+    fingerprint.cached("kind", ["key", 2], make)
+    assert len(made) == 3
