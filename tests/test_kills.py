@@ -35,24 +35,24 @@ def _train(config: TrainConfig, folder: Path, step: int, delay: float, number: i
     loop.SAVE_SECONDS = 0.0  # after every step, so that kills hit the saving as well
     torch.set_num_threads(1)
     signalled = threading.Lock()
-    real, begun = loop._Session.take_step, []
+    real, begun = loop.Trainer.step, []
 
     def strike():
         if signalled.acquire(blocking=False):
             os.kill(os.getpid(), number)
 
-    def watched(session):
-        if session.step >= step:
+    def watched(trainer):
+        if len(trainer.history) >= step:
             if not begun:
                 timer = threading.Timer(delay, strike)
                 timer.daemon = True
                 timer.start()
-            begun.append(session.step)
+            begun.append(None)
         if len(begun) > 2:
             strike()
-        return real(session)
+        return real(trainer)
 
-    loop._Session.take_step = watched
+    loop.Trainer.step = watched
     loop.train(config, folder, device="cpu", progress=False)
 
 

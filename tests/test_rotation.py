@@ -2,7 +2,10 @@
 
 import cmath
 import itertools
+import json
 import math
+import re
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -11,8 +14,9 @@ import torch
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError
 from phalar.evaluate import rotation
-from phalar.evaluate.rotation import ALIASES, BORDER, KINDS, STEP
-from phalar.evaluate.rotation.shifting import Excerpt
+from phalar.evaluate.rotation import ALIASES, KINDS, STEP, Excerpt
+from phalar.study import interactive
+from phalar.study.media import is_local
 
 RATE = 16_000
 SHORT = 80_000  # samples of 5 s
@@ -35,28 +39,36 @@ def piece(stems=3, seconds=16.0, beat=0.5, bar=4, silent=()):
         waves[stem, start:stop] = 0
     times = np.arange(0, seconds, beat)
     beats = np.column_stack([times, np.arange(len(times)) % bar + 1])
-    return Track("one", "held", "test", tuple("abc"[:stems]), RATE, waves.shape[1], Held(waves), beats=beats)
+    return Track("one", "chorales", "test", tuple("abc"[:stems]), RATE, waves.shape[1], Held(waves), beats=beats)
+
+
+@pytest.fixture(scope="module")
+def song():
+    """Two stems that beat twice a second in bars of two, with an awkward title."""
+    time = np.arange(9 * RATE) / RATE
+    waves = [0.3 * np.exp(-8 * (time % 0.5)) * np.sin(2 * np.pi * pitch * time) for pitch in (220, 330)]
+    beats = np.column_stack([np.arange(18) / 2, np.arange(18) % 2 + 1])
+    tags = {"title": "</script><b>Tom & Jerry</b>", "roles": ["bass", "lead"]}
+    audio = Held(np.stack(waves).astype(np.float32))
+    return Track("piece", "chorales", "test", ("tuba", "flute"), RATE, len(time), audio, tags=tags, beats=beats)
 
 
 def test_a_delayed_stem_is_what_was_played_that_much_earlier():
-    track = piece()
-    excerpt = rotation.choose(track, 5.0)
-    shifts = np.array([0, 1, 777, round(excerpt.late[-1] * RATE)])
+    excerpt = rotation.choose(piece(), 5.0)
+    waves, shifts = excerpt.track.audio.waves, np.array([0, 1, 777, round(excerpt.late[-1] * RATE)])
     for shift, wave in zip(shifts, excerpt.delayed(shifts), strict=True):
-        earlier = track.audio.waves[excerpt.stem, excerpt.start - shift :][: excerpt.length]
-        assert np.array_equal(wave, earlier)
+        assert np.array_equal(wave, waves[excerpt.stem, excerpt.start - shift :][: excerpt.length])
     others = [i for i in range(3) if i != excerpt.stem]
     stop = excerpt.start + excerpt.length
-    assert np.allclose(excerpt.mix(), track.audio.waves[others, excerpt.start : stop].sum(axis=0))
+    assert np.allclose(excerpt.mix(), waves[others, excerpt.start : stop].sum(axis=0))
 
 
 def test_excerpts_begin_at_a_downbeat_two_bars_in_and_are_the_same_each_time():
-    excerpt = rotation.choose(piece(), 5.0)
+    excerpt, again = rotation.choose(piece(), 5.0), rotation.choose(piece(), 5.0)
     assert excerpt.bar == 4
     assert np.allclose(excerpt.late, np.arange(9) * 0.5)
     assert excerpt.start / RATE % 2.0 == 0
     assert excerpt.start >= 4 * RATE
-    again = rotation.choose(piece(), 5.0)
     assert (again.stem, again.start) == (excerpt.stem, excerpt.start)
 
 
@@ -70,38 +82,28 @@ def test_a_stem_that_rests_is_not_moved():
         rotation.choose_all([piece(seconds=6.0)], 1, 5.0)
 
 
-def test_shifts_hit_every_step_and_every_beat():
+def test_shifts_hit_every_step_and_every_beat_even_or_not():
     excerpt = rotation.choose(piece(), 5.0)
-    steps = rotation.by_steps(excerpt, 3)
+    steps = excerpt.by_steps(3)
     assert np.array_equal(steps[::3], np.arange(len(steps[::3])) * STEP)
     assert excerpt.late[-1] * RATE - STEP < steps[-1] <= excerpt.late[-1] * RATE
-    beats, samples = rotation.by_beats(excerpt, 6)
-    assert np.allclose(samples[::6] / RATE, excerpt.late)
-    assert np.allclose(beats[::6], np.arange(9))
-
-
-def test_shifts_follow_beats_that_are_not_even():
-    excerpt = Excerpt(piece(), 0, 80_000, 80_000, np.array([0.0, 0.7, 1.2, 1.6, 2.4]))
-    _beats, samples = rotation.by_beats(excerpt, 2)
+    uneven = Excerpt(piece(), 0, SHORT, SHORT, np.array([0.0, 0.7, 1.2, 1.6, 2.4]))
+    assert uneven.bar == 2
+    beats, samples = uneven.by_beats(2)
+    assert np.allclose(beats, np.arange(9) / 2)
     assert np.allclose(samples[[2, 4, 6, 8]] / RATE, [0.7, 1.2, 1.6, 2.4])
-    assert excerpt.bar == 2
     assert samples[3] == round((0.7 + 1.2) / 2 * RATE)
 
 
-# The rule, read slowly: three features, one way through the plane each, no arrays.
+# --- the rule, read slowly: one way through the plane at a time, no arrays
 
 
 def slow_motion(way, seconds, frequencies, own):
     """(winding, arc, spread, R² at the own frequency, best R², kind) of one trajectory, by loops over plain numbers."""
-    angle, angles, turned = cmath.phase(way[0]), [cmath.phase(way[0])], 0.0
+    angle, angles, turns = cmath.phase(way[0]), [cmath.phase(way[0])], 0.0
     for before, after in itertools.pairwise(way):
-        step = cmath.phase(after) - cmath.phase(before)
-        while step > math.pi:
-            step -= 2 * math.pi
-        while step < -math.pi:
-            step += 2 * math.pi
-        turned += step
-        angle += step
+        step = math.remainder(cmath.phase(after) - cmath.phase(before), 2 * math.pi)
+        turns, angle = turns + step, angle + step
         angles.append(angle)
     arc = min(1.0, (max(angles) - min(angles)) / (2 * math.pi))
     mean = sum(abs(z) for z in way) / len(way)
@@ -114,141 +116,106 @@ def slow_motion(way, seconds, frequencies, own):
         return 1 - missed / sum(abs(z) ** 2 for z in way)
 
     best = max(r2(f) for f in frequencies)
-    kind = "rotates" if best >= 0.5 and best > r2(0.0) else "magnitude-only" if arc < 0.5 else "wanders"
-    return turned / (2 * math.pi), arc, spread, r2(own), best, kind
+    kind = "rotates" if best >= 0.5 and best > r2(0) else "magnitude-only" if arc < 0.5 else "wanders"
+    return turns / (2 * math.pi), arc, spread, r2(own), best, kind
 
 
 @pytest.fixture(scope="module")
-def seen(stirred, music):
-    """A stirred network's trajectories on a sound that comes late by thirds of a step."""
-    sound = music(1, 9.0)[0].numpy()
-    shifts = np.round(np.arange(13) * STEP / 3).astype(int)
-    waves = np.stack([sound[60_000 - s : 60_000 - s + SHORT] for s in shifts])
-    return rotation.trace(stirred("phalar"), waves), shifts / RATE
+def seen(stirred, song):
+    """An excerpt, its shifts, what the network made of them, and the scores."""
+    excerpt = rotation.choose(song, 3.0)
+    shifts = excerpt.by_steps(2)
+    model = stirred("phalar")
+    return excerpt, shifts, rotation.trace(model, excerpt.delayed(shifts)), rotation.scores(model, excerpt, shifts)
 
 
-@pytest.mark.parametrize("place", [(3, 0), (40, 3), (79, 7)])
-def test_three_pooled_features_by_brute_force(seen, place):
-    trace, seconds = seen
-    z = trace.pooled.numpy()
-    motion = rotation.motion(z, seconds, SHORT, pooled=True)
-    own = (place[1] + 1) / 6.08
-    expected = slow_motion(
-        [complex(v) for v in z[(slice(None), *place)]], seconds.tolist(), [own + n / 0.32 for n in ALIASES], own
-    )
-    found = [float(getattr(motion, name)[place]) for name in ("winding", "arc", "spread", "own", "best")]
+@pytest.mark.parametrize("place", [(0, 0), (17, 3), (79, 7), (200,), (511,)])
+def test_features_by_brute_force(seen, place):
+    excerpt, shifts, trace, _ = seen
+    z = (trace.pooled if len(place) == 2 else trace.embedding).numpy()
+    motion, seconds = rotation.motion(z, shifts / RATE, excerpt.length), (shifts / RATE).tolist()
+    period = rotation.period(excerpt.length) / RATE
+    own = (place[1] + 1 if len(place) == 2 else int(motion["component"][place])) / period
+    speeds = [own] if len(place) == 2 else [k / period for k in range(1, 9)]
+    frequencies = [speed + n / 0.32 for speed in speeds for n in ALIASES]
+    expected = slow_motion([complex(v) for v in z[(slice(None), *place)]], seconds, frequencies, own)
+    found = [float(motion[name][place]) for name in ("winding", "arc", "spread", "own", "best")]
     assert found == pytest.approx(expected[:5], abs=1e-6)
-    assert KINDS[motion.kind[place]] == expected[5]
-
-
-@pytest.mark.parametrize("feature", [0, 200, 511])
-def test_three_features_of_the_embedding_by_brute_force(seen, feature):
-    trace, seconds = seen
-    z = trace.embedding.numpy()
-    motion = rotation.motion(z, seconds, SHORT, pooled=False)
-    all_of = {k: [k / 6.08 + n / 0.32 for n in ALIASES] for k in range(1, 9)}
-    own = int(motion.component[feature]) / 6.08
-    expected = slow_motion(
-        [complex(v) for v in z[:, feature]], seconds.tolist(), [f for speeds in all_of.values() for f in speeds], own
-    )
-    found = [float(getattr(motion, name)[feature]) for name in ("winding", "arc", "spread", "own", "best")]
-    assert found == pytest.approx(expected[:5], abs=1e-6)
-    assert KINDS[motion.kind[feature]] == expected[5]
+    assert KINDS[motion["kind"][place]] == expected[5]
 
 
 @pytest.mark.parametrize(("alias", "k"), [(0, 1), (0, 8), (-1, 3), (1, 5)])
 def test_a_uniform_rotation_rotates_at_its_own_frequency_or_an_alias(alias, k):
-    seconds = np.arange(38) * 0.32 / 3
+    seconds, speed = np.arange(38) * 0.32 / 3, k / 6.08 + alias / 0.32
     z = np.zeros((38, 1, 8), complex)
-    z[:, 0, k - 1] = (2 - 1j) * np.exp(-2j * np.pi * (k / 6.08 + alias / 0.32) * seconds)
-    motion = rotation.motion(z, seconds, SHORT, pooled=True)
-    assert KINDS[motion.kind[0, k - 1]] == "rotates"
-    assert motion.alias[0, k - 1] == alias
-    assert motion.best[0, k - 1] == pytest.approx(1, abs=1e-9)
-    assert motion.winding[0, k - 1] == pytest.approx(-(k / 6.08 + alias / 0.32) * seconds[-1], abs=1e-6)
-    if alias:
-        assert motion.own[0, k - 1] < 0.1
+    z[:, 0, k - 1] = (2 - 1j) * np.exp(-2j * np.pi * speed * seconds)
+    motion = {name: values[0, k - 1] for name, values in rotation.motion(z, seconds, SHORT).items()}
+    assert KINDS[motion["kind"]] == "rotates"
+    assert motion["alias"] == alias
+    assert motion["best"] == pytest.approx(1, abs=1e-9)
+    assert motion["winding"] == pytest.approx(-speed * seconds[-1], abs=1e-6)
+    assert not alias or motion["own"] < 0.1
 
 
 def test_what_stands_still_is_magnitude_only_and_noise_wanders():
-    rng = np.random.default_rng(0)
-    seconds = np.arange(38) * 0.32 / 3
+    rng, seconds = np.random.default_rng(0), np.arange(38) * 0.32 / 3
     still = (1 + 0.5 * rng.random((38, 10, 8))) * np.exp(0.3j * rng.standard_normal((38, 10, 8)))
-    assert (rotation.motion(still, seconds, SHORT, pooled=True).kind == 1).all()
+    assert (rotation.motion(still, seconds, SHORT)["kind"] == 1).all()
     noise = rng.standard_normal((38, 10, 8)) + 1j * rng.standard_normal((38, 10, 8))
-    assert (rotation.motion(noise, seconds, SHORT, pooled=True).kind == 2).mean() > 0.95
+    assert (rotation.motion(noise, seconds, SHORT)["kind"] == 2).mean() > 0.95
 
 
-def test_a_model_without_phases_has_no_trajectories(stirred):
-    with pytest.raises(InputError, match="gap"):
-        rotation.trace(stirred("gap"), np.zeros((1, SHORT)))
+def test_what_was_measured_is_kept_and_tabulated(seen, stirred, tmp_path, monkeypatch):
+    monkeypatch.setenv("PHALAR_CACHE", str(tmp_path))
+    model, excerpt = stirred("phalar"), seen[0]
+    (first,) = rotation.find_or_measure(model, [excerpt], "")
+    monkeypatch.setattr(rotation, "measure", None)  # nothing may be measured twice
+    (again,) = rotation.find_or_measure(model, [excerpt], "")
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+    table = {name: values.item() for name, values in rotation.table([first]).items()}
+    for level in rotation.LEVELS:
+        assert sum(table[f"{kind} share, {level}"] for kind in KINDS) == pytest.approx(1)
+        assert table[f"uniform R2, {level}"] >= table[f"uniform R2 at own frequency, {level}"]
+    by_component = [table[f"rotates share, component {k}"] for k in range(1, 9)]
+    assert np.mean(by_component) == pytest.approx(table["rotates share, pooled"])
 
 
-# The analytic twin.
+# --- the analytic twin
 
 
 def test_a_delay_turns_pooled_components_as_the_transform_of_the_delayed_sequence(stirred):
     """The ramp against the transform itself: a sequence of 20 steps, rolled by whole steps."""
-    pooling = stirred("phalar").pooling
+    model, length = stirred("phalar"), 20 * STEP - 160
     sequence = torch.randn(1, 80, 20, generator=torch.Generator().manual_seed(0))
-    length = rotation.loop_length(20) - 160
     assert rotation.period(length) == 20 * STEP
-    turned, _ = rotation.turned(
-        stirred("phalar"), pooling.spectrum(sequence)[0].detach(), [0, 3 * STEP, 11 * STEP], length
-    )
-    for shift, z in zip((0, 3, 11), turned, strict=True):
-        assert torch.allclose(z, pooling.spectrum(sequence.roll(shift, dims=-1))[0], atol=1e-5)
+    spectrum = model.pooling.spectrum(sequence)[0].detach()
+    for shift, z in zip((0, 3, 11), rotation.turned(model, spectrum, [0, 3 * STEP, 11 * STEP], length)[0], strict=True):
+        assert torch.allclose(z, model.pooling.spectrum(sequence.roll(shift, dims=-1))[0], atol=1e-5)
 
 
 def test_at_whole_steps_a_loop_without_borders_is_exact_and_between_them_it_is_not(stirred, music):
-    """The tolerance that the strided backbone allows: none but rounding at multiples of 32 frames, much in between."""
-    model = stirred("phalar")
-    wave = music(1, 7.0)[0, : rotation.loop_length(20)].numpy()
-    shifts = [0, STEP, 13 * STEP, STEP // 2]
-    trace = rotation.trace_wrapped(rotation.wrapped(model), rotation.loop(wave, shifts))
-    pooled, embedding = rotation.turned(model, trace.pooled[0], shifts, len(wave) - 160)
-    for truth, twin in ((trace.pooled, pooled), (trace.embedding, embedding)):
-        error = ((truth - twin).flatten(1).norm(dim=1) / truth.flatten(1).norm(dim=1)).numpy()
-        assert error[:3].max() < 1e-4  # float32 through ten blocks
+    model, shifts = stirred("phalar"), [0, STEP, 13 * STEP, STEP // 2]
+    wave = music(1, 7.0)[0, : 20 * STEP].numpy()
+    trace = rotation.trace(rotation.wrapped(model), np.stack([np.roll(wave, s) for s in shifts]), as_loops=True)
+    for truth, twin in zip(trace, rotation.turned(model, trace.pooled[0], shifts, len(wave) - 160), strict=True):
+        error = np.sqrt(1 - rotation.explained(truth, twin).clip(max=1))
+        assert error[:3].max() < 1e-3  # float32 through ten blocks
         assert error[3] > 0.1
+    with pytest.raises(InputError, match="whole number of steps"):
+        rotation.trace(model, wave[None, :-160], as_loops=True)
 
 
-def test_with_borders_only_steps_near_them_differ(stirred):
-    """What reaches how far: 124 frames to either side of a step, so 13 of 20 steps hear none of the zeros outside.
-
-    Norms look at all frames, so they are set to pass everything; then a change of the first frame must reach just the
-    steps that hear it."""
-    from copy import deepcopy
-
-    backbone = deepcopy(stirred("phalar").backbone).double()
-    for block in backbone.blocks:
-        for branch in (block.frequency, block.time, block.pointwise):
-            branch.norm = torch.nn.Identity()
-    picture = torch.randn(1, 96, 640, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    other = picture.clone()
-    other[..., 320] += 1
-    with torch.no_grad():
-        changed = (backbone(picture) != backbone(other)).flatten(0, 2).any(dim=0)
-    hears = [abs(32 * step - 320) <= BORDER for step in range(20)]
-    assert changed.tolist() == hears
-    whole = [32 * step >= BORDER and 32 * step + BORDER < 640 for step in range(20)]
-    assert sum(whole) == 13
-
-
-def test_the_plain_wrapped_network_is_the_network_where_no_border_is_near(stirred):
-    """The copy computes the same: norms set to pass everything, interior steps agree with the ordinary backbone."""
-    from copy import deepcopy
-
+def test_the_wrapped_network_is_the_network_where_no_border_is_near(stirred):
+    """Norms look at all frames, so they are set to pass everything; then interior steps agree."""
     model = deepcopy(stirred("phalar"))
     for block in model.backbone.blocks:
-        for branch in (block.frequency, block.time, block.pointwise):
+        for branch in block.branches:
             branch.norm = torch.nn.Identity()
-    closed = rotation.wrapped(model).double()
-    picture = torch.randn(1, 96, 640, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    closed, spectrogram = rotation.wrapped(model), torch.randn(1, 96, 640, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
-        ordinary, wrapped = model.backbone.double()(picture), closed.backbone(picture)
-    assert torch.allclose(ordinary[..., 4:17], wrapped[..., 4:17], atol=1e-10)
-    assert not torch.allclose(ordinary[..., :4], wrapped[..., :4], atol=1e-6)
+        ordinary, loop = model.backbone(spectrogram), closed.backbone(spectrogram)
+    assert torch.allclose(ordinary[..., 4:17], loop[..., 4:17], atol=1e-4)  # 124 frames to either side are heard
+    assert not torch.allclose(ordinary[..., :4], loop[..., :4], atol=1e-2)
 
 
 def test_a_constant_enters_by_the_padding_of_five_seconds_only(stirred):
@@ -259,45 +226,75 @@ def test_a_constant_enters_by_the_padding_of_five_seconds_only(stirred):
         assert torch.allclose(bare, lifted, atol=1e-2) != enters
 
 
-def test_wrapped_pictures_are_those_of_a_sound_that_goes_on(stirred, music):
-    model = stirred("phalar")
-    wave = music(1, 2.0)[0, : rotation.loop_length(6)].numpy()
-    picture = rotation.wrapped_picture(model, wave[None])
-    assert picture.shape == (1, 96, 192)
-    later = rotation.wrapped_picture(model, np.roll(wave, 5 * 160)[None])
-    assert torch.allclose(picture.roll(5, dims=-1), later, atol=1e-4)
-    with pytest.raises(InputError, match="whole number of steps"):
-        rotation.wrapped_picture(model, wave[None, :-160])
-
-
 def test_explained_is_one_for_the_truth_and_minus_three_for_its_opposite():
     z = torch.randn(3, 5, 8, dtype=torch.complex64)
-    assert np.allclose(rotation.explained(z, z), 1)
-    assert np.allclose(rotation.explained(z, 0 * z), 0)
-    assert np.allclose(rotation.explained(z, -z), -3)
+    for factor, value in ((1, 1), (0, 0), (-1, -3)):
+        assert np.allclose(rotation.explained(z, factor * z), value)
 
 
-# Coherence.
+def test_turning_power_finds_the_speed_and_the_alias():
+    late, pooled = np.arange(160) / 160, np.zeros((160, 2, 8), complex)
+    for k in range(1, 9):
+        pooled[:, 0, k - 1] = np.exp(-2j * np.pi * k * late)
+        pooled[:, 1, k - 1] = np.sqrt(3) * np.exp(-2j * np.pi * (k - 20) * late)
+    frequency, power = rotation.turning_power(pooled, 6.4)
+    turns = np.round(frequency * 6.4).astype(int)
+    for k in range(1, 9):
+        assert power[k - 1, turns == k] == pytest.approx([0.25])
+        assert power[k - 1, turns == k - 20] == pytest.approx([0.75])
+
+
+@pytest.mark.parametrize("use", ["trace", "wrapped"])
+def test_a_model_without_phases_is_refused(use, stirred):
+    with pytest.raises(InputError, match="gap|cocola"):
+        rotation.trace(stirred("gap"), np.zeros((1, SHORT))) if use == "trace" else rotation.wrapped(stirred("cocola"))
+
+
+# --- coherence, and the pieces that move
 
 
 def test_contrast_tells_beats_and_bars():
     beats = np.arange(17) / 2
     whole, bars = beats % 1 == 0, beats % 4 == 0
-    peaks = rotation.contrast(1.0 * whole + 1.0 * bars, beats, 4)
-    assert peaks.beat > 1
-    assert peaks.bar > 1
-    flat = rotation.contrast(1.0 * whole, beats, 4)
-    assert flat.beat > 1
-    assert flat.bar == pytest.approx(0)
+    assert min(rotation.contrast(1.0 * whole + 1.0 * bars, beats, 4)) > 1
+    beat, bar = rotation.contrast(1.0 * whole, beats, 4)
+    assert beat > 1
+    assert bar == pytest.approx(0)
     with pytest.raises(InputError, match="no contrast"):
         rotation.contrast(np.zeros(9), np.arange(9), 4)
 
 
 def test_scores_are_those_of_the_public_way(stirred):
     model, excerpt = stirred("phalar"), rotation.choose(piece(), 2.0)
-    shifts = np.array([0, 4_000])
-    found = rotation.scores(model, excerpt, shifts)
-    for shift, value in zip(shifts, found, strict=True):
+    for shift, value in zip((0, 4_000), rotation.scores(model, excerpt, np.array([0, 4_000])), strict=True):
         stem = excerpt.track.audio.waves[excerpt.stem, excerpt.start - shift :][: excerpt.length]
         pair = model.similarity(model.embed(excerpt.mix(), RATE), model.embed(stem, RATE))
         assert float(pair) == pytest.approx(value, abs=1e-4)
+
+
+def inside(fragment):
+    return json.loads(re.search(r'<script type="application/json">(.*?)</script>', fragment, re.DOTALL)[1])
+
+
+def test_the_interactive_pieces_hold_the_measured_numbers_and_nothing_breaks_out(seen, song):
+    excerpt, shifts, trace, scores = seen
+    text = interactive.fragment("piece", interactive.piece_data(excerpt, shifts, trace, scores))
+    data, pooled, embedding = inside(text), trace.pooled.numpy(), trace.embedding.numpy()
+    assert data["title"] == song.tags["title"]
+    assert np.allclose(data["scores"], scores, atol=1e-3)
+    strongest = rotation.strongest(pooled)
+    for dial in data["dials"]:
+        z = dial["scale"] * (np.array(dial["re"]) + 1j * np.array(dial["im"]))
+        name, number = dial["label"].split()
+        i = int(number) - 1
+        way = pooled[:, strongest[i], i] if name == "component" else embedding[:, i]
+        assert np.abs(z - way).max() < 1e-3 * dial["scale"]
+    wave = rotation.looped(song, 0, 0)
+    assert wave.shape == (20 * STEP,)
+    assert abs(wave[0] - wave[-1]) <= np.abs(np.diff(wave)).max(), "a loop has no seam"
+    clocks = interactive.fragment("clocks", interactive.clocks_data(wave, pooled))
+    for each in (text, clocks):
+        assert each.count("<script") == each.count("</script>") == 2
+        assert "://" not in each
+        assert not re.search(r"\b(fetch|import|XMLHttpRequest)\s*\(", each)
+        assert not [a for a in re.findall(r"""(?:src|href)=["']([^"']*)""", each) if is_local(a) or "//" in a]

@@ -13,7 +13,7 @@ from phalar.datasets.pairs import Pair
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError
 from phalar.evaluate.retrieval import top1
-from phalar.evaluate.statistics import bootstrap_interval
+from phalar.evaluate.statistics import estimate
 
 FAMILIES = ("drums", "bass", "guitar", "keys", "strings", "wind", "vocals", "other")
 FEWEST = 5
@@ -117,21 +117,19 @@ def by_family(found: pd.DataFrame) -> pd.DataFrame:
     """
     cells = found[["track", "accuracy", "anchor", "positive"]].explode("anchor").explode("positive")
     rows = []
-    for anchor in FAMILIES:
-        for positive in FAMILIES:
-            cell = cells[(cells["anchor"] == anchor) & (cells["positive"] == positive)]
-            if len(cell):
-                tracks = cell.groupby("track")["accuracy"].mean()
-                rows.append((anchor, positive, tracks.mean(), len(tracks), len(cell)))
+    for (anchor, positive), cell in cells.groupby(["anchor", "positive"]):
+        tracks = cell.groupby("track")["accuracy"].mean()
+        rows.append((anchor, positive, tracks.mean(), len(tracks), len(cell)))
+    rows.sort(key=lambda row: (FAMILIES.index(row[0]), FAMILIES.index(row[1])))
     return pd.DataFrame(rows, columns=["anchor", "positive", "accuracy", "tracks", "pairs"])
 
 
-def by_stems(found: pd.DataFrame, side: str) -> pd.DataFrame:
+def by_stems(pairs: pd.DataFrame, side: str) -> pd.DataFrame:
     """Accuracy against how many stems sound together.
 
     Parameters
     ----------
-    found : pandas.DataFrame
+    pairs : pandas.DataFrame
         `outcomes`, of one model.
     side : {"anchor", "positive"}
 
@@ -144,8 +142,9 @@ def by_stems(found: pd.DataFrame, side: str) -> pd.DataFrame:
     if side not in ("anchor", "positive"):
         raise InputError(f"side={side!r}: choose anchor or positive")
     rows = []
-    for stems, group in found.groupby(f"{side}_stems"):
+    for stems, group in pairs.groupby(f"{side}_stems"):
         tracks = group.groupby("track")["accuracy"].mean().to_numpy()
-        low, high = bootstrap_interval(tracks) if len(tracks) >= FEWEST else (np.nan, np.nan)
-        rows.append((int(stems), tracks.mean(), low, high, len(tracks), len(group)))
+        found = estimate(tracks)
+        low, high = (found.low, found.high) if len(tracks) >= FEWEST else (np.nan, np.nan)
+        rows.append((int(stems), found.value, low, high, len(tracks), len(group)))
     return pd.DataFrame(rows, columns=["stems", "accuracy", "low", "high", "tracks", "pairs"])

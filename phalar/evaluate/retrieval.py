@@ -14,72 +14,66 @@ several draws, and an interval over tracks.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 import torch
 from scipy.special import gammaln
 from torch import Tensor
+from tqdm import tqdm
 
+from phalar import fingerprint
+from phalar.audio import SAMPLE_RATE
 from phalar.datasets.pairs import Pair, draw_pair
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError
-from phalar.evaluate.statistics import bootstrap_interval
 
-SAMPLE_RATE = 16_000
 SECONDS = 5.0  # length of a test excerpt
+BATCH = 16  # pairs that are read and embedded at once
+
+Cuts = Iterable[tuple[Pair, np.ndarray]]
+Scorer = Callable[[Cuts, Callable[[int], object] | None], dict[str, np.ndarray]]
 
 
-@dataclass(frozen=True)
-class Retrieval:
-    """Top-1 accuracy at one K, with its 95 % interval over tracks."""
+def cut_pairs(
+    tracks: Sequence[Track], draw: int, seconds: float = SECONDS, seed: int = 0
+) -> Iterator[tuple[Pair, np.ndarray]]:
+    """One random pair of each track, and its waveforms (2, N), cut as they are asked for.
 
-    k: int
-    accuracy: float
-    low: float
-    high: float
-    tracks: int
-    draws: int
-    by_track: np.ndarray  # (n,) expected accuracy of each track's anchors
+    A pair depends on the track, ``draw`` and ``seed`` alone, so every model and every subset of the corpus is tested on
+    the same ones.
+    """
+    for track in tracks:
+        name = hashlib.sha256(f"{track.dataset}/{track.id}".encode()).digest()[:8]
+        rng = np.random.default_rng([seed, draw, int.from_bytes(name, "big")])
+        yield draw_pair(track, round(seconds * SAMPLE_RATE), rng)[:2]
 
 
 def fixed_pairs(tracks: Sequence[Track], draw: int, seconds: float = SECONDS, seed: int = 0) -> list[Pair]:
-    """One random pair of each track. It depends on the track's id, ``draw`` and ``seed`` alone, so every model, every
-    subset of the corpus and every degraded form of it is tested on the same pairs."""
-    return [draw_pair(track, round(seconds * SAMPLE_RATE), _rng(track, draw, seed))[0] for track in tracks]
+    """The pairs of :func:`cut_pairs` alone."""
+    return [pair for pair, _ in cut_pairs(tracks, draw, seconds, seed)]
 
 
-def _rng(track: Track, draw: int, seed: int) -> np.random.Generator:
-    name = hashlib.sha256(track.id.encode()).digest()[:8]
-    return np.random.default_rng([seed, draw, int.from_bytes(name, "big")])
-
-
-def pair_embeddings(
-    model, pairs: Sequence[Pair], batch_size: int = 16, advance: Callable[[int], object] | None = None
-) -> tuple[Tensor, Tensor]:
+def embeddings(model, cuts: Cuts, advance: Callable[[int], object] | None = None) -> tuple[Tensor, Tensor]:
     """Embeddings of all anchors and of all positives, (n, 512) each.
 
     Parameters
     ----------
     model
         Anything with ``embed(waves, sample_rate)``.
-    pairs : sequence of Pair
-    batch_size : int
-        Pairs that are read and embedded at once.
+    cuts : iterable of (Pair, array (2, N))
+        As of :func:`cut_pairs`; sixteen at a time are held.
     advance : callable, optional
         Told after each batch how many pairs it held (for a progress bar).
     """
-    anchors, positives = [], []
-    for start in range(0, len(pairs), batch_size):
-        chosen = pairs[start : start + batch_size]
-        waves = np.concatenate([pair.audio() for pair in chosen])
-        embedded = model.embed(waves, SAMPLE_RATE, batch_size=2 * batch_size)
-        anchors.append(embedded[0::2])
-        positives.append(embedded[1::2])
+    found, cuts = [], iter(cuts)
+    while chosen := list(islice(cuts, BATCH)):
+        z = model.embed(np.concatenate([waves for _, waves in chosen]), SAMPLE_RATE, batch_size=2 * BATCH)
+        found.append(z.unflatten(0, (-1, 2)))
         if advance:
             advance(len(chosen))
-    return torch.cat(anchors), torch.cat(positives)
+    return torch.cat(found).unbind(dim=1)
 
 
 @torch.no_grad()
@@ -90,10 +84,14 @@ def scores_of(model, anchors: Tensor, positives: Tensor, symmetrised: bool = Tru
     return scores.double().cpu().numpy()
 
 
-def pair_scores(model, pairs: Sequence[Pair], batch_size: int = 16, advance: Callable[[int], object] | None = None):
-    """Symmetrised scores (n, n) of the pairs' anchors against their positives; arguments as of
-    :func:`pair_embeddings`."""
-    return scores_of(model, *pair_embeddings(model, pairs, batch_size, advance))
+def by_model(model) -> Scorer:
+    """A model as a scorer: ``"symmetrised"`` scores, as the paper's, and ``"one way"``, from anchor to positive."""
+
+    def score(cuts: Cuts, advance: Callable[[int], object] | None = None) -> dict[str, np.ndarray]:
+        sides = embeddings(model, cuts, advance)
+        return {name: scores_of(model, *sides, name == "symmetrised") for name in ("symmetrised", "one way")}
+
+    return score
 
 
 def top1(scores: np.ndarray | Tensor, k: int) -> np.ndarray:
@@ -130,35 +128,53 @@ def _log_binomial(n: np.ndarray, k: int) -> np.ndarray:
     return np.where(n < k, -np.inf, value)
 
 
+def by_track(scores: np.ndarray, k: int) -> np.ndarray:
+    """Accuracy at K of each track's anchors, (n,), the mean over draws of scores (draws, n, n)."""
+    return np.mean([top1(matrix, k) for matrix in scores], axis=0)
+
+
 def evaluate(
-    model,
+    score: Scorer,
     tracks: Sequence[Track],
-    ks: Sequence[int] = (8, 16, 64),
     draws: int = 5,
+    *,
+    ks: Sequence[int] = (),
     seconds: float = SECONDS,
     seed: int = 0,
-    advance: Callable[[int], object] | None = None,
-) -> tuple[list[Retrieval], np.ndarray]:
-    """Accuracy at each K, and the scores (draws, n, n) it came from.
+    key: object = None,
+    label: str = "",
+) -> dict[str, np.ndarray]:
+    """Scores (draws, n, n) of the test pairs of tracks, by name; :func:`by_track` says what they are worth.
 
     Parameters
     ----------
+    score : callable (cuts, advance) -> dict of str to array (n, n)
+        :func:`by_model`, or one of ``phalar.evaluate.scorers`` or ``sensitivity``.
     tracks : sequence of Track
         Test tracks, all of different compositions.
     draws : int
-        Pairs cut from each track. Accuracies are averaged over draws within a track before the interval is taken.
+        Pairs cut from each track.
+    ks : sequence of int
+        What will be asked: a K for which there are too few tracks is refused before any work.
+    seconds, seed
+        As of :func:`cut_pairs`.
+    key : object, optional
+        Plain values that determine the scores besides the pairs: the weights, the corpus' version, the scorer's code.
+        If given, each draw is kept in the cache, so that a run that was stopped goes on.
+    label : str
+        Of a bar on standard error; none without it.
     """
-    too_large = [k for k in ks if k > len(tracks)]
-    if too_large:
-        raise InputError(f"K = {too_large[0]} with {len(tracks)} tracks; choose K up to {len(tracks)}")
-    scores = np.stack(
-        [pair_scores(model, fixed_pairs(tracks, d, seconds, seed), advance=advance) for d in range(draws)]
-    )
-    return [summarise(scores, k) for k in ks], scores
+    if max(ks, default=0) > len(tracks):
+        raise InputError(f"K = {max(ks)} with {len(tracks)} tracks; choose K up to {len(tracks)}")
+    identity = [key, [f"{track.dataset}/{track.id}" for track in tracks], seconds, seed]
+    identity.append(fingerprint.of_code("datasets/pairs.py", "datasets/tracks.py", "evaluate/retrieval.py"))
+    found = []
+    with tqdm(total=draws * len(tracks), desc=label, unit="pair", disable=not label, mininterval=2.0) as bar:
+        for draw in range(draws):
 
+            def make(draw: int = draw) -> dict[str, np.ndarray]:
+                return score(cut_pairs(tracks, draw, seconds, seed), bar.update)
 
-def summarise(scores: np.ndarray, k: int) -> Retrieval:
-    """Accuracy at K of scores (draws, n, n), with a bootstrap interval over tracks."""
-    by_track = np.stack([top1(matrix, k) for matrix in scores]).mean(axis=0)
-    low, high = bootstrap_interval(by_track)
-    return Retrieval(k, float(by_track.mean()), low, high, len(by_track), len(scores), by_track)
+            found.append(make() if key is None else fingerprint.cached("scores", [*identity, draw], make))
+            bar.update((draw + 1) * len(tracks) - bar.n)
+    return {name: np.stack([each[name] for each in found]) for name in found[0]}

@@ -8,13 +8,16 @@ resampled, and units are resampled. Two models are compared on the same units, i
 nothing to do with each other, and are resampled independently.
 
 Resampling S seeds gives means whose variance is (S - 1) / S of what it should be: little for a hundred units, a third
-too little for three seeds. Seeds' departures from their mean are therefore stretched by sqrt(S / (S - 1)).
+too little for three seeds. Seeds' departures from their mean are therefore stretched by sqrt(S / (S - 1)). And three
+seeds do not know their own spread well: with several seeds an interval is as much wider as Student's t is than the
+normal distribution, with Satterthwaite's degrees of freedom, and the p value is that of the same t.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm
 from scipy.stats import t as student
 
 from phalar.errors import InputError
@@ -54,7 +57,7 @@ def estimate(values: np.ndarray, groups: Sequence | None = None, seed: int = 0) 
     values, sizes = _grouped(_checked(values), groups)
     rng = np.random.default_rng(seed)
     means = _means(values, _counts(len(sizes), rng), rng, sizes)
-    return _with_interval(values.sum(axis=1).mean() / sizes.sum(), means, len(sizes))
+    return _with_interval(values.sum(axis=1).mean() / sizes.sum(), means, values / sizes)
 
 
 def difference(a: np.ndarray, b: np.ndarray, groups: Sequence | None = None, seed: int = 0) -> Estimate:
@@ -73,7 +76,7 @@ def difference(a: np.ndarray, b: np.ndarray, groups: Sequence | None = None, see
     rng = np.random.default_rng(seed)
     counts = _counts(len(sizes), rng)
     means = _means(a, counts, rng, sizes) - _means(b, counts, rng, sizes)
-    return _with_interval((a.sum(axis=1).mean() - b.sum(axis=1).mean()) / sizes.sum(), means, len(sizes))
+    return _with_interval((a.sum(axis=1).mean() - b.sum(axis=1).mean()) / sizes.sum(), means, a / sizes, b / sizes)
 
 
 def gain(a: np.ndarray, b: np.ndarray, seed: int = 0) -> Estimate:
@@ -98,15 +101,14 @@ def gain(a: np.ndarray, b: np.ndarray, seed: int = 0) -> Estimate:
     counts = _counts(a.shape[1], rng)
     over, under = _means(a, counts, rng), _means(b, counts, rng)
     ratios = np.divide(over, under, out=np.full(RESAMPLES, np.inf), where=under > 0)
-    return _with_interval(a.mean() / b.mean() - 1, ratios - 1, a.shape[1])
+    return _with_interval(a.mean() / b.mean() - 1, ratios - 1, a, b * a.mean() / b.mean())
 
 
 def p_value(a: np.ndarray, b: np.ndarray, seed: int = 0) -> float:
     """Two-sided p value of "a and b are equally good on the average".
 
-    With one seed of a model it is about that file of weights alone: :func:`sign_flip_test` over units. With several of
-    both, Welch's t test with a third source of variance: the seeds' of a, the seeds' of b, and the units' of their
-    difference, with Satterthwaite's degrees of freedom. Three seeds leave about four.
+    With one seed of both models it is about these two files of weights alone: :func:`sign_flip_test` over units. With
+    more, a t test whose variance has three sources: the seeds of a, the seeds of b, and the units.
 
     Parameters
     ----------
@@ -114,15 +116,13 @@ def p_value(a: np.ndarray, b: np.ndarray, seed: int = 0) -> float:
         As of :func:`difference`.
     """
     a, b = _paired(a, b)
-    if min(len(a), len(b)) == 1:
-        return sign_flip_test(a.mean(axis=0) - b.mean(axis=0), seed)
     by_unit = a.mean(axis=0) - b.mean(axis=0)
-    sources = [values.mean(axis=1) for values in (a, b)] + ([by_unit] if len(by_unit) > 1 else [])
-    variances = np.array([source.var(ddof=1) / len(source) for source in sources])
-    if not variances.sum():
+    if len(a) == len(b) == 1:
+        return sign_flip_test(by_unit, seed)
+    variance, freedom = _luck(a, b)
+    if not variance:
         return float(not by_unit.mean())
-    freedom = variances.sum() ** 2 / (variances**2 / [len(source) - 1 for source in sources]).sum()
-    return float(2 * student.sf(abs(by_unit.mean()) / np.sqrt(variances.sum()), freedom))
+    return float(2 * student.sf(abs(by_unit.mean()) / np.sqrt(variance), freedom))
 
 
 def sign_flip_test(differences: np.ndarray, seed: int = 0) -> float:
@@ -177,10 +177,25 @@ def _means(values: np.ndarray, counts: np.ndarray, rng: np.random.Generator, siz
     return ((weights @ values) * counts).sum(axis=1) / (counts * sizes).sum(axis=1)
 
 
-def _with_interval(value: float, resampled: np.ndarray, n: int) -> Estimate:
+def _luck(*models: np.ndarray) -> tuple[float, float]:
+    """Variance of the mean of a model (seeds, n), or of the difference of two, and Satterthwaite's degrees of freedom:
+    infinite where there is one seed only, and units are resampled as they are."""
+    by_unit = models[0].mean(axis=0) - (models[1].mean(axis=0) if len(models) > 1 else 0)
+    sources = [source for source in (by_unit, *(m.mean(axis=1) for m in models)) if len(source) > 1]
+    variances = np.array([source.var(ddof=1) / len(source) for source in sources])
+    if max(map(len, models)) == 1 or not variances.sum():
+        return variances.sum(), np.inf
+    return variances.sum(), variances.sum() ** 2 / (variances**2 / [len(source) - 1 for source in sources]).sum()
+
+
+def _with_interval(value: float, resampled: np.ndarray, *models: np.ndarray) -> Estimate:
+    units = models[0].shape[1]
+    if units == 1:
+        return Estimate(float(value), n=units)
     # A resample's own value at each end, not a mixture of two: next to an infinite one that would be no number.
-    low, high = np.quantile(resampled, [0.025, 0.975], method="inverted_cdf")
-    return Estimate(float(value), float(low), float(high), n) if n > 1 else Estimate(float(value), n=n)
+    ends = np.quantile(resampled, [0.025, 0.975], method="inverted_cdf")
+    low, high = value + (ends - value) * student.ppf(0.975, _luck(*models)[1]) / norm.ppf(0.975)
+    return Estimate(float(value), float(low), float(high), units)
 
 
 def _grouped(values: np.ndarray, groups: Sequence | None) -> tuple[np.ndarray, np.ndarray]:

@@ -15,12 +15,16 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
+def norms_of(model: nn.Module) -> list[_BatchNorm]:
+    """The batch norms of a model that keep running averages."""
+    return [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats and m.momentum]
+
+
 @contextmanager
 def from_batches_alone(model: nn.Module) -> Iterator[None]:
     """Inside, running statistics are weighted averages of the batches' own alone; outside they are as they were, so
     that training goes on as if nobody had looked. A norm that has met no batch keeps what it has."""
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats and m.momentum]
-    norms = [norm for norm in norms if norm.num_batches_tracked > 0]
+    norms = [norm for norm in norms_of(model) if norm.num_batches_tracked > 0]
     kept = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]
     with torch.no_grad():
         for norm in norms:

@@ -21,8 +21,10 @@ class Recipe:
     target: float = 0.9  # probability asked of the true pair; the rest is spread over the other candidates
     warmup: float = 0.0  # share of the steps over which learning rates rise from zero
     decay: float = 0.0  # share of the steps, at the end, over which they fall to zero
-    noise: float = 1.0  # share of the paper's chance of each noise; the common gain is always drawn
-    as_published: bool = False  # the published Muon and brown noise, flaws included
+    augment: bool = True  # a pair's common gain, and noise
+    noise: float = 1.0  # share of the paper's chance of each noise
+    picture_noise: float = 0.0  # chance of Gaussian noise on an item of what the backbone sees
+    as_published: bool = False  # Muon, noises, crops and batch norms as the published code has them
 
 
 NEGATIVES = ("shard", "all")
@@ -39,6 +41,8 @@ PRESETS = {
     # For some tens of thousands: a fifth of the paper's noise, so that a third of the clips have some.
     "long": Recipe(vector_lr=2e-2, form_lr=1e-2, warmup=0.03, decay=0.5, noise=0.2),
 }
+
+LEAST = {"steps": 1, "batch_size": 2, "shards": 1, "valid_every": 1, "limit": 0, "seed": 0}
 
 
 @dataclass(frozen=True)
@@ -67,28 +71,17 @@ class TrainConfig:
             raise InputError(f"excerpt lengths {self.seconds} s: give a shortest of at least 2 and a longest above it")
         if self.negatives not in NEGATIVES:
             raise InputError(f"negatives = {self.negatives!r}; choose {' or '.join(map(repr, NEGATIVES))}")
-        for name, least in (
-            ("steps", 1),
-            ("batch_size", 2),
-            ("shards", 1),
-            ("valid_every", 1),
-            ("limit", 0),
-            ("seed", 0),
-        ):
+        for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise InputError(f"{name} = {getattr(self, name)}; it is at least {least}")
+        if not 0 < self.recipe.target <= 1:
+            raise InputError(f"target = {self.recipe.target}; the true pair's probability is above 0 and at most 1")
 
     @property
     def hash(self) -> str:
         """Name of the run: settings, corpora's versions, and the code that training goes through."""
-        code = fingerprint.of_code(
-            "model",
-            "train",
-            "datasets/batches.py",
-            "datasets/pairs.py",
-            "datasets/augment.py",
-            "evaluate/retrieval.py",
-        )
+        data = [f"datasets/{name}.py" for name in ("tracks", "batches", "pairs", "augment")]
+        code = fingerprint.of_code("model", "train", *data, "evaluate/retrieval.py")
         versions = [corpora.version(name) for name in self.corpora]
         return fingerprint.fingerprint([asdict(self), versions, code])
 
@@ -97,43 +90,40 @@ def config(
     variant: str,
     corpora: Sequence[str],
     *,
-    steps: int,
-    seed: int = 0,
     preset: str = "default",
-    batch_size: int = 32,
-    shards: int = 1,
-    negatives: str = "shard",
     seconds: Sequence[float] = (2.0, 10.0),
-    limit: int = 0,
-    valid_every: int = 25,
     target: float | None = None,
+    **sizes: object,
 ) -> TrainConfig:
     """A checked TrainConfig from plain values.
 
-    COCOLA is trained with its authors' Adam rates and without label smoothing (paper section 3), whatever the preset:
-    the higher rates of ours were found for PHALAR's LayerScales and small form, and COCOLA's form starts large.
-    ``target`` goes before that, for an ablation of the smoothing.
+    COCOLA is trained as its authors do, whatever the preset: their rates, no smoothing of labels, no augmentation
+    (paper section 3). The higher rates of ours were found for PHALAR's LayerScales and small form; COCOLA's form starts
+    large. The published Mel variant has noise on its spectrogram.
+
+    Parameters
+    ----------
+    variant : str
+    corpora : sequence of str
+        A mixture, each with the same chance.
+    preset : str
+        One of `PRESETS`.
+    seconds : (float, float)
+        Shortest and longest excerpt.
+    target : float, optional
+        Goes before the preset's, for an ablation of the smoothing.
+    sizes
+        The other fields of `TrainConfig`: ``steps``, ``seed``, ``batch_size``, ``shards``, ``negatives``, ``limit``,
+        ``valid_every``.
     """
     if preset not in PRESETS:
         raise InputError(f"unknown preset {preset!r}; there are {', '.join(PRESETS)}")
     recipe = PRESETS[preset]
     if variant == "cocola":
-        recipe = replace(recipe, vector_lr=4e-3, form_lr=4e-3, target=1.0)
+        recipe = replace(recipe, vector_lr=4e-3, form_lr=4e-3, target=1.0, augment=False)
+    if variant == "mel" and recipe.as_published:
+        recipe = replace(recipe, picture_noise=0.5)
     if target is not None:
-        if not 0 < target <= 1:
-            raise InputError(f"target = {target}; the probability asked of the true pair is above 0 and at most 1")
         recipe = replace(recipe, target=float(target))
-    return TrainConfig(
-        variant=variant,
-        corpora=tuple(corpora),
-        steps=int(steps),
-        batch_size=int(batch_size),
-        shards=int(shards),
-        negatives=negatives,
-        seconds=(float(seconds[0]), float(seconds[1])),
-        seed=int(seed),
-        preset=preset,
-        limit=int(limit),
-        valid_every=int(valid_every),
-        recipe=recipe,
-    )
+    low, high = map(float, seconds)
+    return TrainConfig(variant, tuple(corpora), seconds=(low, high), preset=preset, recipe=recipe, **sizes)

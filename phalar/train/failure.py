@@ -17,23 +17,20 @@ from phalar.model.assembly import build
 from phalar.train.objective import Objective
 
 FAILED = "failed-step.safetensors"
+SETTINGS = ("target", "negatives", "joint")
 
 
 def keep(path: Path, objective: Objective, shards: list[Tensor], seeds: list[int], about: dict) -> None:
     """Write the weights before the step and the batch as the network heard it."""
     tensors = {f"model/{name}": tensor for name, tensor in objective.model.state_dict().items()}
     tensors |= {f"shard/{i}": waves for i, waves in enumerate(shards)}
-    about = about | {
-        "variant": objective.model.variant.name,
-        "target": objective.target,
-        "negatives": objective.negatives,
-        "seeds": seeds,
-    }
+    about = about | {name: getattr(objective, name) for name in SETTINGS} | {"seeds": seeds}
+    about |= {"variant": objective.model.variant.name, "picture_noise": objective.model.picture_noise}
     checkpoints.write_tensors(path, tensors, {"about": json.dumps(about)})
 
 
 def replay(path: Path) -> dict:
-    """Repeat a kept step.
+    """Repeat a kept step on the CPU.
 
     Returns
     -------
@@ -50,25 +47,24 @@ def replay(path: Path) -> dict:
     if "about" not in metadata:
         raise InputError(f"{path} holds no failed step; give the {FAILED} that training wrote")
     about = json.loads(metadata["about"])
-    objective = Objective(build(about["variant"], seed=0), about["target"], about["negatives"]).train()
+    objective = Objective(build(about["variant"], seed=0).train(), **{name: about[name] for name in SETTINGS})
+    objective.model.picture_noise = about["picture_noise"]
     own = {name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")}
     objective.model.load_state_dict(own)  # not `fill`, which would refuse what is not finite
-    bad_outputs, bad_gradients = [], []
+    outputs, gradients = [], []
     for name, module in objective.model.named_modules():
-        module.register_forward_hook(lambda m, _, out, name=name: bad_outputs.append(name) if not finite(out) else None)
+        module.register_forward_hook(lambda m, given, out, name=name: None if finite(out) else outputs.append(name))
     for name, weight in objective.model.named_parameters():
-        weight.register_hook(lambda grad, name=name: bad_gradients.append(name) if not finite(grad) else None)
+        weight.register_hook(lambda grad, name=name: None if finite(grad) else gradients.append(name))
     loss, _ = objective([tensors[f"shard/{i}"] for i in range(len(about["seeds"]))], about["seeds"])
     loss.backward()
-    found = {"first_output": next(iter(bad_outputs), None), "first_gradient": next(iter(bad_gradients), None)}
-    return about | {"loss": loss.item()} | found
+    first = {"first_output": next(iter(outputs), None), "first_gradient": next(iter(gradients), None)}
+    return about | {"loss": loss.item()} | first
 
 
 def finite(value: object) -> bool:
     """Whether a tensor, real or complex, has finite entries only; True of what is no tensor."""
-    if not isinstance(value, Tensor):
-        return True
-    return bool(torch.isfinite(torch.view_as_real(value) if value.is_complex() else value).all())
+    return not isinstance(value, Tensor) or bool(torch.isfinite(value).all())
 
 
 if __name__ == "__main__":

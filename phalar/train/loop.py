@@ -20,8 +20,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from phalar import corpora, memory
+from phalar.audio import SAMPLE_RATE
 from phalar.datasets import batches
-from phalar.datasets.augment import augment
+from phalar.datasets.augment import augment, crop
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError, PhalarWarning, RunError
 from phalar.evaluate import retrieval
@@ -32,7 +33,6 @@ from phalar.train.config import Recipe, TrainConfig
 from phalar.train.muon import Muon
 from phalar.train.objective import Objective
 
-SAMPLE_RATE = 16_000
 LENGTH_STEP = 4000  # samples: excerpt lengths are whole quarters of a second, so that a GPU meets few shapes
 SAVE_SECONDS = 20.0  # the longest a kill can throw training back
 STATE, BEST, DONE, CONFIG = "state.safetensors", "best.safetensors", "done.json", "config.json"
@@ -62,9 +62,14 @@ def learning_rate_factor(step: int, steps: int, recipe: Recipe) -> float:
 
 
 def optimisers(model: StemModel, recipe: Recipe) -> dict[str, torch.optim.Optimizer]:
-    """Muon for the encoder's weights of two or more dimensions, Adam for the rest and for the similarity."""
-    encoder = [p for name, p in model.named_parameters() if not name.startswith("form.") and p.requires_grad]
-    matrices, vectors = [p for p in encoder if p.ndim >= 2], [p for p in encoder if p.ndim < 2]
+    """Muon for the encoder's weights of two or more dimensions, Adam for the rest and for the similarity (in COCOLA
+    also for what is named ``stem`` or ``head``, as its authors have it)."""
+    adams = ("stem", "head") if model.variant.backbone == "efficientnet" else ()
+    matrices, vectors = [], []
+    for name, weight in model.named_parameters():
+        if weight.requires_grad and not name.startswith("form."):
+            by_adam = weight.ndim < 2 or any(part in name for part in adams)
+            (vectors if by_adam else matrices).append(weight)
     adam = [
         {"params": vectors, "lr": recipe.vector_lr},
         {"params": list(model.form.parameters()), "lr": recipe.form_lr},
@@ -73,12 +78,6 @@ def optimisers(model: StemModel, recipe: Recipe) -> dict[str, torch.optim.Optimi
         "muon": Muon(matrices, recipe.muon_lr, recipe.momentum, recipe.weight_decay, recipe.as_published),
         "adam": torch.optim.AdamW(adam, betas=recipe.betas, eps=1e-10, weight_decay=recipe.weight_decay),
     }
-
-
-def tracks_of(config: TrainConfig, split: str, progress: bool = True) -> list[Track]:
-    """The tracks of a split of all the config's corpora, rendered first if need be."""
-    limit = config.limit or None
-    return [t for name in config.corpora for t in corpora.load(name, split, limit=limit, progress=progress)]
 
 
 def train(config: TrainConfig, folder: Path, *, device: str = "auto", progress: bool = True) -> Run:
@@ -115,42 +114,11 @@ def train(config: TrainConfig, folder: Path, *, device: str = "auto", progress: 
         if distributed.rank() == 0:
             _claim(folder, config)
         distributed.barrier()
-        session = _Session(config, folder, chosen, progress and distributed.rank() == 0)
-        session.resume()
-        _run(session)
-        if distributed.rank() == 0:
-            session.finish()
+        trainer = Trainer(config, folder, chosen, progress)
+        trainer.resume()
+        trainer.run()
         distributed.barrier()
     return finished(folder, config)
-
-
-def _run(session: "_Session") -> None:
-    """All steps that are left, with a bar; ends early only by an exception."""
-    config = session.config
-    bar = tqdm(
-        total=config.steps,
-        initial=session.step,
-        desc=f"train {config.variant} (seed {config.seed})",
-        unit="step",
-        disable=not session.progress,
-        mininterval=2.0,
-        dynamic_ncols=True,
-    )
-    saved = time.monotonic()
-    with bar, interrupts.deferred() as stop:
-        while session.step < config.steps:
-            entry = session.take_step()
-            if distributed.rank() == 0 and (session.step % config.valid_every == 0 or session.step == config.steps):
-                entry["valid"] = session.validate()
-            bar.set_postfix_str(_postfix(session.history, config.batch_size * config.shards), refresh=False)
-            bar.update()
-            asked = distributed.largest(stop.signal, session.device)
-            if asked or time.monotonic() - saved > SAVE_SECONDS:
-                session.save()
-                saved = time.monotonic()
-            if asked:
-                distributed.barrier()  # nobody leaves before the first process has saved
-                stop.obey(asked)
 
 
 def finished(folder: Path, config: TrainConfig) -> Run:
@@ -159,117 +127,167 @@ def finished(folder: Path, config: TrainConfig) -> Run:
     return Run(folder, config, done["history"], done["best_valid"], done["seconds"])
 
 
-class _Session:
-    """A run in progress on one device: data, model, optimisers and history, and their files."""
+class Trainer:
+    """A run in progress on one device: data, model, optimisers and history, and their files.
 
-    def __init__(self, config: TrainConfig, folder: Path, device: torch.device, progress: bool) -> None:
-        self.config, self.folder, self.device, self.progress = config, folder, device, progress
-        world = distributed.world_size()
+    Whoever wants to look at a run between its steps drives it: ``step()``, ``validate()``, ``save()``; ``history`` has
+    an entry a step, ``model`` is the model. Parameters and errors are those of :func:`train`.
+    """
+
+    def __init__(
+        self, config: TrainConfig, folder: Path, device: str | torch.device = "auto", progress: bool = True
+    ) -> None:
+        rank, world = distributed.rank(), distributed.world_size()
+        self.config, self.folder, self.device = config, Path(folder), chosen_device(device)
+        self.progress = progress and rank == 0
+        self.pairs = config.batch_size * config.shards  # of a step
         if config.shards % world:
             raise InputError(f"{config.shards} shard(s) for {world} processes; give a multiple of {world} (--shards)")
-        data = tracks_of(config, "train", progress)
-        if config.batch_size * config.shards > len(data):
-            raise InputError(
-                f"batch_size = {config.batch_size * config.shards} but {len(data)} training tracks; use a smaller batch"
-            )
+        data = self._tracks("train")
+        if self.pairs > len(data):
+            raise InputError(f"batch_size = {self.pairs} but {len(data)} training tracks; use a smaller batch")
         memory.keep_freed()
         self.tables = batches.tables(data)
-        self.source = _source(self.tables, device)
-        self.valid = tracks_of(config, "valid", progress) if distributed.rank() == 0 else []
-        self.mine = range(
-            distributed.rank() * config.shards // world, (distributed.rank() + 1) * config.shards // world
-        )
-        self.model = build(config.variant, seed=config.seed).to(device)
-        self.objective = distributed.wrapped(Objective(self.model, config.recipe.target, config.negatives))
+        self.source = _source(self.tables, self.device)
+        self.valid = self._tracks("valid") if rank == 0 else []
+        self.mine = range(rank * config.shards // world, (rank + 1) * config.shards // world)
+        self.model = build(config.variant, seed=config.seed).to(self.device)
+        joint = config.recipe.as_published and config.shards > 1 and bool(batch_norm.norms_of(self.model))
+        if joint and world > 1:
+            if self.device.type != "cuda":
+                raise InputError("batch norms are shared between GPUs only; train this preset in one process")
+            self.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
+        self.model.picture_noise = config.recipe.picture_noise
+        self.objective = Objective(self.model, config.recipe.target, config.negatives, joint)
         self.optimisers = optimisers(self.model, config.recipe)
-        self.full_rates = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimisers.items()}
-        self.step = 0
         self.history: list[dict] = []
         self.best = -1.0
         self.ahead = ThreadPoolExecutor(1, "batches")  # draws and reads the next step's pairs during this one
         self.coming: dict[int, Future] = {}
 
+    def _tracks(self, split: str) -> list[Track]:
+        limit = self.config.limit or None
+        loaded = [corpora.load(name, split, limit=limit, progress=self.progress) for name in self.config.corpora]
+        return [track for tracks in loaded for track in tracks]
+
     def batch(self, step: int) -> tuple[list[Tensor], batches.Cuts]:
         """This process's shards of a step, (2, B, N) each, with noise, and where all of the step's pairs were cut."""
-        config = self.config
+        config, recipe = self.config, self.config.recipe
         rng = np.random.default_rng([config.seed, step, _DATA])
         low, high = (round(s * SAMPLE_RATE / LENGTH_STEP) for s in config.seconds)
         length = LENGTH_STEP * int(rng.integers(low, high + 1))
-        cuts = batches.draw(self.tables, config.batch_size * config.shards, length, rng)
+        # As published, noise is added to the longest excerpt, each pair of which is cropped at a place of its own.
+        read = LENGTH_STEP * high if recipe.as_published else length
+        cuts = batches.draw(self.tables, self.pairs, read, rng)
         shards = []
         for i in self.mine:
             waves = self.source.read(cuts[i * config.batch_size : (i + 1) * config.batch_size])
             noise = torch.Generator(device=self.device).manual_seed(_seed(config.seed, step, _NOISE, i))
-            shards.append(augment(waves, noise, config.recipe.noise, config.recipe.as_published))
+            if recipe.augment:
+                waves = augment(waves, noise, recipe.noise, recipe.as_published)
+            shards.append(crop(waves, length, noise) if read > length else waves)
         return shards, cuts
 
-    def take_step(self) -> dict:
+    def step(self) -> dict:
         """One step: pairs, loss, gradients, weights. Returns its entry in the history."""
-        config, started = self.config, time.monotonic()
-        coming = self.coming.pop(self.step, None) or self.ahead.submit(self.batch, self.step)
-        if self.step + 1 < config.steps:
-            self.coming[self.step + 1] = self.ahead.submit(self.batch, self.step + 1)
+        config, at, started = self.config, len(self.history), time.monotonic()
+        coming = self.coming.pop(at, None) or self.ahead.submit(self.batch, at)
+        if at + 1 < config.steps:
+            self.coming[at + 1] = self.ahead.submit(self.batch, at + 1)
         shards, cuts = coming.result()
-        seeds = [_seed(config.seed, self.step, _DROPOUT, i) for i in self.mine]
-        self.model.train()
-        for optimiser in self.optimisers.values():
-            optimiser.zero_grad(set_to_none=True)
-        loss, right = self.objective(shards, seeds)
-        loss.backward()
+        seeds = [_seed(config.seed, at, _DROPOUT, i) for i in self.mine]
+        self.model.train().zero_grad(set_to_none=True)
+        loss, right = self._gradients(shards, seeds)
         size = torch.nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
-        if distributed.largest(int(not (torch.isfinite(loss) & torch.isfinite(size))), self.device):
+        if not torch.isfinite(loss + size):
             self._stop_at(loss.item(), size.item(), shards, seeds, cuts)
-        factor = learning_rate_factor(self.step, config.steps, config.recipe)
-        for name, optimiser in self.optimisers.items():
-            for group, rate in zip(optimiser.param_groups, self.full_rates[name], strict=True):
-                group["lr"] = rate * factor
+        factor = learning_rate_factor(at, config.steps, config.recipe)
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
             optimiser.step()
-        distributed.average_statistics(self.model)
-        self.step += 1
-        entry = {
-            "step": self.step,
-            "pairs": self.step * config.batch_size * config.shards,
-            "loss": distributed.mean(loss).item(),
-            "accuracy": distributed.mean(right).item(),
-            "gradient": size.item(),
-            "silent": cuts.silent,
-            "seconds": round(time.monotonic() - started, 3),
-        }
+        for norm in batch_norm.norms_of(self.model):  # what validation and every later use of the model go by
+            distributed.average([norm.running_mean, norm.running_var])
+        entry = {"step": at + 1, "pairs": (at + 1) * self.pairs, "loss": loss.item(), "accuracy": right.item()}
+        entry |= {"gradient": size.item(), "silent": cuts.silent, "seconds": round(time.monotonic() - started, 3)}
         self.history.append(entry)
         return entry
 
+    def _gradients(self, shards: list[Tensor], seeds: list[int]) -> tuple[Tensor, Tensor]:
+        """Loss and accuracy over all processes, with gradients. Shards that have nothing to do with each other go one
+        by one: only one's activations are held."""
+        parts = [([waves], [seed]) for waves, seed in zip(shards, seeds, strict=True)]
+        if not self.objective.separable:
+            parts = [(shards, seeds)]
+        found = torch.zeros(2, device=self.device)
+        for part in parts:
+            loss, right = self.objective(*part)
+            (loss / len(parts)).backward()
+            found += torch.stack([loss.detach(), right]) / len(parts)
+        distributed.average([found, *(p.grad for p in self.model.parameters() if p.grad is not None)])
+        return found[0], found[1]
+
     def _stop_at(self, loss: float, size: float, shards: list[Tensor], seeds: list[int], cuts: batches.Cuts) -> None:
         """Keep the step that went wrong, leave the weights as they were before it, and say so."""
+        step, seed = len(self.history), self.config.seed
         path = self.folder / failure.FAILED
         path = path.with_stem(f"{path.stem}-{distributed.rank()}") if distributed.world_size() > 1 else path
         ids = [self.tables.tracks[i].id for i in cuts.track]
-        about = {"step": self.step, "seed": self.config.seed, "tracks": ids, "start": cuts.start.tolist()}
-        objective = self.objective.module if distributed.world_size() > 1 else self.objective
-        failure.keep(path, objective, shards, seeds, about)
+        about = {"step": step, "seed": seed, "tracks": ids, "start": cuts.start.tolist()}
+        failure.keep(path, self.objective, shards, seeds, about)
         if all(failure.finite(tensor) for tensor in self.model.state_dict().values()):
             self.save()
         raise RunError(
-            f"the loss is {loss} and the gradient's norm {size} at step {self.step} of {self.folder} (seed "
-            f"{self.config.seed}): the run stops before it spoils the weights. `python -m phalar.train.failure {path}` "
-            "repeats the step on the CPU and names what is not finite first; lower the rates or change the seed"
+            f"the loss is {loss} and the gradient's norm {size} at step {step} of {self.folder} (seed {seed}): the run "
+            f"stops before it spoils the weights. `python -m phalar.train.failure {path}` repeats the step on the CPU "
+            "and names what is not finite first; lower the rates or change the seed"
         )
 
     def validate(self) -> float:
         """Top-1 among up to 64 on fixed validation pairs; keeps the weights when they are the best so far. The first
         process does it for all."""
+        step = len(self.history)
         self.model.eval()
         with batch_norm.from_batches_alone(self.model):
-            scores = retrieval.pair_scores(self.model, retrieval.fixed_pairs(self.valid, draw=0))
+            sides = retrieval.embeddings(self.model, retrieval.cut_pairs(self.valid, draw=0))
+            scores = retrieval.scores_of(self.model, *sides)
             if not np.isfinite(scores).all():
-                raise RunError(
-                    f"validation scores are not finite at step {self.step} of {self.folder}; lower the rates"
-                )
+                raise RunError(f"validation scores are not finite at step {step} of {self.folder}; lower the rates")
             accuracy = float(retrieval.top1(scores, min(64, len(self.valid))).mean())
             if accuracy > self.best:
                 self.best = accuracy
-                notes = {"steps": self.step, "valid": accuracy, "seed": self.config.seed}
-                checkpoints.save(self.model, self.folder / BEST, **notes, corpora=self.config.corpora)
+                notes = {"steps": step, "valid": accuracy, "seed": self.config.seed, "corpora": self.config.corpora}
+                checkpoints.save(self.model, self.folder / BEST, **notes)
+        self.history[-1]["valid"] = accuracy
         return accuracy
+
+    def run(self) -> None:
+        """All steps that are left, with a bar, and the files of a finished run; ends early only by an exception."""
+        config, saved, shown, asked = self.config, time.monotonic(), {}, 0
+        bar = tqdm(total=config.steps * self.pairs, initial=len(self.history) * self.pairs, unit="pair",
+                   desc=f"train {config.variant} (seed {config.seed})", disable=not self.progress, mininterval=2.0,
+                   dynamic_ncols=True)  # fmt: skip
+        with bar, interrupts.deferred() as signals:
+            while len(self.history) < config.steps and not asked:
+                done = self.step()["step"]
+                if distributed.rank() == 0 and (done % config.valid_every == 0 or done == config.steps):
+                    shown["valid"] = self.validate()
+                recent = self.history[-8:]
+                shown |= {key: float(np.mean([entry[key] for entry in recent])) for key in ("loss", "accuracy")}
+                bar.set_postfix(shown, refresh=False)
+                bar.update(self.pairs)
+                asked = distributed.largest(max(signals, default=0), self.device)
+                if asked or time.monotonic() - saved > SAVE_SECONDS:
+                    self.save()
+                    saved = time.monotonic()
+        distributed.barrier()  # nobody leaves before the first process has saved
+        if asked:
+            interrupts.obey(asked)
+        if distributed.rank() == 0:
+            seconds = sum(entry["seconds"] for entry in self.history)
+            done = {"best_valid": self.best, "seconds": seconds, "history": self.history}
+            _write_json(self.folder / DONE, done)  # last, so that it stands for a whole run
+            (self.folder / STATE).unlink(missing_ok=True)
 
     def save(self) -> None:
         """Everything needed to go on, in one file, whole or not at all."""
@@ -279,7 +297,7 @@ class _Session:
         for kind, optimiser in self.optimisers.items():
             for i, slots in optimiser.state_dict()["state"].items():
                 tensors |= {f"{kind}/{i}/{slot}": torch.as_tensor(value) for slot, value in slots.items()}
-        progress = {"step": self.step, "best": self.best, "history": self.history}
+        progress = {"step": len(self.history), "best": self.best, "history": self.history}
         checkpoints.write_tensors(self.folder / STATE, tensors, {"progress": json.dumps(progress)})
 
     def resume(self) -> None:
@@ -303,55 +321,34 @@ class _Session:
                     _, i, slot = name.split("/")
                     state["state"].setdefault(int(i), {})[slot] = tensor
             optimiser.load_state_dict(state)
-        self.step, self.best, self.history = progress["step"], progress["best"], progress["history"]
-
-    def finish(self) -> None:
-        """Write ``done.json`` last, so that it stands for a whole run, and drop the state."""
-        seconds = sum(entry["seconds"] for entry in self.history)
-        done = {"best_valid": self.best, "seconds": seconds, "history": self.history}
-        _write_json(self.folder / DONE, done)
-        (self.folder / STATE).unlink(missing_ok=True)
+        self.best, self.history = progress["best"], progress["history"]
 
 
 def _source(known: batches.Tables, device: torch.device) -> batches.StoredSource | batches.ResidentSource:
     """A GPU keeps all audio in its own memory if it takes no more than half of what is free."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        if 2 * int((known.samples * known.stems).sum()) < free / 2:
-            return batches.ResidentSource(known, device)
+    size = 2 * int((known.samples * known.stems).sum())
+    if device.type == "cuda" and size < torch.cuda.mem_get_info(device)[0] / 2:
+        return batches.ResidentSource(known, device)
     return batches.StoredSource(known, device)
 
 
-def _postfix(history: list[dict], batch_size: int) -> str:
-    recent = history[-8:]
-    mean = {key: sum(e[key] for e in recent) / len(recent) for key in ("loss", "accuracy", "seconds")}
-    valid = [e["valid"] for e in history if "valid" in e]
-    tail = f", valid {valid[-1]:.2f}" if valid else ""
-    return f"loss {mean['loss']:.3f}, acc {mean['accuracy']:.2f}, {batch_size / mean['seconds']:.1f} pairs/s{tail}"
+def _described(config: TrainConfig) -> dict:
+    """What ``config.json`` holds: the settings, and last the hash that also stands for code and corpora."""
+    return json.loads(json.dumps(asdict(config) | {"hash": config.hash}))
 
 
 def _claim(folder: Path, config: TrainConfig) -> None:
     """Make the folder this config's, or refuse it when it is another's, or that of other code or corpora."""
     folder.mkdir(parents=True, exist_ok=True)
     path, mine = folder / CONFIG, _described(config)
-    if path.is_file() and json.loads(path.read_text()) != mine:
-        theirs = json.loads(path.read_text())
-        differs = next(key for key in mine if theirs.get(key) != mine[key])
-        if differs == "hash":
-            raise InputError(
-                f"{folder} holds a run with these settings by another version of the code or the corpora; choose "
-                "another folder"
-            )
-        raise InputError(
-            f"{folder} holds a run with {differs} = {theirs.get(differs)!r}, not {mine[differs]!r}; "
-            "choose another folder"
-        )
+    theirs = json.loads(path.read_text()) if path.is_file() else mine
+    for key in mine:
+        if theirs.get(key) != mine[key]:
+            other = f"{key} = {theirs.get(key)!r}, not {mine[key]!r}"
+            if key == "hash":
+                other = "these settings by another version of the code or the corpora"
+            raise InputError(f"{folder} holds a run with {other}; choose another folder")
     _write_json(path, mine)
-
-
-def _described(config: TrainConfig) -> dict:
-    """What ``config.json`` holds: the settings, and last the hash that also stands for code and corpora."""
-    return json.loads(json.dumps(asdict(config) | {"hash": config.hash}))
 
 
 def _write_json(path: Path, value: object) -> None:
@@ -360,8 +357,10 @@ def _write_json(path: Path, value: object) -> None:
     os.replace(temporary, path)
 
 
-def chosen_device(name: str) -> torch.device:
+def chosen_device(name: str | torch.device) -> torch.device:
     """``"auto"`` (a GPU if there is one), ``"cpu"`` or ``"cuda"``, as torch writes it."""
+    if isinstance(name, torch.device):
+        return name
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
@@ -383,20 +382,14 @@ def with_steps(
     """
     if not minutes > 0:
         raise InputError(f"minutes = {minutes}; give a positive number")
+    path = Path(folder) / CONFIG
+    theirs = json.loads(path.read_text()) if path.is_file() else {}
     with distributed.joined(chosen_device(device)) as chosen:
-        steps = _begun(config, Path(folder))
-        if not steps:
-            trial = _Session(config, Path(), chosen, progress and distributed.rank() == 0)
-            seconds = [trial.take_step()["seconds"] for _ in range(4)]
+        begun = replace(config, steps=theirs.get("steps", config.steps))
+        if _described(begun) == theirs:
+            steps = begun.steps
+        else:
+            trial = Trainer(config, Path(), chosen, progress)
+            seconds = [trial.step()["seconds"] for _ in range(4)]
             steps = max(1, math.floor(60 * minutes / float(np.median(seconds[1:]))))
         return replace(config, steps=distributed.largest(steps, chosen))
-
-
-def _begun(config: TrainConfig, folder: Path) -> int:
-    """Steps of the run that a folder holds, if it is this one but for them; else 0."""
-    if not (folder / CONFIG).is_file():
-        return 0
-    theirs = json.loads((folder / CONFIG).read_text())
-    steps = theirs.get("steps")
-    same = isinstance(steps, int) and steps > 0 and _described(replace(config, steps=steps)) == theirs
-    return steps if same else 0

@@ -51,16 +51,8 @@ def muon_update(step: Tensor, as_published: bool = False) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum with orthogonalised updates and decoupled weight decay.
-
-    Parameters
-    ----------
-    params : iterable of Tensor
-        Weights of two or more dimensions, real or complex.
-    lr, momentum, weight_decay : float
-    as_published : bool
-        See ``muon_update``.
-    """
+    """Nesterov momentum with orthogonalised updates and decoupled weight decay, for weights of two or more dimensions,
+    real or complex; ``as_published`` as of :func:`muon_update`."""
 
     def __init__(self, params, lr=0.02, momentum=0.95, weight_decay=0.0, as_published=False) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})

@@ -5,14 +5,15 @@ shard's own, so a run has the same losses whether its shards sit on one device o
 page *How it is trained*, "The loss".
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from phalar.model.assembly import StemModel
+from phalar.model.stem_model import StemModel
 from phalar.train import distributed
 
 
@@ -29,8 +30,9 @@ def contrastive_loss(scores: Tensor, target: float = 0.9, first: int = 0) -> Ten
     return -(wanted * F.log_softmax(scores, dim=1)).sum(dim=1).mean()
 
 
-class Objective(nn.Module):
-    """Shards of pairs to a loss; a module, so that ``DistributedDataParallel`` can wrap it.
+@dataclass
+class Objective:
+    """Shards of pairs to a loss: training's one way through the model.
 
     Parameters
     ----------
@@ -40,35 +42,44 @@ class Objective(nn.Module):
     negatives : str
         ``"shard"``: an anchor meets the positives of its own shard, as in the paper. ``"all"``: those of all shards, on
         whatever device they are.
+    joint : bool
+        Shards go through the network as one batch, so that batch norms see all of them: the published
+        ``sync_batchnorm``. Dropout is then drawn for that batch, by the seed of its first shard.
     """
 
-    def __init__(self, model: StemModel, target: float, negatives: str) -> None:
-        super().__init__()
-        self.model, self.target, self.negatives = model, target, negatives
+    model: StemModel
+    target: float
+    negatives: str = "shard"
+    joint: bool = False
 
-    def forward(self, shards: Sequence[Tensor], seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
+    @property
+    def separable(self) -> bool:
+        """Whether the loss is a mean of the shards' own, each of which may be computed by itself."""
+        return self.negatives == "shard" and not self.joint
+
+    def __call__(self, shards: Sequence[Tensor], seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Mean loss over this process's shards, (2, B, N) each, and the share of anchors that were right."""
-        embedded = [self._embed(waves, seed) for waves, seed in zip(shards, seeds, strict=True)]
-        own = [positives for _, positives in embedded]
-        first, every = 0, None
-        if self.negatives == "all":
-            every = distributed.gather(torch.cat(own))
-            first = distributed.rank() * len(own) * len(own[0])
+        parts = [(torch.cat(list(shards), dim=1), seeds[0])] if self.joint else zip(shards, seeds, strict=True)
+        sides = []
+        for waves, seed in parts:
+            with seeded(seed, waves.device):
+                sides.append(self.model(*waves))
+        if self.joint:
+            sides = list(zip(*(side.chunk(len(shards)) for side in sides[0]), strict=True))
+        own = [positives for _, positives in sides]
+        every = distributed.gather(torch.cat(own)) if self.negatives == "all" else None
         losses, right = [], []
-        for i, (anchors, positives) in enumerate(embedded):
-            at = first + i * len(anchors) if every is not None else 0
+        for i, (anchors, positives) in enumerate(sides):
+            first = 0 if every is None else (distributed.rank() * len(own) + i) * len(anchors)
             scores = self.model.form(anchors, positives if every is None else every)
-            losses.append(contrastive_loss(scores, self.target, at))
-            right.append((scores.argmax(dim=1) == at + torch.arange(len(anchors), device=scores.device)).float().mean())
+            losses.append(contrastive_loss(scores, self.target, first))
+            true = first + torch.arange(len(anchors), device=scores.device)
+            right.append((scores.argmax(dim=1) == true).float().mean())
         return torch.stack(losses).mean(), torch.stack(right).mean()
-
-    def _embed(self, waves: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        with seeded(seed, waves.device):
-            return self.model(*waves)
 
 
 @contextmanager
-def seeded(seed: int, device: torch.device):
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """torch's global random state set to a seed inside, and as it was outside."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)

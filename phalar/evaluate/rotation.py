@@ -1,0 +1,361 @@
+"""Phasors one can see: what the network's features do while a stem is moved in time against its mix.
+
+A delay by s seconds turns component k by exp(-2 pi i k s / P), where P is the period of component 1 (the shift
+theorem). But the backbone answers only every 0.32 s, and a slow watcher mistakes a fast wheel: a rhythm that turns
+k + n T times in T steps looks like one of k turns. So component k may turn at f = k / P + n / 0.32 s, its own frequency
+(n = 0) or an *alias* of it, and whole steps cannot tell which. Delays by a third of a step can, for n = -1, 0, 1.
+
+The rule that sorts features: one *rotates* if a uniform rotation at one of its frequencies explains at least half of
+its trajectory's power, and more of it than standing still does; else it is *magnitude-only* if its angle stays within
+half a circle; else it *wanders*. Book notebook *Phasors one can see and hear*.
+"""
+
+import copy
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from phalar import corpora, fingerprint, memory
+from phalar.audio import SAMPLE_RATE
+from phalar.datasets.tracks import BLOCK, Track, sounding
+from phalar.errors import InputError
+from phalar.model.backbone import TIME_REDUCTION, HarmonicBackbone
+from phalar.model.frontend import HOP, decibels
+from phalar.model.pooling import COMPONENTS, shortest_steps
+from phalar.model.stem_model import StemModel
+
+BARS = 2  # how far a stem is moved
+SOUNDING = 0.8  # share of tenths of a second in which stem and mix must sound
+STEP = TIME_REDUCTION * HOP  # samples between two outputs of the backbone: 32 frames, 0.32 s
+KINDS = ("rotates", "magnitude-only", "wanders")
+ALIASES = (-1, 0, 1)
+EXPLAINED, NARROW = 0.5, 0.5  # share of the power that a rotation must explain; of the circle
+LEVELS = ("pooled", "embedding")
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """One stem of a piece against the others, which are the mix.
+
+    ``start`` (a downbeat) and ``length`` are samples; ``late`` (2 bars + 1,) has the seconds by which the stem is late
+    when it is 0, 1, 2, ... beats late, up to two bars, by the beats of the two bars before the excerpt.
+    """
+
+    track: Track
+    stem: int
+    start: int
+    length: int
+    late: np.ndarray
+
+    @property
+    def bar(self) -> int:
+        """Beats in a bar."""
+        return (len(self.late) - 1) // BARS
+
+    @property
+    def instrument(self) -> str:
+        """What the stem does in the piece (its role), or what plays it where the corpus knows no roles."""
+        return (self.track.tags.get("roles") or self.track.stems)[self.stem]
+
+    def mix(self) -> np.ndarray:
+        """All stems but the moved one, at their place: (length,) float32."""
+        return np.delete(self.track.excerpt(self.start, self.length), self.stem, axis=0).sum(axis=0)
+
+    def delayed(self, shifts: np.ndarray) -> np.ndarray:
+        """The stem as late as each of the shifts, in samples up to two bars: (J,) to (J, length) float32. What leaves
+        at the end is lost, and what enters at the beginning was played before: a real shift, not a circular one."""
+        furthest = int(max(shifts))
+        line = self.track.excerpt(self.start - furthest, self.length + furthest)[self.stem]
+        return np.stack([line[furthest - s : furthest - s + self.length] for s in shifts])
+
+    def by_steps(self, parts: int = 3) -> np.ndarray:
+        """Shifts from 0 to two bars, so many for each of the backbone's steps: (J,) samples, int64."""
+        count = int(self.late[-1] * SAMPLE_RATE * parts / STEP)
+        return np.round(np.arange(count + 1) * STEP / parts).astype(np.int64)
+
+    def by_beats(self, division: int) -> tuple[np.ndarray, np.ndarray]:
+        """Shifts from 0 to two bars, so many for each beat: in beats, (J,), and in samples, (J,) int64."""
+        count = len(self.late) - 1
+        beats = np.arange(count * division + 1) / division
+        return beats, np.round(np.interp(beats, np.arange(count + 1), self.late) * SAMPLE_RATE).astype(np.int64)
+
+
+def choose(track: Track, seconds: float) -> Excerpt | None:
+    """The first of all (downbeat, stem) pairs of a track, in an order that depends on the track alone, where stem and
+    mix sound for most of the time from two bars before the excerpt to its end; None where there is none, or no beats.
+    """
+    if track.beats is None or len(track.stems) < 2:
+        return None
+    length, bars = round(seconds * SAMPLE_RATE), np.flatnonzero(track.beats[:, 1] == 1)
+    loud = np.zeros((len(track.stems), -(-track.num_samples // BLOCK)), bool)
+    for stem, spans in enumerate(sounding(track.excerpt()) if track.sounding is None else track.sounding):
+        for first, last in spans:
+            loud[stem, first:last] = True
+    digest = hashlib.blake2b(f"rotation/{track.dataset}/{track.id}".encode(), digest_size=8).digest()
+    places = max(0, len(bars) - BARS) * len(track.stems)
+    for index in np.random.default_rng(int.from_bytes(digest, "big")).permutation(places):
+        bar, stem = divmod(int(index), len(track.stems))
+        times = track.beats[bars[bar] : bars[bar + BARS] + 1, 0]
+        start, earliest = round(times[-1] * SAMPLE_RATE), round(times[0] * SAMPLE_RATE)
+        if start + length <= track.num_samples:
+            here = loud[:, earliest // BLOCK : (start + length) // BLOCK]
+            if min(here[stem].mean(), np.delete(here, stem, axis=0).any(axis=0).mean()) >= SOUNDING:
+                return Excerpt(track, stem, start, length, times[-1] - times[::-1])
+    return None
+
+
+def choose_all(tracks: Iterable[Track], count: int, seconds: float) -> list[Excerpt]:
+    """The first so many tracks that have a place, each with it; an InputError if no track has one."""
+    found = []
+    for track in tracks:
+        if len(found) < count and (excerpt := choose(track, seconds)) is not None:
+            found.append(excerpt)
+    if not found:
+        raise InputError("no track has beats and a stem that sounds long enough to be moved by two bars")
+    return found
+
+
+def looped(track: Track, start: int, stem: int, steps: int = 20) -> np.ndarray:
+    """A stem as a loop of so many of the backbone's steps, (steps * STEP,) float32. Its ends are joined over 20 ms, so
+    that the seam is no click. ``np.roll`` delays it: nothing enters and nothing leaves."""
+    length, seam = steps * STEP, round(0.02 * SAMPLE_RATE)
+    wave = track.excerpt(start, length + seam)[stem]
+    fade = np.linspace(0, 1, seam, dtype=np.float32)
+    return np.concatenate([fade * wave[:seam] + (1 - fade) * wave[length:], wave[seam:length]])
+
+
+class Trace(NamedTuple):
+    """What a network makes of J sounds, complex64: pooled components (J, D, C) and embeddings (J, 512)."""
+
+    pooled: Tensor
+    embedding: Tensor
+
+
+@torch.inference_mode()
+def trace(model: StemModel, waves: np.ndarray, as_loops: bool = False) -> Trace:
+    """Follow waves (J, N) at 16 kHz through a network, as clips or, with ``as_loops``, as if each played for ever.
+
+    Raises
+    ------
+    InputError
+        If the model keeps no phases: then there is nothing to follow. If a loop is no whole number of steps.
+    """
+    if not (model.variant.is_complex and model.variant.pooling == "spectral"):
+        raise InputError(f"variant {model.variant.name!r} keeps no phases; take one with spectral pooling and a "
+                         "complex head, such as phalar")  # fmt: skip
+    if as_loops and waves.shape[1] % STEP:
+        raise InputError(f"a loop of {waves.shape[1]} samples is no whole number of steps of {STEP}")
+    pooled, embedding = [], []
+    for batch in torch.from_numpy(np.ascontiguousarray(waves, dtype=np.float32)).to(model.device).split(16):
+        if as_loops:
+            reach = 104 * HOP  # whole frames that cover half of the longest constant-Q kernel (16,384 samples)
+            magnitudes = model.frontend.transform(F.pad(batch[:, None], (reach, reach), mode="circular")[:, 0])
+            spectrogram = decibels(magnitudes[..., 104 : 104 + batch.shape[1] // HOP])
+        else:
+            spectrogram = model.picture(batch)
+        z = model.pooling(model.backbone(spectrogram))
+        pooled.append(z.unflatten(1, (model.pooling.channels, -1)).cpu())
+        embedding.append(model.head(z).cpu())
+    return Trace(torch.cat(pooled), torch.cat(embedding))
+
+
+def period(length: int, components: int = COMPONENTS) -> int:
+    """Samples in which component 1 turns once: the excerpt's steps, padded where there are too few."""
+    return max(-(-(1 + length // HOP) // (STEP // HOP)), shortest_steps(components)) * STEP
+
+
+def winding(z: np.ndarray) -> np.ndarray:
+    """Signed turns about the origin of trajectories (J, ...), counter-clockwise positive, hence negative for a delay.
+    Each step counts as the shorter way round, so what turns by more than half between two shifts is counted wrongly."""
+    return np.angle(z[1:] * z[:-1].conj()).sum(axis=0) / (2 * np.pi)
+
+
+def arc(z: np.ndarray) -> np.ndarray:
+    """Share of the circle that the angle of trajectories (J, ...) passes through, 0..1."""
+    return np.minimum(1.0, np.ptp(np.unwrap(np.angle(z), axis=0), axis=0) / (2 * np.pi))
+
+
+def steadiness(z: np.ndarray, seconds: np.ndarray, frequency: float) -> np.ndarray:
+    """R² of z(s) = a exp(-2 pi i f s) about the origin with the best complex a, (J, ...) to (...): with power
+    P = sum |z|² the least-squares residual is P - |sum z exp(2 pi i f s)|² / J. A frequency of 0 Hz stands still."""
+    along = np.abs(np.tensordot(np.exp(2j * np.pi * frequency * np.asarray(seconds)), z, axes=1)) ** 2 / len(z)
+    return along / np.maximum((np.abs(z) ** 2).sum(axis=0), 1e-24)
+
+
+def motion(z: np.ndarray, seconds: np.ndarray, length: int) -> dict[str, np.ndarray]:
+    """Measure trajectories and sort them by the rule.
+
+    Parameters
+    ----------
+    z : array (J, D, C) of pooled components, which have a k each, or (J, features) of an embedding, whose features mix
+        all of them: theirs is the k that explains most, excerpt by excerpt
+    seconds : array (J,)
+        The shifts, increasing.
+    length : int
+        Samples of the excerpt.
+
+    Returns
+    -------
+    dict of str to array of the features' shape
+        ``winding``; ``arc``; ``spread``: standard deviation of the radius over its mean; ``own``: R² of a uniform
+        rotation at the component's own frequency, 0..1; ``best``: the same at whichever of its frequencies explains
+        most; ``component`` and ``alias``: k and n of that one; ``kind``: index into `KINDS`.
+    """
+    z = np.asarray(z).astype(np.complex128)
+    k = np.arange(1, (z.shape[2] if z.ndim == 3 else COMPONENTS) + 1)
+    speeds = k[:, None] * SAMPLE_RATE / period(length) + np.array(ALIASES) * SAMPLE_RATE / STEP  # Hz
+    table = np.stack([steadiness(z, seconds, f) for f in speeds.ravel()]).reshape(len(k), len(ALIASES), *z.shape[1:])
+    component = np.broadcast_to(k, z.shape[1:]) if z.ndim == 3 else 1 + table.max(axis=1).argmax(axis=0)
+    table = np.take_along_axis(table, component[None, None] - 1, axis=0)[0]
+    best, covered, radius = table.max(axis=0), arc(z), np.abs(z)
+    rotates = (best >= EXPLAINED) & (best > steadiness(z, seconds, 0.0))
+    return {
+        "winding": winding(z),
+        "arc": covered,
+        "spread": radius.std(axis=0) / np.maximum(radius.mean(axis=0), 1e-12),
+        "own": table[ALIASES.index(0)],
+        "best": best,
+        "component": component,
+        "alias": np.asarray(ALIASES)[table.argmax(axis=0)],
+        "kind": np.where(rotates, 0, np.where(covered < NARROW, 1, 2)),
+    }
+
+
+@torch.inference_mode()
+def turned(model: StemModel, pooled: Tensor, shifts: np.ndarray, length: int) -> Trace:
+    """The analytic twin: what the shift theorem says a sound of so many samples, with pooled components (D, C), must
+    become when it comes later by each of the shifts (J,) in samples, without hearing it."""
+    k = torch.arange(1, pooled.shape[-1] + 1)
+    late = torch.as_tensor(np.asarray(shifts) / period(length, pooled.shape[-1]))
+    z = pooled.cpu() * torch.exp(-2j * torch.pi * late[:, None] * k).to(torch.complex64)[:, None]
+    return Trace(z, model.head(z.flatten(1).to(model.device)).cpu())
+
+
+def explained(truth: Tensor, predicted: Tensor) -> np.ndarray:
+    """Share of the power of (J, ...) that a prediction explains, at each shift: 1 - |z - ẑ|² / |z|², (J,). 1 is exact,
+    0 no better than predicting nothing, and an unrelated prediction of equal power has -1."""
+    truth, predicted = (z.flatten(1).to(torch.complex128) for z in (truth, predicted))
+    missed = (truth - predicted).abs().square().sum(dim=1)
+    return (1 - missed / truth.abs().square().sum(dim=1).clamp(min=1e-24)).numpy()
+
+
+class _Loop(nn.Conv2d):
+    """A convolution that sees a loop in time, zeros beyond the frequencies."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = self.padding
+        x = F.pad(x, (width, width, 0, 0), mode="circular")
+        return F.conv2d(x, self.weight, self.bias, self.stride, (height, 0))
+
+
+def wrapped(model: StemModel) -> StemModel:
+    """A copy of a model whose backbone hears one turn of a loop: the network without borders, on which the twin is
+    exact at whole steps. An InputError if the backbone is another one."""
+    if not isinstance(model.backbone, HarmonicBackbone):
+        raise InputError(f"variant {model.variant.name!r} has no harmonic backbone; there is nothing to wrap")
+    parts = copy.deepcopy(model).eval()
+    for layer in parts.backbone.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.__class__ = _Loop
+    plain = parts.backbone.plain
+    parts.backbone.forward = lambda spectrogram: plain(spectrogram, parts.backbone.gains(len(spectrogram)))
+    return parts
+
+
+def measure(model: StemModel, excerpt: Excerpt) -> dict[str, np.ndarray]:
+    """Move the stem by thirds of a step up to two bars, and follow every feature.
+
+    Returns
+    -------
+    dict of str to array
+        ``"pooled kind"``, ``"embedding arc"``, ...: what :func:`motion` finds, (D, C) and (512,). ``"chance"``: share
+        of pooled features that rotate if the shifts are put in random order. ``"whole"``, ``"all"``: linearity R², the
+        share of the embeddings' power that the twin explains, over shifts by whole steps and over all but 0.
+    """
+    shifts = excerpt.by_steps()
+    seen, seconds = trace(model, excerpt.delayed(shifts)), shifts / SAMPLE_RATE
+    predicted = turned(model, seen.pooled[0], shifts, excerpt.length).embedding
+    found = {}
+    for level, z in zip(LEVELS, seen, strict=True):
+        measured = motion(z.numpy(), seconds, excerpt.length)
+        found |= {f"{level} {name}": values.astype(np.float32) for name, values in measured.items()}
+    order = np.random.default_rng(excerpt.start).permutation(len(shifts))
+    found["chance"] = (motion(seen.pooled.numpy()[order], seconds, excerpt.length)["kind"] == 0).mean()
+    for name, chosen in (("whole", slice(3, None, 3)), ("all", slice(1, None))):
+        found[name] = explained(seen.embedding[chosen].flatten()[None], predicted[chosen].flatten()[None])[0]
+    return found
+
+
+def find_or_measure(model: StemModel, excerpts: Sequence[Excerpt], label: str) -> list[dict[str, np.ndarray]]:
+    """:func:`measure` for each excerpt; what was measured before is found in the cache."""
+    memory.keep_freed()
+    key, found = [fingerprint.of_weights(model), fingerprint.of_code("model", "evaluate/rotation.py")], []
+    for one in tqdm(excerpts, desc=f"turn {label}", unit="excerpt", disable=not label, mininterval=2.0):
+        place = [corpora.version(one.track.dataset), one.track.id, one.stem, one.start]
+        found.append(fingerprint.cached("rotation", [*key, *place], lambda one=one: measure(model, one)))
+    return found
+
+
+def table(measured: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """One value an excerpt of everything that is tabulated: name of the metric to (excerpts,)."""
+    found = {}
+    for level in LEVELS:
+        parts = {name: [one[f"{level} {name}"] for one in measured] for name in ("kind", "alias")}
+        for number, kind in enumerate(KINDS):
+            found[f"{kind} share, {level}"] = np.array([(kinds == number).mean() for kinds in parts["kind"]])
+        own = [((kind == 0) & (alias == 0)).mean() for kind, alias in zip(*parts.values(), strict=True)]
+        found[f"rotates at its own frequency share, {level}"] = np.array(own)
+        names = {"turns": "winding", "arc": "arc", "radius spread": "spread", "uniform R2": "best"}
+        for metric, name in (names | {"uniform R2 at own frequency": "own"}).items():
+            found[f"{metric}, {level}"] = np.array([np.abs(one[f"{level} {name}"]).mean() for one in measured])
+    named = {"rotates share, pooled, shifts shuffled": "chance", "linearity R2, whole steps": "whole"}
+    for metric, name in (named | {"linearity R2, all shifts": "all"}).items():
+        found[metric] = np.array([float(one[name]) for one in measured])
+    rotating = np.stack([(one["pooled kind"] == 0).mean(axis=0) for one in measured])  # (excerpts, C)
+    return found | {f"rotates share, component {k}": share for k, share in enumerate(rotating.T, start=1)}
+
+
+def strongest(pooled: np.ndarray) -> np.ndarray:
+    """For each component the projection that is largest on the average: (J, D, C) to (C,) indices."""
+    return np.abs(pooled).mean(axis=0).argmax(axis=0)
+
+
+def turning_power(pooled: np.ndarray, seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    """How fast each component turns while a loop of so many seconds is delayed once round: of pooled components
+    (J, D, C) at J shifts, evenly once round.
+
+    Returns
+    -------
+    (array (J,), array (C, J))
+        Turns a second of delay, ascending, positive as the shift theorem says; and each component's power at each,
+        over all projections, as shares that add up to one.
+    """
+    power = (np.abs(np.fft.ifft(pooled, axis=0)) ** 2).sum(axis=1)  # ifft: a delay turns by exp(-2 pi i ...)
+    order = np.argsort(np.fft.fftfreq(len(pooled)))
+    return np.fft.fftfreq(len(pooled), seconds / len(pooled))[order], (power / power.sum(axis=0)).T[:, order]
+
+
+def scores(model: StemModel, excerpt: Excerpt, shifts: np.ndarray) -> np.ndarray:
+    """Symmetrised scores of the mix with the stem at each shift: (J,) samples to (J,) float64."""
+    mix, stems = model.embed(excerpt.mix(), SAMPLE_RATE), model.embed(excerpt.delayed(shifts), SAMPLE_RATE)
+    return model.similarity(mix, stems)[0].double().cpu().numpy()
+
+
+def contrast(score: np.ndarray, beats: np.ndarray, bar: int) -> tuple[float, float]:
+    """How far a curve of scores (J,) at shifts in beats (J,), with so many beats in a bar, peaks at beats and at bars,
+    in standard deviations of the curve: the mean over shifts by whole beats less that over all others (0 and bars left
+    out of both), and the mean over whole bars less that over the other beats (0 left out)."""
+    score, beats = np.asarray(score, dtype=np.float64), np.asarray(beats)
+    whole = np.isclose(beats, np.round(beats))
+    bars = whole & np.isclose(beats / bar, np.round(beats / bar))
+    if not (~whole).any() or not (whole & ~bars).any():
+        raise InputError("a curve without shifts between beats, or without beats between bars, has no contrast")
+    unit, inner = max(float(score.std()), 1e-12), score[whole & ~bars].mean()
+    return (inner - score[~whole].mean()) / unit, (score[bars & (beats > 0)].mean() - inner) / unit

@@ -1,0 +1,180 @@
+"""Scorers that learn nothing: what a model must beat before its score means that it hears coherence.
+
+Two submixes of one excerpt share more than their music. They have one tempo, one key, one level; some of that can be
+read off each of them alone. A corpus in which tempo and key already tell its pieces apart would let any model win, so
+each of these cues is made a rule of its own, and goes through the same pairs and the same ranking as a model does.
+
+``random``, ``loudness``, ``tempo``, ``chroma`` and ``tempo + chroma`` know nothing of *when*: they would not notice if
+one side were shifted or reordered in time. The ``aligned`` ones compare moment by moment, as a model can. They are no
+shortcuts but the honest baseline of hearing without learning. Book page *Retrieval*.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from hashlib import blake2b
+from itertools import islice
+
+import numpy as np
+import torch
+
+from phalar import fingerprint
+from phalar.audio import SAMPLE_RATE, SHORTEST
+from phalar.corpora.loudness import loudness
+from phalar.errors import InputError
+from phalar.evaluate.retrieval import BATCH, Cuts, Scorer
+from phalar.model.frontend import BINS_PER_OCTAVE, HOP, OCTAVES, ConstantQ
+from phalar.model.mel import LogMel
+
+FRAME_RATE = SAMPLE_RATE // HOP  # frames a second
+SMOOTHING = 7  # frames, Hann: players who mean to strike together are some 20 ms apart
+LAGS = (0.2, 4.0)  # seconds between two onsets: from a fast tremolo's to a slow bar's
+POOLED = 5  # frames averaged to one of the chroma: 50 ms
+ALIGNED = 4  # of those averaged again where chroma are compared in time: 0.2 s
+NOISE = 64  # dimensions of the random vectors
+
+Features = dict[str, np.ndarray]
+
+
+@torch.inference_mode()
+def features(waves: np.ndarray) -> Features:
+    """What the rules know of clips (n, N) at 16 kHz, N of 2 s or more; float64, and zeros where a clip is silent.
+
+    Returns
+    -------
+    dict of str to array
+        ``noise`` (n, 64): nothing, drawn from a digest of the samples. ``level`` (n, 1): LUFS, at least -70. ``rhythm``
+        (n, lags): autocorrelation of the onset curve at lags of 0.2 to 4 s every 10 ms. ``chroma`` (n, 12): magnitude
+        of each pitch class over the whole clip, less their mean. ``onsets`` (n, T): how much louder the mel bands are
+        getting, every 10 ms, less its mean. ``pitches`` (n, 12 F): chroma of every 0.2 s, each less their mean.
+    """
+    audio = torch.from_numpy(np.ascontiguousarray(waves, dtype=np.float32))
+    constant_q, mel = _front_ends()
+    onsets = onset_curve(mel(audio).double().numpy())
+    chroma = pitch_classes(constant_q(audio).double().numpy())
+    return {
+        "noise": np.stack([_noise(wave) for wave in waves]),
+        "level": np.array([[max(loudness(wave, SAMPLE_RATE), -70.0)] for wave in waves]),
+        "rhythm": autocorrelation(onsets),
+        "chroma": _centred(chroma.mean(axis=2), axis=1),
+        "onsets": onsets,
+        "pitches": _centred(_averaged(chroma, ALIGNED), axis=1).reshape(len(waves), -1),
+    }
+
+
+@cache
+def _front_ends() -> tuple[ConstantQ, LogMel]:
+    return ConstantQ(), LogMel()
+
+
+def onset_curve(mel: np.ndarray) -> np.ndarray:
+    """Mean rise of log-mel bands (n, bands, T) from frame to frame, smoothed, less its mean: (n, T)."""
+    rise = np.maximum(np.diff(mel, axis=2, prepend=mel[:, :, :1]), 0).mean(axis=1)
+    window = np.hanning(SMOOTHING + 2)[1:-1]
+    smooth = np.apply_along_axis(np.convolve, 1, rise, window / window.sum(), mode="same")
+    return _centred(smooth, axis=1)
+
+
+def autocorrelation(curve: np.ndarray) -> np.ndarray:
+    """Autocorrelation of curves (n, T) at :data:`LAGS`, as far as they reach, over that at lag 0: (n, lags)."""
+    length = curve.shape[1]
+    power = np.abs(np.fft.rfft(curve, 2 * length)) ** 2  # twice as long, so that the end does not meet the start
+    whole = np.fft.irfft(power)[:, :length]
+    shortest, longest = (round(lag * FRAME_RATE) for lag in LAGS)
+    return _over(whole[:, shortest : longest + 1], whole[:, :1])
+
+
+def pitch_classes(constant_q: np.ndarray) -> np.ndarray:
+    """Chroma (n, 12, F) of constant-Q magnitudes (n, 96, T), from C, every 50 ms.
+
+    Only local maxima over pitch count. A bin's neighbours hear its note too, and would make every chroma smooth.
+    """
+    averaged = _averaged(constant_q, POOLED)
+    around = np.pad(averaged, ((0, 0), (1, 1), (0, 0)))
+    peaks = averaged * ((averaged > around[:, :-2]) & (averaged > around[:, 2:]))
+    return peaks.reshape(len(peaks), OCTAVES, BINS_PER_OCTAVE, -1).sum(axis=1)
+
+
+def _averaged(values: np.ndarray, frames: int) -> np.ndarray:
+    """Means of so many neighbouring frames (last axis); an incomplete end is left out."""
+    whole = values.shape[-1] // frames
+    return values[..., : whole * frames].reshape(*values.shape[:-1], whole, frames).mean(axis=-1)
+
+
+def _noise(wave: np.ndarray) -> np.ndarray:
+    seed = int.from_bytes(blake2b(np.ascontiguousarray(wave, np.float32).tobytes(), digest_size=8).digest(), "big")
+    return np.random.default_rng(seed).normal(size=NOISE)
+
+
+def _centred(values: np.ndarray, axis: int) -> np.ndarray:
+    return values - values.mean(axis=axis, keepdims=True)
+
+
+def _over(values: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Values over a scale, 0 where the scale is nothing but rounding."""
+    sounds = scale > 1e-12
+    return np.where(sounds, values / np.where(sounds, scale, 1), 0.0)
+
+
+def cosine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Cosines (n, m) of all rows of x (n, d) with all rows of y (m, d); 0 where one is zero."""
+    x, y = (_over(v, np.linalg.norm(v, axis=1, keepdims=True)) for v in (x, y))
+    return x @ y.T
+
+
+def standardised(scores: np.ndarray) -> np.ndarray:
+    """Scores less their mean, over their standard deviation; zeros if they are all the same."""
+    return _over(scores - scores.mean(), np.asarray(scores.std()))
+
+
+RULES = {
+    "random": ("noise",),
+    "loudness": ("level",),
+    "tempo": ("rhythm",),
+    "chroma": ("chroma",),
+    "tempo + chroma": ("rhythm", "chroma"),
+    "aligned onsets": ("onsets",),
+    "aligned chroma": ("pitches",),
+    "aligned onsets + chroma": ("onsets", "pitches"),
+}
+"""Every rule by name, and the features whose likeness it adds up; nothing is tuned."""
+
+
+def compare(rule: str, mixes: Features, stems: Features) -> np.ndarray:
+    """Scores (n, m) of a rule from features. Likenesses are cosines (of levels: minus their distance); where a rule has
+    several, each is standardised over all pairs, so that none outweighs another."""
+    found = []
+    for name in RULES[rule]:
+        x, y = mixes[name], stems[name]
+        found.append(-np.abs(x - y.T) if name == "level" else cosine(x, y))
+    return found[0] if len(found) == 1 else sum(standardised(each) for each in found)
+
+
+def score(rule: str, mixes: np.ndarray, stems: np.ndarray) -> np.ndarray:
+    """How well each stem (m, N) fits each mix (n, N) by a rule: (n, m), float64 and finite, silence included."""
+    if rule not in RULES:
+        raise InputError(f"there is no rule {rule!r}; there are {', '.join(RULES)}")
+    for waves in (mixes, stems):
+        if waves.shape[1:] != mixes.shape[1:] or waves.ndim != 2 or waves.shape[1] < SHORTEST * SAMPLE_RATE:
+            raise InputError(f"clips of shape {waves.shape}: rules need clips of one length of 2 s or more")
+    return compare(rule, features(mixes), features(stems))
+
+
+def by_rules(names: Sequence[str] = tuple(RULES)) -> Scorer:
+    """Rules as one scorer for :func:`phalar.evaluate.retrieval.evaluate`: every clip is heard once, for all of them."""
+
+    def scores(cuts: Cuts, advance: Callable[[int], object] | None = None) -> dict[str, np.ndarray]:
+        parts, cuts = [], iter(cuts)
+        while chosen := list(islice(cuts, BATCH)):
+            parts.append(features(np.concatenate([waves for _, waves in chosen])))
+            if advance:
+                advance(len(chosen))
+        known = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        mixes, stems = ({name: rows[side::2] for name, rows in known.items()} for side in (0, 1))
+        return {name: compare(name, mixes, stems) for name in names}
+
+    return scores
+
+
+def code() -> str:
+    """Hash of the code that rules' scores come from, for a key in the cache."""
+    return fingerprint.of_code("model/frontend.py", "model/mel.py", "corpora/loudness.py", "evaluate/scorers.py")
