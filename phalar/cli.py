@@ -206,8 +206,6 @@ def _train(options) -> tuple[dict, str]:
 
 
 def _retrieval(options) -> tuple[dict, str]:
-    from tqdm import tqdm
-
     from phalar import corpora, fingerprint
     from phalar.evaluate import retrieval
     from phalar.matching import resolve_model
@@ -216,8 +214,10 @@ def _retrieval(options) -> tuple[dict, str]:
 
     model = resolve_model(options.model)
     tracks = corpora.load(options.corpus, options.split, limit=options.limit or None)
-    with tqdm(total=options.draws * len(tracks), desc=f"test {options.model} on {options.corpus}", unit="pair") as bar:
-        results, _ = retrieval.evaluate(model, tracks, options.k, options.draws, seed=options.seed, advance=bar.update)
+    label = f"test {options.model} on {options.corpus}"
+    score = retrieval.by_model(model)
+    scores = retrieval.evaluate(score, tracks, options.draws, ks=options.k, seed=options.seed, label=label)
+    results = [retrieval.summarise(scores["symmetrised"], k) for k in options.k]
     identity = [options.model, options.corpus, options.split, options.draws, options.limit, options.seed]
     records = retrieval_records(
         results,

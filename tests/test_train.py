@@ -10,7 +10,6 @@ from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -24,7 +23,7 @@ from phalar.model.checkpoints import read_tensors
 from phalar.train import batch_norm, failure, loop
 from phalar.train.config import PRESETS, config
 from phalar.train.loop import Trainer, learning_rate_factor, optimisers, train
-from phalar.train.objective import Objective, contrastive_loss
+from phalar.train.objective import contrastive_loss
 
 CPU = torch.device("cpu")
 

@@ -15,6 +15,7 @@ several draws, and an interval over tracks.
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -28,6 +29,7 @@ from phalar.audio import SAMPLE_RATE
 from phalar.datasets.pairs import Pair, draw_pair
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError
+from phalar.evaluate.statistics import estimate
 
 SECONDS = 5.0  # length of a test excerpt
 BATCH = 16  # pairs that are read and embedded at once
@@ -41,11 +43,11 @@ def cut_pairs(
 ) -> Iterator[tuple[Pair, np.ndarray]]:
     """One random pair of each track, and its waveforms (2, N), cut as they are asked for.
 
-    A pair depends on the track, ``draw`` and ``seed`` alone, so every model and every subset of the corpus is tested on
-    the same ones.
+    A pair depends on the track's id, ``draw`` and ``seed`` alone, so every model, every subset of the corpus and every
+    degraded form of it is tested on the same ones.
     """
     for track in tracks:
-        name = hashlib.sha256(f"{track.dataset}/{track.id}".encode()).digest()[:8]
+        name = hashlib.sha256(track.id.encode()).digest()[:8]
         rng = np.random.default_rng([seed, draw, int.from_bytes(name, "big")])
         yield draw_pair(track, round(seconds * SAMPLE_RATE), rng)[:2]
 
@@ -178,3 +180,28 @@ def evaluate(
             found.append(make() if key is None else fingerprint.cached("scores", [*identity, draw], make))
             bar.update((draw + 1) * len(tracks) - bar.n)
     return {name: np.stack([each[name] for each in found]) for name in found[0]}
+
+
+# The older names below go as soon as nothing calls them any more: use `evaluate` and `by_track`.
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Top-1 accuracy at one K, with its 95 % interval over tracks."""
+
+    k: int
+    accuracy: float
+    low: float
+    high: float
+    tracks: int
+
+
+def summarise(scores: np.ndarray, k: int) -> Retrieval:
+    """Accuracy at K of scores (draws, n, n), with an interval over tracks."""
+    found = estimate(by_track(scores, k))
+    return Retrieval(k, found.value, found.low, found.high, found.n)
+
+
+def pair_embeddings(model, pairs: Sequence[Pair], advance: Callable[[int], object] | None = None):
+    """:func:`embeddings` of pairs that are read here."""
+    return embeddings(model, ((pair, pair.audio()) for pair in pairs), advance)

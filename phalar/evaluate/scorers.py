@@ -19,7 +19,7 @@ import torch
 
 from phalar import fingerprint
 from phalar.audio import SAMPLE_RATE, SHORTEST
-from phalar.corpora.loudness import loudness
+from phalar.corpora.rendering import loudness
 from phalar.errors import InputError
 from phalar.evaluate.retrieval import BATCH, Cuts, Scorer
 from phalar.model.frontend import BINS_PER_OCTAVE, HOP, OCTAVES, ConstantQ
@@ -177,4 +177,4 @@ def by_rules(names: Sequence[str] = tuple(RULES)) -> Scorer:
 
 def code() -> str:
     """Hash of the code that rules' scores come from, for a key in the cache."""
-    return fingerprint.of_code("model/frontend.py", "model/mel.py", "corpora/loudness.py", "evaluate/scorers.py")
+    return fingerprint.of_code("model/frontend.py", "model/mel.py", "corpora/rendering.py", "evaluate/scorers.py")

@@ -12,13 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from phalar import corpora, fingerprint, paths
-from phalar.datasets.pairs import Pair
 from phalar.datasets.prepare import prepare
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError
 from phalar.evaluate import retrieval
 from phalar.model import checkpoints
-from phalar.study.kept_scores import find_or_score
 from phalar.study.results import Record, provenance
 from phalar.train.config import TrainConfig
 from phalar.train.loop import BEST, Run, chosen_device, train
@@ -69,7 +67,6 @@ class Tested:
     scores: np.ndarray  # (draws, n, n), rows anchors, columns positives
     results: list[retrieval.Retrieval]  # one for each K
     device: str  # "cpu" or "cuda"
-    seconds: float  # of embedding and scoring, when it was done
 
     def records(self, experiment: str = "retrieval", variant: str = "") -> list[Record]:
         """One record for each K; ``variant`` where the row of a table is called otherwise than the weights."""
@@ -151,25 +148,18 @@ def find_or_test(
     """
     weights = weights_of(weights) if isinstance(weights, Run) else weights
     tracks = corpora.load(corpus, "test", limit=limit or None, progress=progress)
-    code = fingerprint.of_code("model", "datasets/pairs.py", "evaluate/retrieval.py")
-    identity = [fingerprint.of_file(weights.file), *identity_of(corpus, tracks, seconds), code]
-    name = f"{weights.variant}-{fingerprint.fingerprint(identity)}"
     chosen = chosen_device(device)
     model = cache(lambda: checkpoints.load(weights.file).to(chosen))  # loaded only if a draw is missing
 
-    def score(pairs: list[Pair], advance: Callable[[int], object]) -> dict[str, np.ndarray]:
-        anchors, positives = retrieval.pair_embeddings(model(), pairs, advance=advance)
-        return {
-            name: retrieval.scores_of(model(), anchors, positives),
-            f"{name}-raw": retrieval.scores_of(model(), anchors, positives, symmetrised=False),
-        }
+    def score(cuts: retrieval.Cuts, advance: Callable[[int], object]) -> dict[str, np.ndarray]:
+        return retrieval.by_model(model())(cuts, advance)
 
-    label = f"test {weights.label} on {corpus}"
-    both = (name, f"{name}-raw")
-    scores, spent = find_or_score(both, tracks, draws, score, label=label, seconds=seconds, progress=progress)
-    chosen_scores = scores[both[0] if symmetrised else both[1]]
+    key = [fingerprint.of_file(weights.file), corpora.version(corpus), fingerprint.of_code("model")]
+    label = f"test {weights.label} on {corpus}" if progress else ""
+    scores = retrieval.evaluate(score, tracks, draws, ks=ks, seconds=seconds, key=key, label=label)
+    chosen_scores = scores["symmetrised" if symmetrised else "one way"]
     results = [retrieval.summarise(chosen_scores, k) for k in ks]
-    return Tested(weights, corpus, tracks, chosen_scores, results, chosen.type, spent)
+    return Tested(weights, corpus, tracks, chosen_scores, results, chosen.type)
 
 
 def identity_of(corpus: str, tracks: Sequence[Track], seconds: float = retrieval.SECONDS) -> list:

@@ -1,16 +1,11 @@
 """What scorers that learn nothing reach on the models' test pairs, found or made."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
-
-from phalar import corpora, fingerprint
-from phalar.datasets.pairs import Pair
-from phalar.evaluate import retrieval
-from phalar.evaluate.shortcuts import SHORTCUTS, shortcut_scores
-from phalar.study.experiments import identity_of, retrieval_records
-from phalar.study.kept_scores import find_or_score
-from phalar.study.results import Record, provenance
+from phalar import corpora
+from phalar.evaluate import retrieval, scorers
+from phalar.evaluate.statistics import estimate
+from phalar.study.records import Record, record
 
 
 def find_or_hear(
@@ -22,32 +17,13 @@ def find_or_hear(
     limit: int = 0,
     progress: bool = True,
 ) -> dict[str, list[Record]]:
-    """What trivial scorers (:data:`phalar.evaluate.shortcuts.SHORTCUTS`) reach on a corpus' test split, on the same
-    pairs as the models: records for each K, by scorer; ``experiment`` is what the records name, other arguments as of
-    :func:`phalar.study.experiments.find_or_test`."""
+    """What trivial scorers (:data:`phalar.evaluate.scorers.RULES`) reach on a corpus' test split, on the same pairs as
+    the models: records for each K, by scorer."""
     tracks = corpora.load(corpus, "test", limit=limit or None, progress=progress)
-    used = ("model/frontend.py", "model/mel.py", "datasets/pairs.py", "corpora/rendering.py")
-    code = fingerprint.of_code(*used, "evaluate/shortcuts.py", "evaluate/retrieval.py")
-    digest = fingerprint.fingerprint([*identity_of(corpus, tracks), code])
-    names = {f"{name.replace(' ', '')}-{digest}": name for name in SHORTCUTS}
-
-    def score(pairs: list[Pair], advance: Callable[[int], object]) -> dict[str, np.ndarray]:
-        heard = shortcut_scores(pairs, advance=advance)
-        return {path: heard[name] for path, name in names.items()}
-
-    scores, seconds = find_or_score(
-        list(names), tracks, draws, score, label=f"shortcuts on {corpus}", progress=progress
-    )
+    key, label = [corpora.version(corpus), scorers.code()], f"rules on {corpus}" if progress else ""
+    scores = retrieval.evaluate(scorers.by_rules(), tracks, draws, ks=ks, key=key, label=label)
+    about = {"experiment": experiment, "dataset": corpus, "split": "test", "metric": "top1"}
     return {
-        name: retrieval_records(
-            [retrieval.summarise(scores[path], k) for k in ks],
-            experiment=experiment,
-            dataset=corpus,
-            split="test",
-            variant=name,
-            wall_seconds=seconds,
-            config_hash=digest,
-            **provenance("cpu"),
-        )
-        for path, name in names.items()
+        name: [record(estimate(retrieval.by_track(found, k)), variant=name, k=k, **about) for k in ks]
+        for name, found in scores.items()
     }

@@ -14,9 +14,8 @@ import numpy as np
 import soundfile
 
 from phalar.evaluate import rotation
-from phalar.evaluate.rotation import KINDS, Excerpt, Motion, Trace
+from phalar.evaluate.rotation import KINDS, Excerpt, Trace, strongest
 from phalar.model.frontend import SAMPLE_RATE
-from phalar.study.rotation_study import strongest
 
 PAGES = Path(__file__).with_name("pages")
 DIGITS = 5  # kept of a feature's parts, relative to its largest modulus
@@ -37,8 +36,8 @@ def piece_data(excerpt: Excerpt, shifts: np.ndarray, seen: Trace, scores: np.nda
     """
     seconds = shifts / SAMPLE_RATE
     pooled, embedding = seen.pooled.numpy(), seen.embedding.numpy()
-    of_pooled = rotation.motion(pooled, seconds, excerpt.length, pooled=True)
-    of_embedding = rotation.motion(embedding, seconds, excerpt.length, pooled=False)
+    of_pooled = rotation.motion(pooled, seconds, excerpt.length)
+    of_embedding = rotation.motion(embedding, seconds, excerpt.length)
     dials = [
         _dial(f"component {k + 1}", pooled[:, d, k], of_pooled, (d, k)) for k, d in enumerate(strongest(pooled))
     ] + [_dial(f"feature {f + 1}", embedding[:, f], of_embedding, (f,)) for f in _examples(of_embedding)]
@@ -96,23 +95,23 @@ def fragment(name: str, data: dict) -> str:
     return page.replace("/*DIALS*/", (PAGES / "dials.js").read_text(encoding="utf-8")).replace("/*DATA*/", text)
 
 
-def _examples(motion: Motion) -> list[int]:
+def _examples(motion: dict[str, np.ndarray]) -> list[int]:
     """One feature of each kind, where there is one: the steadiest rotation, the narrowest arc, the widest wandering."""
-    ranking = {"rotates": motion.best, "magnitude-only": -motion.arc, "wanders": motion.arc - motion.best}
+    ranking = {"rotates": motion["best"], "magnitude-only": -motion["arc"], "wanders": motion["arc"] - motion["best"]}
     found = []
     for number, kind in enumerate(KINDS):
-        members = np.flatnonzero(motion.kind == number)
+        members = np.flatnonzero(motion["kind"] == number)
         if len(members):
             found.append(int(members[ranking[kind][members].argmax()]))
     return found
 
 
-def _dial(label: str, z: np.ndarray, motion: Motion, place: tuple) -> dict:
+def _dial(label: str, z: np.ndarray, motion: dict[str, np.ndarray], place: tuple) -> dict:
     return {
         "label": label,
-        "kind": KINDS[int(motion.kind[place])],
-        "turns": round(float(motion.winding[place]), 2),
-        "r2": round(float(motion.best[place]), 3),
+        "kind": KINDS[int(motion["kind"][place])],
+        "turns": round(float(motion["winding"][place]), 2),
+        "r2": round(float(motion["best"][place]), 3),
     } | _hand(z)
 
 

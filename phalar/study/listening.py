@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from phalar.audio import SAMPLE_RATE
 from phalar.datasets.pairs import Pair
 from phalar.evaluate import retrieval
 from phalar.study.experiments import Tested
@@ -45,7 +46,7 @@ class Example:
             sounds["the true stem"] = self.mix.audio()[1]
         name = f"{self.corpus}-{'right' if self.right else 'wrong'}"
         paths = {
-            label: save_audio(folder / f"{name}-{label.replace(' ', '-')}.ogg", sound, retrieval.SAMPLE_RATE)
+            label: save_audio(folder / f"{name}-{label.replace(' ', '-')}.ogg", sound, SAMPLE_RATE)
             for label, sound in sounds.items()
         }
         return "".join(player(path, label) for label, path in paths.items())

@@ -22,7 +22,7 @@ VARIANTS = (
     "reference", "phalar", "gap", "magnitude", "cosine", "psd", "hermitian", "mel", "cocola",
     "mert-complex", "mert-real",
 )  # fmt: skip
-# Scorers that learn nothing (phalar.evaluate.shortcuts), and those of them that compare in time.
+# Scorers that learn nothing (phalar.evaluate.scorers), and those of them that compare in time.
 SHORTCUTS = ("random", "loudness", "tempo", "chroma", "tempo + chroma")
 ALIGNED = ("aligned onsets", "aligned chroma", "aligned onsets + chroma")
 

@@ -1,0 +1,146 @@
+"""Rules that learn nothing: each finds what it is named for and nothing else, and none of them breaks."""
+
+import numpy as np
+import pytest
+import torch
+from music import invent_track
+from scipy.spatial.distance import cdist
+from scipy.stats import zscore
+
+from phalar.errors import InputError
+from phalar.evaluate import retrieval, scorers
+from phalar.evaluate.scorers import FRAME_RATE, RULES, cosine, features, score
+
+RATE = 16_000
+SECONDS = 4.0
+PIECES = 12  # one a key
+BEATS = 0.30 * 1.06 ** np.arange(PIECES)  # seconds: no two of them an octave of tempo apart
+PHASED = 0.6  # seconds: the one beat of pieces that differ in phase alone
+BLIND = ("random", "loudness", "tempo", "chroma")
+
+
+def play(rng, beat=0.5, root=0, gain=0.2, phase=None, seconds=SECONDS):
+    """Plucked tones of one major chord, in any order and octave, one every beat, and a little noise."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    wave = np.zeros_like(time)
+    onset = rng.uniform(0, beat) if phase is None else phase
+    while onset < seconds:
+        pitch = 220 * 2 ** ((root + rng.choice([0, 4, 7]) + 12 * rng.integers(0, 2)) / 12)
+        since = np.maximum(time - onset, 0)
+        wave += (time >= onset) * np.exp(-12 * since) * np.sin(2 * np.pi * pitch * since)
+        onset += beat
+    return (gain * (wave / np.sqrt((wave**2).mean()) + 1e-3 * rng.normal(size=len(wave)))).astype(np.float32)
+
+
+def pairs_of(side, pieces):
+    """Mixes and stems (2, n, N), each made for itself."""
+    return np.array([[side(i), side(i)] for i in pieces]).swapaxes(0, 1)
+
+
+def accuracies(sides, names):
+    """Top-1 accuracy among all pairs, by rule, of mixes and stems (n, N)."""
+    mixes, stems = map(features, sides)
+    return {name: retrieval.top1(scorers.compare(name, mixes, stems), len(sides[0])).mean() for name in names}
+
+
+@pytest.mark.parametrize(("shared", "solver"), [("level", "loudness"), ("tempo", "tempo"), ("key", "chroma")])
+def test_what_is_shared_is_found_by_its_rule_and_by_no_other(shared, solver):
+    rng = np.random.default_rng(7)
+
+    def side(i):
+        def pick(what):
+            return i if shared == what else rng.integers(PIECES)
+
+        return play(rng, BEATS[pick("tempo")], pick("key"), 0.02 * 10 ** (pick("level") / 10))
+
+    accuracy = accuracies(pairs_of(side, range(PIECES)), BLIND)
+    assert accuracy.pop(solver) > 0.9
+    assert max(accuracy.values()) < 0.35, accuracy
+
+
+def test_only_the_aligned_rule_hears_when():
+    rng = np.random.default_rng(7)
+    sides = pairs_of(lambda i: play(rng, PHASED, rng.integers(PIECES), phase=PHASED * i / PIECES), range(PIECES))
+    aligned, tempo = (score(rule, *sides) for rule in ("aligned onsets", "tempo"))
+    assert retrieval.top1(aligned, PIECES).mean() > 0.9
+    far = np.roll(np.eye(PIECES, dtype=bool), PIECES // 2, axis=1)  # half a beat apart
+    assert aligned[far].max() < 0.3
+    assert tempo[far].min() > 0.9
+
+
+def test_aligned_chroma_hears_the_order_of_chords_that_the_mean_chroma_does_not():
+    rng = np.random.default_rng(0)
+    orders = [(0, 5, 7), (5, 7, 0), (7, 0, 5), (0, 7, 5), (7, 5, 0), (5, 0, 7)]
+
+    def progression(roots):
+        return np.concatenate([play(rng, beat=0.1, root=root, seconds=1.0) for root in roots])
+
+    accuracy = accuracies(pairs_of(progression, orders), ("chroma", "aligned chroma"))
+    assert accuracy["aligned chroma"] == 1
+    assert accuracy["chroma"] < 0.5
+
+
+def test_random_is_at_chance():
+    mixes, stems = ({"noise": noise} for noise in np.random.default_rng(3).normal(size=(2, 400, 64)))
+    scores = scorers.compare("random", mixes, stems)
+    for k in (2, 8, 64):
+        assert retrieval.top1(scores, k).mean() == pytest.approx(1 / k, abs=3 * np.sqrt((1 - 1 / k) / k / 400))
+
+
+def test_a_pure_tone_has_its_own_pitch_class_and_hardly_another():
+    time = np.arange(2 * RATE) / RATE
+    keys = (48, 57, 66, 75, 84)
+    tones = np.stack([0.3 * np.sin(2 * np.pi * 440 * 2 ** ((midi - 69) / 12) * time) for midi in keys])
+    magnitudes = scorers._front_ends()[0](torch.from_numpy(tones.astype(np.float32))).double().numpy()
+    for midi, classes in zip(keys, scorers.pitch_classes(magnitudes).mean(axis=2), strict=True):
+        assert classes.argmax() == midi % 12
+        assert np.delete(classes, midi % 12).max() < 0.1 * classes.max()
+
+
+def test_the_onset_curve_peaks_where_notes_start():
+    curve = features(play(np.random.default_rng(2), beat=0.8, phase=0.4)[None])["onsets"][0]
+    peaks = [i for i in range(1, len(curve) - 1) if curve[i - 1] < curve[i] >= curve[i + 1] and curve[i] > 0.01]
+    assert np.array(peaks) / FRAME_RATE == pytest.approx(np.arange(0.4, SECONDS, 0.8), abs=0.03)
+
+
+def test_autocorrelation_cosine_and_sums_of_cues_by_other_means():
+    curve = np.random.default_rng(0).normal(size=(3, 300))
+    by_sums = [[(row[lag:] * row[: len(row) - lag]).sum() / (row**2).sum() for lag in range(20, 300)] for row in curve]
+    assert scorers.autocorrelation(curve) == pytest.approx(np.array(by_sums))
+    assert cosine(curve[:2], curve) == pytest.approx(1 - cdist(curve[:2], curve, "cosine"))
+    known = {"rhythm": curve, "chroma": curve[::-1, :12]}
+    by_scipy = sum(zscore(cosine(x, x), axis=None) for x in known.values())
+    assert scorers.compare("tempo + chroma", known, known) == pytest.approx(by_scipy)
+
+
+@pytest.mark.filterwarnings("error")
+def test_silence_has_a_score_and_wins_nothing():
+    rng, silence = np.random.default_rng(0), np.zeros(2 * RATE, np.float32)
+    a, b, c, d, e = (play(rng, seconds=2.0) for _ in range(5))
+    mixes, stems = np.stack([silence, silence, b, c, e]), np.stack([silence, a, silence, d, e])
+    for name in RULES:
+        matrix = score(name, mixes, stems)
+        assert np.isfinite(matrix).all(), name
+        won = retrieval.top1(matrix, 5)
+        assert won[4] == 1 or name == "random", f"{name}: a clip is most like itself"
+        assert won[0] == 0 or name in ("random", "loudness"), f"{name}: silence is like nothing"
+
+
+def test_rules_go_through_the_models_pairs_one_by_one_or_together(tmp_path):
+    tracks = [invent_track(tmp_path, i) for i in range(5)]
+    together = retrieval.evaluate(scorers.by_rules(), tracks, 1, seconds=2.0)
+    mixes, stems = np.stack([waves for _, waves in retrieval.cut_pairs(tracks, 0, 2.0)], axis=1)
+    assert list(together) == list(RULES)
+    for name in ("loudness", "aligned chroma"):
+        assert together[name][0] == pytest.approx(score(name, mixes, stems), abs=1e-6)
+
+
+def test_rows_are_mixes_and_what_cannot_be_scored_is_refused():
+    quiet, loud = (play(np.random.default_rng(0), gain=gain, seconds=2.0) for gain in (0.01, 0.2))
+    scores = score("loudness", np.stack([quiet, loud]), np.stack([loud, loud]))
+    assert scores == pytest.approx(np.array([[-26, -26], [0, 0]]), abs=0.5)  # 20 log10(0.2 / 0.01)
+    with pytest.raises(InputError, match="no rule 'key'"):
+        score("key", loud[None], loud[None])
+    for stems in (loud[None, :RATE], np.tile(loud, (1, 2))):
+        with pytest.raises(InputError, match="one length of 2 s or more"):
+            score("tempo", loud[None], stems)
