@@ -1,17 +1,14 @@
 """Corpus `beats`: what is annotated as a beat is where the music has one."""
 
 from collections import Counter
-from dataclasses import replace
 
 import librosa
 import mir_eval
 import numpy as np
 import pytest
 
-from phalar.corpora import beats
-from phalar.corpora.arrangement import Arrangement, Part, Stroke
-from phalar.corpora.excerpts import bar_lines, crop
-from phalar.corpora.leadsheet import Chord
+from phalar.corpora import arranger, beats, tunes
+from phalar.corpora.styles import styles
 from phalar.datasets import store
 
 HOP = 64
@@ -76,6 +73,7 @@ def test_ten_genres_of_twenty_two_in_four_ways():
         assert len(ways) == 4
         assert set(ways.values()) <= {5, 6}
     assert all(c.style in beats.GENRES[c.genre] for c in cast.values())
+    assert {c.style for c in cast.values()} == set(styles())
 
 
 def test_any_first_part_holds_every_genre():
@@ -89,7 +87,7 @@ def test_any_first_part_holds_every_genre():
 
 def test_a_track_is_thirty_seconds_of_a_mix_with_beats_all_over(tracks):
     for track in tracks:
-        assert track.stems == ("mix",)
+        assert (track.stems, track.pitched) == (("mix",), (True,))
         assert track.sample_rate == 22_050
         assert track.num_samples == 30 * 22_050
         audio = track.excerpt()[0]
@@ -148,43 +146,19 @@ def test_a_tracker_trained_on_real_music_finds_the_beats(tmp_path):
     assert np.mean(scores) >= 0.85
 
 
-# --- a stretch of a page ------------------------------------------------------------------------------------------
-
-
-def page() -> Arrangement:
-    """Four bars of four beats: a note on every beat, one that lasts for all, a chord a bar."""
-    strokes = (Stroke(0.0, 16.0, 40, 80.0), *(Stroke(float(beat), 1.0, 60 + beat, 80.0) for beat in range(16)))
-    return Arrangement(
-        "id", "title", "rock", 120.0, 1.0, 0.5, 0, "major",
-        beats=tuple((float(beat), beat % 4 + 1) for beat in range(16)),
-        chords=tuple(Chord(4.0 * bar, 4.0, bar, "maj") for bar in range(4)),
-        sections=((0.0, "intro"), (8.0, "A")),
-        parts=(Part("lead", "flute", 73, False, strokes),),
-    )  # fmt: skip
-
-
-def test_a_crop_is_what_is_written_between_two_bar_lines():
-    assert bar_lines(page()).tolist() == [0, 4, 8, 12, 16]
-    cut = crop(page(), 4.0, 12.0)
-    assert cut.beats == page().beats[:8]
-    assert [(c.onset, c.duration, c.root) for c in cut.chords] == [(0, 4, 1), (4, 4, 2)]
-    assert cut.sections == ((0.0, "intro"), (4.0, "A"))
-    assert [(s.onset, s.pitch) for s in cut.parts[0].strokes] == [(float(n), 64 + n) for n in range(8)]
-    assert cut.length == 8.0
-    assert crop(page(), 0.0, 16.0) == page()
-
-
-def test_a_crop_cuts_what_lasts_beyond_its_end_and_keeps_a_chord_that_began_before():
-    cut = crop(page(), 0.0, 6.0)
-    assert cut.parts[0].strokes[0].duration == 6.0
-    assert cut.chords[-1].duration == 2.0
-    later = crop(page(), 6.0, 8.0)
-    assert later.chords == (replace(page().chords[1], onset=0.0, duration=2.0),)
+@pytest.mark.parametrize("straight", [True, False])
+def test_what_is_played_is_a_little_longer_than_the_excerpt(straight):
+    sheet = tunes.lead_sheet(next(iter(beats.pieces())), "folk")
+    style = arranger.styles_for(sheet)[0]
+    page = arranger.arrange(sheet, style, np.random.default_rng(0), (40, 50))
+    cut = beats._stretch(page, straight, np.random.default_rng(1))
+    assert 31 < cut.length * 60 / cut.bpm / cut.beat < 38
+    assert cut.beats[0] == (0.0, 1)
 
 
 def test_the_orchestra_has_no_drums_and_plays_the_same_notes():
-    drums = Part("drums", "drum kit", 0, True, (Stroke(0.0, 1.0, 36, 90.0),))
-    played = beats.orchestrated(replace(page(), parts=(*page().parts, drums)), np.random.default_rng(0))
-    (part,) = played.parts
-    assert part.strokes == page().parts[0].strokes
-    assert part.program in beats.ORCHESTRA["lead"]
+    sheet = tunes.lead_sheet(next(iter(beats.pieces())), "folk")
+    page = arranger.arrange(sheet, arranger.styles_for(sheet)[0], np.random.default_rng(0))
+    played = beats.orchestrated(page, np.random.default_rng(0))
+    assert all(part.pitched and part.instrument in beats.ORCHESTRA[part.role] for part in played.parts)
+    assert [part.strokes for part in played.parts] == [part.strokes for part in page.parts if part.pitched]

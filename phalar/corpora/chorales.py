@@ -5,42 +5,28 @@ is played once, by one ensemble.
 """
 
 import csv
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from phalar.corpora import seeds
-from phalar.datasets.store import write_track
+from phalar.corpora.arrangement import Arrangement, Part, Stroke
+from phalar.corpora.score import Score
 
 SEED = 0
 
 TABLE = Path(__file__).with_name("chorales.csv")
 """For every piece its melody group, split, key and title. ``data/README.md`` says how it was made."""
 
-PROGRAMS = {
-    "violin": 40,
-    "viola": 41,
-    "cello": 42,
-    "double bass": 43,
-    "trumpet": 56,
-    "trombone": 57,
-    "tuba": 58,
-    "horn": 60,
-    "saxophone": 66,
-    "oboe": 68,
-    "bassoon": 70,
-    "clarinet": 71,
-    "flute": 73,
-}
+PROGRAMS = {"violin": 40, "viola": 41, "cello": 42, "double bass": 43, "trumpet": 56, "trombone": 57, "tuba": 58}
+PROGRAMS |= {"horn": 60, "saxophone": 66, "oboe": 68, "bassoon": 70, "clarinet": 71, "flute": 73}
 """General MIDI programs, counted from 0. The saxophone is the tenor: it has no hole in the middle of its range."""
 
-VIBRATO = {"violin": 16, "viola": 16, "cello": 14, "double bass": 6, "flute": 12, "oboe": 9, "saxophone": 9} | {
-    "bassoon": 5,
-    "trumpet": 5,
-    "trombone": 4,
-}
-"""Peak depth in cents that an instrument invites; none for those not named."""
+ROLES, LOUDER = ("soprano", "alto", "tenor", "bass"), np.array([5.0, 0.0, 0.0, 0.0])
+"""Voices, and the velocity steps by which each is louder than the others."""
 
 ENSEMBLES = {
     "string": ("violin", "violin", "viola", "cello"),
@@ -81,56 +67,52 @@ def ensemble(piece: str) -> str:
 
 
 def build(piece: str, folder: Path) -> None:
-    """Perform, render and store one piece.
-
-    Parameters
-    ----------
-    piece : str
-        One of :func:`pieces`.
-    folder : Path
-        The store.
-    """
+    """Perform, render and store one of :func:`pieces` in the store ``folder``."""
     # Here, not above: these need music21 and numba, and reading a finished corpus needs neither.
-    from phalar.corpora import chorale_scores
-    from phalar.corpora.performance import draw_style, play_voice, tempo_curve
-    from phalar.corpora.rendering import render_stems
-    from phalar.corpora.soundfont import SoundFont, installed_font
+    from phalar.corpora import chorale_scores, performance, recording
 
     row = table()[piece]
     score = chorale_scores.read(piece, row["key"])
     rng = seeds.generator(SEED, "performance", piece)
     name = ensemble(piece)
     players = ENSEMBLES.get(name) or tuple(str(rng.choice(voice)) for voice in RANDOM_ENSEMBLE)
-    style = draw_style(rng)
-    curve = tempo_curve(score, style, rng)
+    page = replace(arrangement(score, players, rng), title=row["title"])
+    tags = {
+        "bwv": piece.removeprefix("bwv"),
+        "composer": "Johann Sebastian Bach",
+        "group": row["group"],
+        "ensemble": name,
+        "key": score.key,
+    }
+    recording.record(folder, page, performance.hymn_feel(rng), rng, split=row["split"], tags=tags)
+
+
+def arrangement(score: Score, players: Sequence[str], rng: np.random.Generator) -> Arrangement:
+    """A chorale for four players, its phrases told by fermatas, the last note held as if it had one. Tempi are whole
+    numbers within CocoChorales' 50 to 150 quarter notes a minute, most of them 70 to 105."""
+    bpm = int(np.clip(round(86 * np.exp(0.25 * rng.standard_normal())), 50, 150))
+    loudness = rng.uniform(72, 92)
     parts = [
-        play_voice(score, voice, style, curve, VIBRATO.get(player, 0), rng)
-        for voice, player in zip(score.voices, players, strict=True)
+        Part(role, player, PROGRAMS[player], False, tuple(Stroke(n.onset, n.duration, n.pitch, level) for n in voice))
+        for role, player, voice, level in zip(ROLES, players, score.voices, loudness + LOUDER, strict=True)
     ]
-    font = _font(SoundFont, installed_font())
-    audio = render_stems(font, [(PROGRAMS[player], part) for player, part in zip(players, parts, strict=True)])
-    seconds = np.interp([quarter for quarter, _ in score.beats], *curve)
-    write_track(
-        folder,
-        piece,
-        audio,
-        split=row["split"],
-        stems=players,
-        pitched=[True] * len(players),
-        tags={
-            "title": row["title"],
-            "bwv": piece.removeprefix("bwv"),
-            "composer": "Johann Sebastian Bach",
-            "group": row["group"],
-            "ensemble": name,
-            "tempo": style.bpm,
-            "key": score.key,
-        },
-        beats=np.column_stack([seconds, [number for _, number in score.beats]]),
-        notes=[[(n.onset, n.duration, n.pitch) for n in part] for part in parts],
+    last = score.voices[0][-1]
+    held = {(n.onset, n.onset + n.duration) for n in score.voices[0] if n.fermata or n == last}
+    tonic, mode = score.key.split()
+    pitch_class = "CDEFGAB".index(tonic[0].upper())
+    sharp = tonic.count("#") - tonic.count("-")
+    return Arrangement(
+        id=score.id,
+        title=score.id,
+        style="chorale",
+        bpm=bpm,
+        beat=1.0,
+        swing=0.5,
+        tonic=((0, 2, 4, 5, 7, 9, 11)[pitch_class] + sharp) % 12,
+        mode=mode,
+        beats=score.beats,
+        chords=(),
+        sections=(),
+        parts=tuple(parts),
+        fermatas=tuple(sorted(held)),
     )
-
-
-@cache
-def _font(kind: type, path: Path):
-    return kind(path)  # 6 MB and a second to read: once a process

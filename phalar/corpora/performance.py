@@ -1,169 +1,250 @@
-"""From the page to a performance: when, how loud and how long each note is played.
+"""How an arrangement is played: one clock that all follow, and players around it.
 
-A player does not play the page. The tempo breathes and yields before a fermata, lines swell and fade, strong beats are
-leaned on, notes are joined or detached, and four people are never exactly together. Each of these is one function
-below; how much of each a piece gets is drawn once per piece (:class:`Style`), so that pieces differ as players do.
+The clock bends with tempo drift, rubato, fermatas and the last ritardando, and with it every part alike, since players
+follow each other. Around it each player has habits: ahead of the beat or behind it, more or less exact, louder or
+softer, legato or detached. Strokes are written straight; swing is applied here. How much of each there is says one
+:class:`Feel`, from a band to a click to four people who play a hymn.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 
 import numpy as np
 
+from phalar.corpora.arrangement import Arrangement, Part
 from phalar.corpora.sampler import Note
-from phalar.corpora.score import Score, Written
+from phalar.corpora.styles import styles
 
-GRID = 0.25
-"""Quarter notes between two points of the tempo curve."""
+LIMIT = 3.0
+"""Standard deviations beyond which no player strays."""
+
+SHORTEST = 0.03
+"""Seconds that a note lasts at least."""
+
+VIBRATO = dict.fromkeys((40, 41, 110), 15) | dict.fromkeys((42, 44, 73), 12) | dict.fromkeys((53, 75, 78), 10)
+VIBRATO |= dict.fromkeys((*range(64, 68), 68), 9) | dict.fromkeys((52, 69, 72), 8)
+VIBRATO |= dict.fromkeys((43, 48, 49, 54, 74, 22, *range(56, 61), 70), 5) | {58: 0, 60: 0}
+"""Peak depth in cents that an instrument invites, by General MIDI program counted from 0; none for the others."""
 
 
 @dataclass(frozen=True)
-class Style:
-    """How one piece is played.
+class Feel:
+    """How a piece is played. The defaults are a machine's.
 
     Attributes
     ----------
-    bpm : int
-        Quarter notes a minute.
-    rubato : float
-        Standard deviation of the slow wander of the tempo, relative.
-    slowing : float
-        How much longer a quarter note lasts at a fermata, relative; nothing two quarter notes before.
     looseness : float
-        Standard deviation, in seconds, of the players' onsets around the beat.
-    arch : float
-        Velocity steps between the edge of a phrase and its middle.
-    accent : float
-        Velocity steps between the strongest beat and a note off the beat.
-    loudness : float
-        Velocity of an ordinary note.
+        Standard deviation, in seconds, of a player's onsets around where this player aims.
+    push : mapping of str to float
+        Seconds by which the players of a role aim behind the beat (laid back), or before it if negative (pushing).
+    swing : float, optional
+        Where the second half of a beat falls, instead of where the arrangement says.
+    velocity : float
+        Standard deviation of velocities around what is written.
+    strum : float
+        Seconds from one string to the next in a strummed chord.
+    drift, rubato : float
+        Standard deviations, relative, of the tempo's slow wander, and of the tempo within phrases: 0.1 is a singer's
+        freedom, 0.3 hardly keeps a pulse.
+    ritardando : float
+        How much longer the last beat lasts, relative; the slowing begins eight beats before.
+    fermata : float
+        How much longer a beat lasts under a fermata, relative; the slowing begins two quarter notes before.
+    arch, accent : float
+        Velocity steps between the edge of a phrase (from one fermata to the next) and its middle, and between the first
+        beat of a bar and a note off the beat.
+    detached : float
+        Share of a note's length that a player leaves out at most; each draws an own one, most of them less.
+    lead_in : float
+        Seconds before the first beat, so that who plays ahead of it is not cut.
     """
 
-    bpm: int
-    rubato: float
-    slowing: float
-    looseness: float
-    arch: float
-    accent: float
-    loudness: float
+    looseness: float = 0.0
+    push: Mapping[str, float] = field(default_factory=dict)
+    swing: float | None = None
+    velocity: float = 0.0
+    strum: float = 0.0
+    drift: float = 0.0
+    rubato: float = 0.0
+    ritardando: float = 0.0
+    fermata: float = 0.0
+    arch: float = 0.0
+    accent: float = 0.0
+    detached: float = 0.0
+    lead_in: float = 0.1
 
 
-def draw_style(rng: np.random.Generator) -> Style:
-    """A way of playing a hymn. Tempi are whole numbers within CocoChorales' 50 to 150 BPM, most of them 70 to 105."""
-    return Style(
-        bpm=int(np.clip(round(86 * np.exp(0.25 * rng.standard_normal())), 50, 150)),
-        rubato=rng.uniform(0.005, 0.025),
-        slowing=rng.uniform(0.05, 0.35),
+TIGHT = Feel(looseness=0.005, velocity=4.0, strum=0.009)
+"""To a click, as well as people do it: `band`, and the straight half of `beats`."""
+
+
+def studio_feel(style: str, rng: np.random.Generator) -> Feel:
+    """How the band of one studio song plays: to a click, as the style has it (``styles.yaml``), or drifting by a few
+    percent."""
+    row = styles()[style]
+    roles = ("percussion", "bass", "strum", "comp", "pad", "arpeggio", "riff", "lead", "counter")
+    aims = row.lean * rng.uniform(0.2, 1.2, len(roles)) + 0.004 * rng.standard_normal(len(roles))
+    push = dict(zip(roles, np.clip(aims, -0.02, 0.03).tolist(), strict=True))
+    push["lead"] += rng.uniform(0, 0.015)
+    to_click = rng.random() < row.click
+    return Feel(
         looseness=rng.uniform(0.004, 0.012),
-        arch=rng.uniform(6, 16),
-        accent=rng.uniform(3, 10),
-        loudness=rng.uniform(72, 92),
+        push=push,
+        velocity=rng.uniform(4, 9),
+        strum=rng.uniform(0.006, 0.016),
+        drift=rng.uniform(0.0, 0.002) if to_click else rng.uniform(0.006, 0.02),
+        ritardando=0.0 if to_click or rng.random() < 0.4 else rng.uniform(0.15, 0.6),
+        rubato=0.0 if to_click else rng.uniform(0.0, 0.02),
     )
 
 
-def fermatas(score: Score) -> list[tuple[float, float]]:
-    """Onset and end, in quarter notes, of every held note: the top voice's fermatas, and the last note."""
-    held = {(n.onset, n.onset + n.duration) for n in score.voices[0] if n.fermata}
-    last = score.voices[0][-1]
-    return sorted(held | {(last.onset, last.onset + last.duration)})
+def expressive_feel(rng: np.random.Generator) -> Feel:
+    """Nobody counts in: drift, rubato and a last ritardando that a listener notices (the other half of `beats`)."""
+    return Feel(
+        looseness=rng.uniform(0.005, 0.012),
+        push={"lead": rng.uniform(0, 0.015), "bass": rng.uniform(-0.004, 0.008)},
+        velocity=rng.uniform(5, 10),
+        strum=rng.uniform(0.008, 0.018),
+        drift=rng.uniform(0.015, 0.035),
+        ritardando=rng.uniform(0.3, 0.9),
+        rubato=rng.uniform(0.04, 0.1),
+    )
 
 
-def tempo_curve(score: Score, style: Style, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """When each moment of the page is reached.
-
-    Returns
-    -------
-    (np.ndarray, np.ndarray)
-        Quarter notes and seconds, both increasing; interpolate linearly between them.
-    """
-    quarters = np.arange(0, score.length + 2 * GRID, GRID)
-    middle = quarters[:-1] + GRID / 2
-    wander = np.zeros_like(middle)
-    for period in (7.0, 13.0, 29.0):  # quarter notes: nothing as quick as a bar, nothing that repeats with it
-        wander += np.sin(2 * np.pi * (middle / (period * rng.uniform(0.8, 1.25)) + rng.random()))
-    wander *= style.rubato / np.sqrt(1.5)
-    slowing = np.zeros_like(middle)
-    for onset, end in fermatas(score):
-        approach = np.clip((middle - (onset - 2)) / 2, 0, 1) ** 2
-        slowing = np.maximum(slowing, np.where(middle < end, approach, 0))
-    seconds = 60 / style.bpm * (1 + wander + style.slowing * slowing)
-    return quarters, np.concatenate([[0.0], np.cumsum(seconds * GRID)])
+def hymn_feel(rng: np.random.Generator) -> Feel:
+    """How four people play a chorale: the tempo breathes and yields before a fermata, lines swell and fade."""
+    return Feel(
+        looseness=rng.uniform(0.004, 0.012),
+        velocity=rng.uniform(2, 4),
+        drift=rng.uniform(0.005, 0.02),
+        rubato=rng.uniform(0.005, 0.025),
+        fermata=rng.uniform(0.05, 0.35),
+        arch=rng.uniform(6, 16),
+        accent=rng.uniform(3, 10),
+        detached=0.3,
+    )
 
 
-def phrase_position(score: Score, quarter: float) -> float:
-    """Where in its phrase (from one fermata to the next) a moment lies: 0 at the edges, 1 in the middle."""
-    ends = [end for _, end in fermatas(score)]
-    begin = max([0.0, *[end for end in ends if end <= quarter]])
-    end = min([e for e in ends if e > quarter], default=score.length)
-    return float(np.sin(np.pi * np.clip((quarter - begin) / max(end - begin, GRID), 0, 1)))
+def perform(page: Arrangement, feel: Feel, rng: np.random.Generator) -> tuple[list[list[Note]], np.ndarray]:
+    """Play an arrangement.
 
-
-def play_voice(
-    score: Score,
-    voice: tuple[Written, ...],
-    style: Style,
-    curve: tuple[np.ndarray, np.ndarray],
-    vibrato: float,
-    rng: np.random.Generator,
-) -> list[Note]:
-    """One player's notes.
-
-    Parameters
-    ----------
-    score, voice : Score, tuple of Written
-        The piece and this player's part in it.
-    style : Style
-        Shared by all players of the piece.
-    curve : (np.ndarray, np.ndarray)
-        :func:`tempo_curve`'s answer, also shared: players follow each other.
-    vibrato : float
-        Depth in cents that the instrument invites.
-    rng : np.random.Generator
-        This player's own habits are drawn from it.
+    The same generator gives performances that differ by ``feel`` alone, and transposed pages are played alike: what is
+    drawn depends on neither feel nor pitch.
 
     Returns
     -------
-    list of Note
-        Onsets and durations in seconds. Taught in ``book/corpora.md``.
+    (list of list of Note, np.ndarray, (beats,))
+        The notes of each part, by onset, and the seconds of every beat of the arrangement. Taught in
+        ``book/band-and-studio.md``.
     """
-    joined = rng.choice([1.0, 0.96, 0.88, 0.72], p=[0.35, 0.3, 0.2, 0.15])  # from legato to detached
-    habit = style.looseness * rng.standard_normal()  # always a little early, or a little late
-    intonation = 4 * rng.standard_normal()
-    louder = 4 * rng.standard_normal() + (5 if voice is score.voices[0] else 0)
-    vibrato, vibrato_hz = vibrato * rng.uniform(0.5, 1.2), rng.uniform(4.8, 6.4)
-    centre = np.mean([n.pitch for n in voice])
-    strength = {quarter: 1.0 if number == 1 else 0.5 if number == 3 else 0.3 for quarter, number in score.beats}
-    held = {onset for onset, _ in fermatas(score)}
+    seconds = clock(page, feel, rng)
+    return [_play(part, page, seconds, feel, rng) for part in page.parts], seconds
 
-    notes, drift = [], 0.0
-    for written, following in zip(voice, [*voice[1:], None], strict=True):
-        end = written.onset + written.duration
-        start, stop = np.interp([written.onset, end], *curve)
-        drift = 0.7 * drift + 0.7 * style.looseness * rng.standard_normal()
-        onset = max(start + np.clip(habit + drift, -0.03, 0.03), 0.0)
-        share = joined
-        if following is not None and following.onset <= end and following.pitch == written.pitch:
-            share = min(share, 0.9)  # a repeated note has to be let go first
-        if written.onset in held:
-            share = min(share, 0.93)  # breath
-        length = stop - start
-        duration = max(length - min((1 - share) * length, 0.35) - (onset - start), 0.06)
-        velocity = (
-            style.loudness
-            + louder
-            + style.arch * (phrase_position(score, written.onset) - 0.5)
-            + style.accent * (strength.get(written.onset, 0.0) - 0.4)
-            + 0.4 * (written.pitch - centre)
-            + 2.5 * rng.standard_normal()
+
+def clock(page: Arrangement, feel: Feel, rng: np.random.Generator) -> np.ndarray:
+    """Seconds of every beat, (beats,): the tempo is constant within a beat and changes from one to the next."""
+    written = np.array([quarter for quarter, _ in page.beats])
+    count = len(written)
+    beat = np.arange(count)
+    wander = sum(
+        np.sin(2 * np.pi * (beat / (period * rng.uniform(0.8, 1.25)) + rng.random())) for period in (31, 53, 97)
+    )
+    # Rubato: a phrase of eight beats or so presses on towards its middle and yields at its end, and no two are alike.
+    period, phase = rng.uniform(6, 10), rng.random()
+    phrase = np.cos(2 * np.pi * (beat / period + phase)) * rng.uniform(0.6, 1.4, count)
+    own = _drifting(rng.standard_normal(count), 0.6, 0.8)
+    free = feel.rubato * np.clip(0.8 * phrase + 0.6 * own, -2.5, 2.5)
+    slowing = feel.ritardando * np.clip((beat - (count - 9)) / 8, 0, 1) ** 2
+    middle = written + page.beat / 2
+    for onset, end in page.fermatas:
+        approach = np.clip((middle - onset + 2) / 2, 0, 1) ** 2
+        slowing = np.maximum(slowing, np.where(middle < end, feel.fermata * approach, 0))
+    lasting = 60 / page.bpm * np.exp(feel.drift * wander / np.sqrt(1.5) + free) * (1 + slowing)
+    return feel.lead_in + np.concatenate([[0.0], np.cumsum(lasting[:-1] * np.diff(written) / page.beat)])
+
+
+def moment(page: Arrangement, seconds: np.ndarray, quarters) -> np.ndarray:
+    """When moments of the page are reached: seconds of ``quarters`` (quarter notes), given those of the beats. Before
+    the first beat and after the last the tempo goes on as it was there."""
+    written = np.array([quarter for quarter, _ in page.beats])
+    pace = np.diff(seconds) / np.diff(written)
+    quarters = np.asarray(quarters, np.float64)
+    before, after = np.minimum(quarters - written[0], 0), np.maximum(quarters - written[-1], 0)
+    return np.interp(quarters, written, seconds) + before * pace[0] + after * pace[-1]
+
+
+def chords(page: Arrangement, seconds: np.ndarray) -> list[tuple[float, float, str]]:
+    """The chords as they were played: start and end in seconds, and label, contiguous; ``N`` where there is none."""
+    spans = [(chord.onset, chord.onset + chord.duration, chord.label) for chord in page.chords]
+    edges = [(0.0, 0.0, ""), *spans, (page.length, page.length, "")]
+    gaps = [(a[1], b[0], "N") for a, b in pairwise(edges) if b[0] - a[1] > 1e-6]
+    starts, ends, labels = zip(*sorted(spans + gaps), strict=True)
+    played = moment(page, seconds, np.array([starts, ends])).round(4).tolist()
+    return list(zip(*played, labels, strict=True))
+
+
+def swung(quarters, page: Arrangement, swing: float) -> np.ndarray:
+    """Where straight moments fall when the second half of every beat begins at ``swing`` of it. Triplets (thirds of a
+    beat) stay: they swing already."""
+    origin = page.beats[0][0]
+    whole, share = np.divmod((np.asarray(quarters, np.float64) - origin) / page.beat + 1e-9, 1)
+    thirds = (np.abs(share * 3 - np.round(share * 3)) < 0.02) & (share > 0.1) & (share < 0.9)
+    bent = np.where(share < 0.5, 2 * swing * share, swing + 2 * (1 - swing) * (share - 0.5))
+    return origin + page.beat * (whole + np.where(thirds, share, bent) - 1e-9)
+
+
+def _drifting(shocks: np.ndarray, keep: float, add: float) -> np.ndarray:
+    """A walk that forgets: every value is ``keep`` of the one before and ``add`` of a shock."""
+    return np.array(list(accumulate(add * shocks, lambda before, shock: keep * before + shock)))
+
+
+def _stress(page: Arrangement, feel: Feel, quarters: np.ndarray) -> np.ndarray:
+    """Velocity steps for the place in the phrase, which swells and fades, and for the beat of the bar."""
+    edges = np.array([0.0, *[end for _, end in page.fermatas], page.length + 1])
+    after = np.clip(np.searchsorted(edges, quarters, "right"), 1, len(edges) - 1)
+    place = (quarters - edges[after - 1]) / (edges[after] - edges[after - 1])
+    strength = {quarter: {1: 1.0, 3: 0.5}.get(number, 0.3) for quarter, number in page.beats}
+    beats = np.array([strength.get(quarter, 0.0) for quarter in quarters])
+    return feel.arch * (np.sin(np.pi * np.clip(place, 0, 1)) - 0.5) + feel.accent * (beats - 0.4)
+
+
+def _play(part: Part, page: Arrangement, seconds: np.ndarray, feel: Feel, rng: np.random.Generator) -> list[Note]:
+    """One player's notes. Habits are drawn for the player, strays for each moment, and a little more for each note."""
+    habit, intonation, vibrato, vibrato_hz = (
+        rng.standard_normal(2).tolist() + rng.uniform([0.5, 4.8], [1.2, 6.4]).tolist()
+    )
+    depth = VIBRATO.get(part.program, 0) if part.pitched else 0
+    exact = 3.0 if depth else 0.0  # cents: whose pitch is made by the player, and not by a fret or a key
+    strokes = sorted(part.strokes, key=lambda stroke: stroke.onset)
+    written = np.array([(s.onset, s.onset + s.duration) for s in strokes]).reshape(-1, 2)
+    times = moment(page, seconds, swung(written, page, page.swing if feel.swing is None else feel.swing))
+    # A repeated note has to be let go first, and under a fermata one breathes.
+    held = {onset for onset, _ in page.fermatas}
+    again = [a.pitch == b.pitch and b.onset < a.onset + a.duration + 1e-6 for a, b in pairwise(strokes)] + [False]
+    breath = [0.1 * repeated or 0.07 * (s.onset in held) for s, repeated in zip(strokes, again, strict=True)]
+    left_out = np.maximum(feel.detached * rng.random() ** 2, np.array(breath) * (feel.detached > 0))
+    # What is struck together is one stray, and one louder or softer; each note has a little of its own.
+    first = np.diff(written[:, 0], prepend=-1) > 1e-6
+    group, place = np.cumsum(first) - 1, np.arange(len(strokes))
+    place = place - np.maximum.accumulate(np.where(first, place, 0))
+    walk, stray, loud = rng.standard_normal((3, int(first.sum())))
+    stray = np.clip(0.5 * habit + _drifting(walk, 0.7, 0.5) + 0.5 * stray, -LIMIT, LIMIT)[group]
+    own = np.clip(rng.standard_normal((3, len(strokes))), -LIMIT, LIMIT)
+    late = feel.push.get(part.role, 0.0) + feel.looseness * (stray + 0.2 * own[0])
+    late += feel.strum * place if part.role == "strum" else 0.0
+    velocity = np.array([stroke.velocity for stroke in strokes]) + _stress(page, feel, written[:, 0])
+    velocity = np.clip(velocity + 0.7 * feel.velocity * (loud[group] + own[1]), 1, 127)
+    notes = [
+        Note(
+            onset=max(float(times[n, 0] + late[n]), 0.0),
+            duration=max(float((times[n, 1] - times[n, 0]) * (1 - left_out[n])), SHORTEST),
+            pitch=stroke.pitch,
+            velocity=float(velocity[n]),
+            cents=float(exact * (intonation + 0.5 * own[2, n])),
+            vibrato_cents=float(depth * vibrato),
+            vibrato_hz=float(vibrato_hz),
         )
-        notes.append(
-            Note(
-                onset=float(onset),
-                duration=float(duration),
-                pitch=written.pitch,
-                velocity=float(np.clip(velocity, 35, 122)),
-                cents=float(intonation + 2 * rng.standard_normal()),
-                vibrato_cents=float(vibrato),
-                vibrato_hz=float(vibrato_hz),
-            )
-        )
-    return notes
+        for n, stroke in enumerate(strokes)
+    ]
+    return sorted(notes, key=lambda note: note.onset)
