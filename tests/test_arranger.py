@@ -8,7 +8,7 @@ import pytest
 
 from phalar.corpora import arranger, harmony, performance, styles
 from phalar.corpora.arrangement import transpose
-from phalar.corpora.chart import METRES, SCALES, Bar, family, hits
+from phalar.corpora.chart import METRES, SCALES, Bar, hits
 from phalar.corpora.leadsheet import INTERVALS, Chord, LeadSheet
 from phalar.corpora.parts import fifth, lead, voicings
 from phalar.corpora.score import Written

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from phalar.corpora.chorales import PROGRAMS
-from phalar.corpora.styles.instruments import HANDS, INSTRUMENTS, KITS
+from phalar.corpora.styles import table
 from phalar.datasets.pairs import Pair, draw_stems
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError
@@ -44,12 +44,12 @@ def test_the_samplers_instruments_are_where_general_midi_has_them():
     """An oracle from another table: programs come in groups of eight."""
     groups = ["keys", None, "keys", "guitar", "bass", "strings", "strings", "wind", "wind", "wind", "keys", "keys"]
     apart = {"accordion": "keys", "harmonica": "wind", "double bass": "bass", "harp": "other"}
-    programs = {name: found.program for name, found in INSTRUMENTS.items()} | PROGRAMS
+    programs = {name: row[0] for name, row in table()["instruments"].items()} | PROGRAMS
     for name, program in programs.items():
         group = groups[program // 8] if program < 96 else None
         if group is not None:
             assert family(name) == apart.get(name, group), name
-    assert {family(name) for name in (*KITS, *HANDS)} == {"drums"}
+    assert {family(name) for name in (*table()["kits"], *table()["percussion"])} == {"drums"}
 
 
 def test_the_group_is_asked_only_where_the_name_says_nothing():

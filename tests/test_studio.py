@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from test_soundfont import measured_key, note
 
-from phalar.corpora import groove, rendering, studio
+from phalar.corpora import performance, rendering, studio
 from phalar.corpora.sampler import Note, play
 from phalar.corpora.soundfont import installed
-from phalar.corpora.styles.instruments import HANDS, INSTRUMENTS, KITS
+from phalar.corpora.styles import instrument, table
 from phalar.datasets import store
 from phalar.paths import PACKAGE
 
@@ -47,7 +47,7 @@ def casts():
     found = []
     for piece in PIECES[:18]:
         page = studio.arrangement(piece)
-        played, _ = groove.perform(page, studio.feel(piece, page), np.random.default_rng(0))
+        played, _ = performance.perform(page, studio.feel(piece, page), np.random.default_rng(0))
         found.append((page, played, studio.cast(piece, page, played)))
     return found
 
@@ -56,7 +56,8 @@ def casts():
 
 
 def test_no_preset_is_one_of_bands():
-    band = {(each.program, each.drums) for each in [*INSTRUMENTS.values(), *KITS.values(), *HANDS.values()]}
+    names = [name for rows in ("instruments", "kits", "percussion") for name in table()[rows]]
+    band = {(each.program, each.drums) for each in map(instrument, names)}
     assert not band & {(patch.program, patch.drums) for patch in studio.PATCHES.values()}
 
 

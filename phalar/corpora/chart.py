@@ -1,4 +1,4 @@
-"""What every player of a band has on the stand: the form in bars, with their chords and the tune, and how rhythms fit."""
+"""What every player of a band has on the stand: the form in bars, with chords and the tune, and how rhythms fit."""
 
 import re
 from bisect import bisect_right

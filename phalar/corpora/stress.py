@@ -17,7 +17,7 @@ from phalar.audio import SAMPLE_RATE
 from phalar.corpora import seeds
 from phalar.corpora.arrangement import Arrangement, Part, Stroke
 from phalar.corpora.excerpts import bar_lines, crop
-from phalar.corpora.grips import next_position
+from phalar.corpora.parts import fifth, lead
 from phalar.datasets.store import FULL_SCALE, write_track
 from phalar.errors import InputError, RunError
 
@@ -67,7 +67,7 @@ def pieces() -> dict[str, str]:
 
 def build(name: str, piece: str, folder: Path) -> None:
     """Make one excerpt, one of :func:`pieces`, of one of :data:`SETS`, into the store ``folder``."""
-    from phalar.corpora import groove, studio
+    from phalar.corpora import performance, studio
     from phalar.corpora.leadsheet import PITCH_CLASSES
 
     stress, page = SETS[name], passage(piece)
@@ -102,7 +102,7 @@ def build(name: str, piece: str, folder: Path) -> None:
             "sources": [[song.sources[n].name for n in group] for group in groups],
         },
         beats=beats[beats[:, 0] < SECONDS],
-        chords=[(a, min(b, SECONDS), label) for a, b, label in groove.chords(page, song.seconds) if a < SECONDS],
+        chords=[(a, min(b, SECONDS), label) for a, b, label in performance.chords(page, song.seconds) if a < SECONDS],
     )
 
 
@@ -129,8 +129,8 @@ def padded(page: Arrangement, rng: np.random.Generator) -> Arrangement:
     """The chords of a page, held from one to the next by two pads, and nothing else."""
     strokes, position = ([], []), None
     for chord in page.chords:
-        position = next_position(chord.pitch_classes, 3, (55, 67), position) if len(chord.pitch_classes) > 2 else None
-        keys = position or (36 + chord.root % 12, 43 + chord.root % 12, 60 + chord.root % 12, 67 + chord.root % 12)
+        position, root = lead(chord, 3, 55, 74, position), 36 + chord.root % 12
+        keys = (root, root + fifth(chord), *position)
         for part, held in zip(strokes, (keys[:2], keys[2:]), strict=True):
             part += [Stroke(chord.onset, chord.duration, key, 80.0) for key in held]
     parts = [

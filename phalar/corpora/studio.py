@@ -16,8 +16,8 @@ import yaml
 from phalar.audio import SAMPLE_RATE
 from phalar.corpora import effects, seeds, tunes
 from phalar.corpora.arrangement import Arrangement, Part
-from phalar.corpora.groove import Feel
 from phalar.corpora.leadsheet import PITCH_CLASSES
+from phalar.corpora.performance import Feel
 from phalar.corpora.rendering import levelled, render_part, to_pcm
 from phalar.corpora.sampler import Note
 from phalar.corpora.soundfont import installed
@@ -113,7 +113,7 @@ def pieces() -> dict[str, str]:
 
 def build(piece: str, folder: Path) -> None:
     """Arrange, record and store one of :func:`pieces` in the store ``folder``."""
-    from phalar.corpora import groove
+    from phalar.corpora import performance
 
     page = arrangement(piece)
     song = record(piece, page, feel(piece, page))
@@ -134,7 +134,7 @@ def build(piece: str, folder: Path) -> None:
             "lengths": list(song.lengths),
         },
         beats=np.column_stack([song.seconds, [number for _, number in page.beats]]),
-        chords=groove.chords(page, song.seconds),
+        chords=performance.chords(page, song.seconds),
         notes=[[(n.onset, n.duration, n.pitch) for n in source.notes] for source in song.sources],
     )
 
@@ -142,22 +142,23 @@ def build(piece: str, folder: Path) -> None:
 def arrangement(piece: str) -> Arrangement:
     """What the band of a piece plays, on the page."""
     from phalar.corpora import arranger
+    from phalar.corpora.styles import styles
 
     rng = seeds.generator(SEED, "arrangement", piece)
     fitting = arranger.styles_for(tunes.lead_sheet(piece, "folk"))
     style = str(rng.choice(fitting))
-    return arranger.arrange(tunes.lead_sheet(piece, arranger.colour(style)), style, rng, SECONDS)
+    return arranger.arrange(tunes.lead_sheet(piece, styles()[style].colour), style, rng, SECONDS)
 
 
 def feel(piece: str, page: Arrangement) -> Feel:
     """How the band of a piece plays it. No two swing alike, and who plays straight is never quite so."""
-    from phalar.corpora import groove
+    from phalar.corpora import performance
 
     rng = seeds.generator(SEED, "feel", piece)
     swing = page.swing + (0.03 * rng.standard_normal() if page.swing > 0.52 else rng.uniform(0, 0.02))
     if page.beat != 1.0:
         swing = 0.5
-    return replace(groove.studio_feel(page.style, rng), swing=float(np.clip(swing, 0.5, 0.72)))
+    return replace(performance.studio_feel(page.style, rng), swing=float(np.clip(swing, 0.5, 0.72)))
 
 
 def record(piece: str, page: Arrangement, how: Feel) -> Song:
@@ -180,9 +181,9 @@ def record(piece: str, page: Arrangement, how: Feel) -> Song:
     RunError
         If a source came out silent or not finite. Taught in ``book/band-and-studio.md``.
     """
-    from phalar.corpora import groove
+    from phalar.corpora import performance
 
-    played, seconds = groove.perform(page, how, seeds.generator(SEED, "performance", piece))
+    played, seconds = performance.perform(page, how, seeds.generator(SEED, "performance", piece))
     sources = cast(piece, page, played)
     length = int((max(n.onset + n.duration for s in sources for n in s.notes) + 3.0) * SAMPLE_RATE)
     stems = _channels(piece, page.bpm, sources, length)
