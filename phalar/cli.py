@@ -314,7 +314,7 @@ def _convert(options) -> tuple[dict, str]:
 
 def _listing_options() -> dict[str, str]:
     """Every option that some data set's listing has, with its help. A data set refuses those of others."""
-    from phalar.datasets.catalogue import DATASETS
+    from phalar.datasets.prepare import DATASETS
 
     return {
         option: f"{name}: {about}".replace("%", "%%") + ("" if default is None else f" (default: {default})")
@@ -328,8 +328,8 @@ def _given(options) -> dict[str, str]:
 
 
 def _datasets_list(options) -> tuple[dict, str]:
-    from phalar.datasets import prepared
-    from phalar.datasets.catalogue import DATASETS
+    from phalar.datasets import prepare as prepared
+    from phalar.datasets.prepare import DATASETS
 
     rows = [
         {
@@ -359,13 +359,13 @@ def _datasets_list(options) -> tuple[dict, str]:
 def _datasets_check(options) -> tuple[dict, str]:
     from tqdm import tqdm
 
-    from phalar.datasets.check import check, is_serious
-    from phalar.datasets.sources import Problem
+    from phalar.datasets.listing import Problem
+    from phalar.datasets.prepare import check
 
     problems = []
     for found in check(options.name, options.root, _given(options), progress=True):
         if isinstance(found, Problem):
-            serious = is_serious(found)
+            serious = found.serious
             problems.append({"path": str(found.path), "what": found.what, "serious": serious})
             if not options.json:
                 line = f"{'problem' if serious else 'note'}: {_printable(found.path)}: {_printable(found.what)}"
@@ -386,11 +386,10 @@ def _datasets_check(options) -> tuple[dict, str]:
 
 
 def _datasets_prepare(options) -> tuple[dict, str]:
-    from phalar.datasets.check import is_serious
     from phalar.datasets.prepare import prepare
 
     made = prepare(options.name, options.root, _given(options), jobs=options.jobs, progress=True)
-    serious = [problem for problem in made.problems if is_serious(problem)]
+    serious = [problem for problem in made.problems if problem.serious]
     problems = [{"path": str(p.path), "what": p.what, "serious": p in serious} for p in made.problems]
     lines = [f"problem: {_printable(p.path)}: {_printable(p.what)}" for p in serious]
     lines.append(

@@ -1,5 +1,7 @@
 """Batches drawn from tables, without a look at the sound: the same pairs that drawing one by one would give."""
 
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from itertools import product
@@ -103,6 +105,58 @@ def test_excerpts_reach_a_track_s_both_ends(tmp_path):
     starts = {int(draw(track, 1, seed).start[0]) for seed in range(400)}
     assert min(starts) == 0
     assert max(starts) == latest
+
+
+def test_a_cut_reads_the_same_places_of_other_tracks_of_the_same_shapes(tmp_path):
+    """As twins are read: the same piece in another key."""
+    tracks = [invent_track(tmp_path, i, seconds=3.0 + i) for i in range(3)]
+    twins = [invent_track(tmp_path, i + 10, seconds=3.0 + i) for i in range(3)]
+    known = batches.tables(tracks)
+    cuts = batches.draw(known, 3, 2 * RATE, np.random.default_rng(0))
+    waves = batches.StoredSource(replace(known, tracks=tuple(twins)), CPU).read(cuts)
+    for i, track in enumerate(cuts.track):
+        stems = twins[track].excerpt(int(cuts.start[i]), 2 * RATE)
+        assert np.allclose(waves[0, i], stems[cuts.anchor[i, : len(stems)]].sum(axis=0))
+
+
+SKELETON = """
+import resource, sys, time
+import numpy as np
+from phalar.datasets import batches
+from phalar.datasets.tracks import Track
+
+def used():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+before = used()
+share, rng = int(sys.argv[1]), np.random.default_rng(0)
+MOST = {"moisesdb": 40, "slakh2100": 40, "cocochorales": 3}  # sounding spans of a stem
+
+def skeleton(dataset, number, stems, seconds):
+    blocks = int(10 * seconds)
+    edges = [np.sort(rng.choice(blocks, 2 * MOST[dataset], False)).astype(np.int32) for _ in range(stems)]
+    spans = tuple(each.reshape(-1, 2) for each in edges)
+    return Track(str(number), dataset, "train", ("x",) * stems, 16000, 1600 * blocks, None, sounding=spans)
+
+tracks = [skeleton("moisesdb", i, 13, 216) for i in range(192)]
+tracks += [skeleton("slakh2100", i, 42 if i == 868 else 10, 900 if i == 0 else 250) for i in range(1289)]
+tracks += [skeleton("cocochorales", i, 4, 21) for i in range(192_000 // share)]
+start = time.process_time()
+known = batches.tables(tracks)
+seconds = time.process_time() - start
+cuts = batches.draw(known, 128, 160_000, rng)
+print(seconds, used() - before, len(known.tracks), len(set(cuts.track)))
+"""
+
+
+@pytest.mark.parametrize("share", [50, pytest.param(1, marks=pytest.mark.slow)])
+def test_tables_of_the_three_real_training_sets_take_less_than_a_gigabyte_and_ten_seconds(share):
+    """Skeletons of 192 + 1289 + 192,000 tracks; a table of tracks by most stems by most blocks would have 146 GB."""
+    done = subprocess.run([sys.executable, "-c", SKELETON, str(share)], capture_output=True, text=True, check=True)
+    seconds, mega, tracks, drawn = map(float, done.stdout.split())
+    assert (tracks, drawn) == (192 + 1289 + 192_000 // share, 128)
+    assert seconds < 10
+    assert mega < (1000 if share == 1 else 100)
 
 
 def test_bad_tracks_are_refused_by_name(tmp_path):

@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from phalar.corpora import comping
-from phalar.datasets.guitarset import read_chords
-from phalar.datasets.jams import read_jams
+from phalar.datasets.annotated import read_chords
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError
 from phalar.evaluate import chords
@@ -85,7 +84,7 @@ def test_real_annotations_are_read_and_counted():
     folder = Path(__file__).resolve().parents[2] / "shared" / "fixtures" / "guitarset" / "annotation"
     if not folder.is_dir():
         pytest.skip(f"the samples of GuitarSet are not at {folder}")
-    jams = read_jams(folder / "00_BN1-129-Eb_comp.jams", ["chord"])
+    jams = folder / "00_BN1-129-Eb_comp.jams"
     asked, played = ([label for *_, label in read_chords(jams, kind)] for kind in ("instructed", "performed"))
     assert [VOCABULARIES["majmin"][class_of(label)] for label in asked] == asked
     assert sorted({label for label in played if class_of(label) == OUTSIDE}) == [

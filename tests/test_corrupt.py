@@ -13,13 +13,10 @@ import skeletons
 import soundfile
 from skeletons import Sound
 
-from phalar.datasets import prepared
-from phalar.datasets.catalogue import DATASETS
-from phalar.datasets.check import check
-from phalar.datasets.files import open_listing
-from phalar.datasets.prepare import prepare
-from phalar.datasets.slakh2100 import OMITTED
-from phalar.datasets.sources import Problem
+from phalar.datasets import prepare as prepared
+from phalar.datasets.files import open_tracks
+from phalar.datasets.listing import Problem, published
+from phalar.datasets.prepare import DATASETS, check, prepare
 from phalar.errors import RunError
 
 TRACKS, DAMAGED = 60, 44
@@ -32,7 +29,7 @@ WAV, STEREO, FLAC = (
 )
 
 
-REDUX = [name for n in range(1, 2 * TRACKS) if (name := f"Track{n:05d}") not in OMITTED]
+REDUX = [name for n in range(1, 2 * TRACKS) if (name := f"Track{n:05d}") not in published("slakh2100")]
 
 
 def clips(folder):
@@ -170,7 +167,7 @@ def test_damaged_files_are_named_and_the_rest_is_whole(tmp_path, monkeypatch, na
         np.testing.assert_array_equal(after[track_id].excerpt(), before[track_id].excerpt())
 
     # Unprepared, each excerpt that can be had is right, and the others fail with the file's name.
-    tracks, _ = open_listing(root, DATASETS[name].list(root))
+    tracks, _ = open_tracks(DATASETS[name].list(root))
     for track in tracks:
         harms = {harm_of.get(file.path) for stem in track.audio.stems for file in stem}
         if "not a number" in harms:

@@ -203,12 +203,6 @@ def test_writing_the_same_again_leaves_the_files_alone(tmp_path):
     assert all(path.stat().st_mtime > 1 for path in files)
 
 
-def test_discarded_tracks_count_as_not_made(filled):
-    store.discard(filled, "piece-1")
-    store.write_index(filled, "toy")
-    assert [t.id for t in store.open_store(filled)] == ["piece-0", "piece-2"]
-
-
 def test_a_writer_killed_at_any_moment_leaves_whole_tracks_only(tmp_path):
     """A process that writes the same tracks over and over is killed without warning, at several moments."""
     program = textwrap.dedent("""

@@ -16,9 +16,10 @@ from tqdm import tqdm
 
 from phalar import audio, fingerprint, paths
 from phalar.corpora import band, beats, chorales, comping, stress, studio
-from phalar.datasets import prepared, store
-from phalar.datasets.catalogue import DATASETS
+from phalar.datasets import prepare as prepared
+from phalar.datasets import store
 from phalar.datasets.pool import in_processes
+from phalar.datasets.prepare import DATASETS
 from phalar.datasets.tracks import SPLITS, Track
 from phalar.errors import InputError, RunError
 
@@ -167,7 +168,7 @@ def load(
     Parameters
     ----------
     name : str
-        A key of :data:`CORPORA`, or a prepared data set (``phalar.datasets.prepared``), which is there or not.
+        A key of :data:`CORPORA`, or a prepared data set (``phalar.datasets.prepare``), which is there or not.
     split, limit, jobs, progress
         As for :func:`render`: what is not asked for is not rendered.
 

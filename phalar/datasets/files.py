@@ -1,44 +1,111 @@
-"""Multitracks read where they lie: files of any rate, mono or stereo, heard as 16 kHz mono stems of equal length.
+"""Audio read where it lies: files of any rate, mono or stereo, as 16 kHz mono stems of equal length.
 
-A store (:mod:`phalar.datasets.store`) gives the same audio hundreds of times faster; this is what it is made from, and
-how a data set can be looked at without making one.
+Lengths come from headers, and headers lie: a download cut short keeps its old one. So a header counts only if the file
+can hold what it claims and its last frame can be read. Book page *Real data sets*.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+import stat
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from math import gcd
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
 import soxr
 
-from phalar.datasets.headers import DamagedFile, Header, decoder_message, read_headers
-from phalar.datasets.sources import Listing, Problem, SourceStem, SourceTrack
-from phalar.datasets.store import SAMPLE_RATE
+from phalar.audio import SAMPLE_RATE
+from phalar.datasets.listing import Listing, Problem, SourceTrack
 from phalar.datasets.tracks import Track
+from phalar.errors import RunError
 
 QUALITY = "HQ"
 """Of soxr's filter. From 44.1 kHz it passes 7 kHz and less unchanged and keeps what folds back below -137 dB; "MQ"
 keeps it below -110 dB and is no faster."""
 
-FILTER_REACH = 320
-"""Samples of the lower of the two rates within which the filter's response has faded to -120 dB, with room to spare."""
+REACH = 320  # samples of the lower of two rates within which the filter's response has faded to -120 dB, with room
+DECODED = 1 << 16  # frames decoded at a time, few enough to stay in the processor's cache
+LOUDEST = 100.0  # largest sample that is believed, 40 dB above full scale: more would make the rest inaudible
+SHORTEST_SHARE = 0.5  # of its track's longest stem: a shorter one is taken for one cut short, and left out
+NOTED_GAP = 1.0  # seconds between the shortest and the longest stem from which on it is mentioned
+RATES = (1_000, 768_000)  # Hz: lowest and highest sample rate that is believed
+LONGEST = 24 * 3600  # seconds: no track is longer, so a header that says so is damaged
+FLAC_LARGEST_BLOCK, FLAC_SMALLEST_FRAME = 65_535, 11  # most samples a frame may hold, fewest bytes it may take
+UNKNOWN_SIZE = "4294967295"  # written by programs that stream a WAV file; no lie, and read to the end
+SAMPLE_BYTES = {"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 
-BLOCK = 1 << 16
-"""Frames decoded at a time, few enough to stay in the processor's cache."""
+# libsndfile mends the size of the sound data where a file is too short for it, and says so in its log.
+_MENDED = re.compile(r"^\s*(?:data|Data Size|SSND)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
 
-LOUDEST = 100.0
-"""Largest sample that is believed, 40 dB above full scale: more is damage, and would make the rest inaudible."""
 
-SHORTEST_SHARE = 0.5
-"""A stem shorter than this share of its track's longest is taken for one cut short, and left out; see
-:func:`select_stems`."""
+class Header(NamedTuple):
+    """Length in frames, sample rate in Hz, and channels of an audio file."""
 
-NOTED_GAP = 1.0
-"""Seconds between the shortest and the longest stem from which on it is mentioned."""
+    frames: int
+    rate: int
+    channels: int
 
-Headers = Mapping[Path, Header | DamagedFile]
+
+class DamagedFile(RunError):
+    """An audio file that cannot be used: ``path``, and ``what`` is wrong with it."""
+
+    def __init__(self, path: Path, what: str):
+        super().__init__(f"{path}: {what}")
+        self.path, self.what = path, what
+
+
+def read_header(path: Path) -> Header:
+    """Header of one file, checked against what the file holds.
+
+    Raises
+    ------
+    DamagedFile
+        If the file is no regular file or no audio, has no frames, an impossible rate, fewer bytes than its header
+        claims or far more, or cannot be read to its end. Taught in ``book/datasets.md``.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+            raise DamagedFile(path, "is no regular file")
+        if status.st_size == 0:
+            raise DamagedFile(path, "is empty")
+        with soundfile.SoundFile(path) as file:
+            header = Header(file.frames, file.samplerate, file.channels)
+            if lie := _lie(header, status.st_size, file):
+                raise DamagedFile(path, lie)
+            file.seek(header.frames - 1)
+            if len(file.read(1, dtype="float32", always_2d=True)) != 1:
+                raise DamagedFile(path, f"its header claims {header.frames} frames, but the last cannot be read")
+    except (soundfile.SoundFileError, TypeError, ValueError, OSError) as error:
+        raise DamagedFile(path, f"cannot be read as audio ({_said(error)})") from error
+    return header
+
+
+def _lie(header: Header, size: int, file: soundfile.SoundFile) -> str | None:
+    """What a header claims that a file of this size cannot hold."""
+    frames, rate, channels = header
+    if frames < 1 or channels < 1:
+        return f"has no sound in it: {frames} frames, {channels} channels"
+    if not RATES[0] <= rate <= RATES[1] or frames > LONGEST * rate:
+        return f"its header says {rate} Hz and {frames / rate / 3600:.1f} hours, which is not believed"
+    if file.format == "FLAC" and frames > size / FLAC_SMALLEST_FRAME * FLAC_LARGEST_BLOCK:
+        return f"its header claims {frames} frames, more than its {size} bytes can hold"
+    log = file.extra_info
+    if (mended := _MENDED.search(log)) and mended[1] != UNKNOWN_SIZE:
+        return f"cut short: its header claims {mended[1]} bytes of sound, it holds {mended[2]}"
+    claimed = frames * channels * SAMPLE_BYTES.get(file.subtype, 0)
+    # A log that reaches "End" accounts for all other bytes (pictures, loops, ...) as chunks of their own.
+    if 0 < claimed < size / 2 and not re.search(r"^End$", log, re.MULTILINE):
+        return f"its header claims {claimed} bytes of sound, but the file has {size}"
+    return None
+
+
+def _said(error: Exception) -> str:
+    """What libsndfile or the system says, without the path."""
+    said = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return said.strip().rstrip(".")
 
 
 @dataclass(frozen=True)
@@ -69,7 +136,7 @@ class SourceFile:
             return self._decode(start, stop)
         common = gcd(rate, SAMPLE_RATE)
         source_step, step = rate // common, SAMPLE_RATE // common  # so many frames last as long as so many samples
-        reach = FILTER_REACH * SAMPLE_RATE // min(rate, SAMPLE_RATE)
+        reach = REACH * SAMPLE_RATE // min(rate, SAMPLE_RATE)
         periods = max(0, start - reach) // step
         last = min(frames, -(-(stop + reach) * rate // SAMPLE_RATE))
         skipped = start - periods * step
@@ -80,7 +147,7 @@ class SourceFile:
     def _decode(self, start: int, stop: int) -> np.ndarray:
         """Frames ``start`` to ``stop`` at the file's own rate, channels averaged."""
         mono = np.empty(stop - start, np.float32)
-        block = np.empty((min(BLOCK, stop - start), self.header.channels), np.float32)
+        block = np.empty((min(DECODED, stop - start), self.header.channels), np.float32)
         done = 0
         try:
             with soundfile.SoundFile(self.path) as file:
@@ -96,27 +163,18 @@ class SourceFile:
                     for channel in range(1, self.header.channels):
                         part += decoded[:, channel]
                     part /= self.header.channels
-                    self._check_samples(part, start + done)
+                    if not max(part.max(), -part.min()) <= LOUDEST:  # NaN too
+                        bad = int(np.argmax(~(np.abs(part) <= LOUDEST)))
+                        at = (start + done + bad) / self.header.rate
+                        raise DamagedFile(self.path, f"holds a sample of {part[bad]:g} at {at:.3f} s; full scale is 1")
                     done += len(decoded)
-        except DamagedFile:
-            raise
-        except (RuntimeError, TypeError, ValueError, OSError) as error:
+        except (soundfile.SoundFileError, TypeError, ValueError, OSError) as error:
             at = (start + done) / self.header.rate
-            raise DamagedFile(self.path, f"cannot be decoded after {at:.2f} s ({decoder_message(error)})") from error
+            raise DamagedFile(self.path, f"cannot be decoded after {at:.2f} s ({_said(error)})") from error
         if done < len(mono):
-            raise DamagedFile(
-                self.path,
-                f"ends after {(start + done) / self.header.rate:.2f} s, though its header claims "
-                f"{self.header.frames / self.header.rate:.2f} s",
-            )
+            seconds, claimed = (start + done) / self.header.rate, self.header.frames / self.header.rate
+            raise DamagedFile(self.path, f"ends after {seconds:.2f} s, though its header claims {claimed:.2f} s")
         return mono
-
-    def _check_samples(self, samples: np.ndarray, position: int) -> None:
-        if max(samples.max(), -samples.min()) <= LOUDEST:  # false also where a sample is NaN
-            return
-        bad = int(np.argmax(~(np.abs(samples) <= LOUDEST)))
-        at = (position + bad) / self.header.rate
-        raise DamagedFile(self.path, f"holds a sample of {samples[bad]:g} at {at:.3f} s, where full scale is 1")
 
 
 @dataclass(frozen=True)
@@ -133,65 +191,58 @@ class FileAudio:
         """Length at 16 kHz: that of the shortest file."""
         return min(file.num_samples for stem in self.stems for file in stem)
 
+    def read_stem(self, stem: int, start: int, stop: int) -> np.ndarray:
+        """Samples ``start`` to ``stop`` of one stem: (stop - start,) float32."""
+        first, *others = self.stems[stem]
+        sound = first.read(start, stop)
+        for file in others:
+            sound += file.read(start, stop)
+        return sound
+
     def read(self, start: int, stop: int) -> np.ndarray:
         """As :meth:`phalar.datasets.tracks.Audio.read`: (S, stop - start), float32."""
-        return np.stack([read_stem(stem, start, stop) for stem in self.stems])
+        return np.stack([self.read_stem(stem, start, stop) for stem in range(len(self.stems))])
 
 
-def read_stem(files: Iterable[SourceFile], start: int, stop: int) -> np.ndarray:
-    """Samples ``start`` to ``stop`` at 16 kHz of one stem, the sum of its files: (stop - start,) float32."""
-    first, *others = files
-    sound = first.read(start, stop)
-    for file in others:
-        sound += file.read(start, stop)
-    return sound
+class Opened(NamedTuple):
+    """What of a track can be used, by the headers of its files, and its audio."""
+
+    track: SourceTrack
+    audio: FileAudio
 
 
-def select_stems(track: SourceTrack, headers: Headers) -> tuple[SourceTrack | None, list[Problem]]:
-    """What of a track can be used, by the headers of its files, and what is wrong with the rest.
+def open_track(track: SourceTrack, pool: ThreadPoolExecutor | None = None) -> tuple[Opened | None, list[Problem]]:
+    """Read the headers of a track's files (a pool reads them at once); what can be used, and what is wrong.
 
     A stem is left out if one of its files is damaged (without it, the sum would be another stem), or if it is shorter
     than half of the track's longest: a track is as long as its shortest stem, and that stem would cost more of it than
-    it is worth. A track is left out if fewer than 2 stems are left, or none of a track that has only 1.
-
-    Parameters
-    ----------
-    track : SourceTrack
-    headers : mapping of Path to Header or DamagedFile
-        Of all files of the track.
-
-    Returns
-    -------
-    track : SourceTrack or None
-        With the stems that can be used.
-    problems : list of Problem
-        ``fatal`` but for stems of unequal length. Taught in ``book/datasets.md``.
+    it is worth. A track is left out (None) if fewer than 2 stems are left, or none of a track that has only 1. All that
+    is left out is a problem; so is a large difference in length, which is not fatal.
     """
-    damage = [headers[file] for stem in track.stems for file in stem.files if isinstance(headers[file], DamagedFile)]
-    problems = [Problem(damaged.path, damaged.what) for damaged in damage]
-    stems = [s for s in track.stems if not any(isinstance(headers[file], DamagedFile) for file in s.files)]
-    seconds = {file: headers[file].frames / headers[file].rate for stem in stems for file in stem.files}
-    longest = max(seconds.values(), default=0.0)
-    for file, length in seconds.items():
-        if length < SHORTEST_SHARE * longest:
-            problems.append(Problem(file, f"only {length:.2f} s long where another stem has {longest:.2f} s: left out"))
-    stems = [s for s in stems if all(seconds[file] >= SHORTEST_SHARE * longest for file in s.files)]
-    remaining = {seconds[file]: file for stem in stems for file in stem.files}
-    if not enough_stems(len(stems), track):
-        return None, [*problems, too_few(track, len(stems))]
-    if (gap := longest - min(remaining)) > NOTED_GAP:
-        shortest = remaining[min(remaining)]
+    headers = dict(zip(track.files, (pool.map if pool else map)(_header, track.files), strict=True))
+    bad = {file: header.what for file, header in headers.items() if isinstance(header, DamagedFile)}
+    seconds = {file: header.frames / header.rate for file, header in headers.items() if file not in bad}
+    whole = [stem for stem in track.stems if not bad.keys() & set(stem.files)]
+    longest = max((seconds[file] for stem in whole for file in stem.files), default=0.0)
+    for file in [file for stem in whole for file in stem.files if seconds[file] < SHORTEST_SHARE * longest]:
+        bad[file] = f"only {seconds[file]:.2f} s long where another stem has {longest:.2f} s: left out"
+    problems = [Problem(file, what) for file, what in bad.items()]
+    kept = [i for i, stem in enumerate(track.stems) if not bad.keys() & set(stem.files)]
+    if not enough_stems(len(kept), track):
+        return None, [*problems, too_few(track, len(kept))]
+    usable = track.keep(kept)
+    audio = FileAudio(tuple(tuple(SourceFile(file, headers[file]) for file in stem.files) for stem in usable.stems))
+    shortest = min(usable.files, key=seconds.get)
+    if (gap := longest - seconds[shortest]) > NOTED_GAP:
         problems.append(Problem(shortest, f"ends {gap:.2f} s before the longest stem: the track is cut there", False))
-    return keep_stems(track, [track.stems.index(stem) for stem in stems]), problems
+    return Opened(usable, audio), problems
 
 
-def keep_stems(track: SourceTrack, kept: Sequence[int]) -> SourceTrack:
-    """A track with some of its stems. A tag that is a list as long as there are stems tells of each, and follows."""
-    tags = {
-        key: [value[i] for i in kept] if isinstance(value, list) and len(value) == len(track.stems) else value
-        for key, value in track.tags.items()
-    }
-    return replace(track, stems=tuple(track.stems[i] for i in kept), tags=tags)
+def _header(path: Path) -> Header | DamagedFile:
+    try:
+        return read_header(path)
+    except DamagedFile as damage:
+        return damage
 
 
 def enough_stems(left: int, track: SourceTrack) -> bool:
@@ -201,59 +252,24 @@ def enough_stems(left: int, track: SourceTrack) -> bool:
 
 def too_few(track: SourceTrack, left: int) -> Problem:
     """The track as a whole is lost with its stems."""
-    return Problem(
-        track.stems[0].files[0].parent, f"track {track.id} left out: {left} of its {len(track.stems)} stems are usable"
-    )
+    what = f"track {track.id} left out: {left} of its {len(track.stems)} stems are usable"
+    return Problem(track.stems[0].files[0].parent, what)
 
 
-def with_headers(stems: Iterable[SourceStem], headers: Headers) -> FileAudio:
-    """The audio of stems whose headers are all good."""
-    return FileAudio(tuple(tuple(SourceFile(file, headers[file]) for file in stem.files) for stem in stems))
+def open_tracks(listing: Listing) -> tuple[list[Track], list[Problem]]:
+    """Tracks at 16 kHz that read the data set's own files: slowly, but without a store. And the problems.
 
-
-def open_listing(root: Path, listing: Listing) -> tuple[list[Track], list[Problem]]:
-    """Tracks that read the data set's own files, as a store's would: slowly, but without making one.
-
-    Parameters
-    ----------
-    root : Path
-        Where the data set lies.
-    listing : Listing
-        What was found there.
-
-    Returns
-    -------
-    tracks : list of Track
-        At 16 kHz, in the listing's order.
-    problems : list of Problem
-        The listing's, and files whose headers are damaged. A file that turns out to be damaged further on raises
-        :class:`~phalar.datasets.headers.DamagedFile`, a RunError, when it is read.
+    A file that turns out to be damaged after its header raises :class:`DamagedFile`, a RunError, when it is read.
     """
-    headers = dict(read_headers(root, all_files(listing.tracks)))
     tracks, problems = [], list(listing.problems)
-    for source in listing.tracks:
-        usable, found = select_stems(source, headers)
-        problems += found
-        if usable is None:
-            continue
-        audio = with_headers(usable.stems, headers)
-        tracks.append(
-            Track(
-                id=source.id,
-                dataset=listing.dataset,
-                split=source.split,
-                stems=tuple(stem.name for stem in usable.stems),
-                sample_rate=SAMPLE_RATE,
-                num_samples=audio.num_samples,
-                audio=audio,
-                tags=dict(source.tags),
-                beats=None if source.beats is None else np.array(source.beats, dtype=float).reshape(-1, 2),
-                chords=source.chords,
-            )
-        )
+    with ThreadPoolExecutor(8) as pool:
+        for source in listing.tracks:
+            opened, found = open_track(source, pool)
+            problems += found
+            if opened is not None:
+                source, audio = opened
+                names, length = tuple(stem.name for stem in source.stems), audio.num_samples
+                track = Track(source.id, listing.dataset, source.split, names, SAMPLE_RATE, length, audio, source.tags)
+                beats = None if source.beats is None else np.array(source.beats, dtype=float).reshape(-1, 2)
+                tracks.append(replace(track, beats=beats, chords=source.chords, pitched=source.pitched))
     return tracks, problems
-
-
-def all_files(tracks: Iterable[SourceTrack]) -> list[Path]:
-    """Every audio file, once, in order."""
-    return list(dict.fromkeys(file for track in tracks for stem in track.stems for file in stem.files))

@@ -1,64 +1,179 @@
-"""From a data set as it was downloaded to a store that is read at memory speed: once, in parallel, never from scratch.
+"""Real data sets: list them, check a copy, and turn it into a store that is read at memory speed.
 
-What is done stays done, whatever happens: a track is in the store as a whole or not at all, and a run that is started
-again goes on where the last one ended. The store's bytes depend on the data set alone.
+A store is named after its data set and the options that are not the usual ones: ``slakh2100``, ``moisesdb-unit-stem``;
+any folder of multitracks after itself: ``folder-my_songs``. A second copy, with another root, gets the root's digest.
+What is done stays done: a track is in the store as a whole or not at all, and a run that is started again goes on
+where the last one ended. The store's bytes depend on the data set alone. Book page *Real data sets*.
 """
 
-import contextlib
 import fcntl
 import json
 import logging
 import os
+import re
 import shutil
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import BinaryIO
 
+import numpy as np
 from tqdm import tqdm
 
 from phalar import paths
-from phalar.datasets import prepare_worker, prepared, store
-from phalar.datasets.catalogue import dataset
-from phalar.datasets.files import all_files, select_stems, with_headers
-from phalar.datasets.headers import Header, read_headers
-from phalar.datasets.sources import Listing, Problem, SourceTrack
+from phalar.datasets import annotated, multitracks, store
+from phalar.datasets.files import DamagedFile, FileAudio, Opened, enough_stems, open_track, too_few
+from phalar.datasets.listing import Dataset, Listing, Problem, SourceTrack, track_ids
+from phalar.datasets.pool import in_processes
+from phalar.datasets.store import FULL_SCALE
+from phalar.datasets.tracks import SPLITS, Track
 from phalar.errors import InputError, RunError
 
-VERSION = 1
-"""Raised whenever the same files would come out as other bytes."""
+_CLIPS = (annotated.GTZAN, annotated.GUITARSET)
+DATASETS: dict[str, Dataset] = {each.name: each for each in (*multitracks.STEMS, *_CLIPS, multitracks.FOLDER)}
+"""The real data sets that can be used, by name, in the order of the book; last, any folder of multitracks."""
 
-FAILURES = 0.05
-"""Share of the tracks that may fail before the whole counts as failed: more is no bad file but a bad copy."""
-
-SPARE = 1.02
-"""Room for records and the index, as a factor on the audio."""
+VERSION = 2  # raised whenever the same files would come out as other bytes
+FAILURES = 0.05  # share of the tracks that may fail before the whole counts as failed: more is a bad copy
+SPARE = 1.02  # room for records and the index, as a factor on the audio
+THREADS = 8  # headers wait for the disk, not for the processor
 
 log = logging.getLogger("phalar")
 
 
+def dataset(name: str) -> Dataset:
+    """The data set of this name, or an InputError that lists those there are."""
+    if name not in DATASETS:
+        raise InputError(f"there is no data set {name!r}: choose one of {', '.join(DATASETS)}")
+    return DATASETS[name]
+
+
+def list_copy(name: str, root: Path | str, options: Mapping[str, object] | None = None) -> Listing:
+    """What a copy holds, by folders and names; an InputError if there is no such data set or option, or no copy."""
+    chosen = dataset(name)
+    for option in options or {}:
+        if option not in chosen.options:
+            raise InputError(f"{name} has no option {option!r}: its options are {', '.join(chosen.options) or 'none'}")
+    return chosen.list(Path(root), **(options or {}))
+
+
+def names() -> list[str]:
+    """Of all stores that are finished."""
+    return sorted(place.parent.name for place in (paths.cache() / "datasets").glob("*/index.json"))
+
+
+def folder(name: str) -> Path:
+    """Where a store is, whether it is there or not; an InputError if ``name`` cannot be a store's."""
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise InputError(f"{name!r} cannot be the name of a prepared data set")
+    return paths.cache() / "datasets" / name
+
+
+def origin(name: str) -> dict | None:
+    """What a store is made from: ``dataset``, ``root`` and ``options``; None if there is no such store."""
+    try:
+        return json.loads((folder(name) / "origin.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def store_name(name: str, root: Path, options: Mapping[str, object]) -> str:
+    """Name of the store that a copy goes into, by the rule above; an option that names a folder is no part of it."""
+    words = [f"folder-{root.resolve().name}" if name == "folder" else name]
+    words += [f"{key}-{value}" for key, value in sorted(options.items()) if dataset(name).options[key][0] is not None]
+    (plain,) = track_ids(["-".join(words)]).values()
+    other = origin(plain)
+    if other is None or other["root"] == str(root.resolve()):
+        return plain
+    return f"{plain}-{blake2b(os.fsencode(root.resolve()), digest_size=3).hexdigest()}"
+
+
+def load(name: str, split: str | None = None, *, limit: int | None = None) -> list[Track]:
+    """The tracks of a prepared data set, in order of their ids, at 16 kHz.
+
+    ``name`` is one of :func:`names`; all three splits if none is given. With ``limit`` at most so many tracks of each
+    split, always the same ones, and not the first by name: those are often alike. Raises InputError if it is not
+    prepared, saying how to, or for another split or limit; RunError if the store is damaged.
+    """
+    if split not in (None, *SPLITS):
+        raise InputError(f"there is no split {split!r}: choose one of {', '.join(SPLITS)}")
+    if limit is not None and limit < 1:
+        raise InputError(f"limit={limit}: at least one track of each split is needed")
+    where = folder(name)
+    made_from = origin(name) or {"dataset": name if name in DATASETS else "NAME", "root": "ROOT", "options": {}}
+    flags = "".join(f" --{key} {value}" for key, value in made_from["options"].items())
+    remedy = f"run `phalar datasets prepare {made_from['dataset']} {made_from['root']}{flags}`"
+    if not (where / "index.json").is_file():
+        raise InputError(f"{name} is not prepared: {remedy} (prepared so far: {', '.join(names()) or 'none'})")
+    try:
+        tracks = store.open_store(where)
+    except RunError as error:
+        raise RunError(f"{error} ({remedy})") from error
+    tracks.sort(key=lambda track: blake2b(track.id.encode()).digest())
+    chosen = []
+    for each in SPLITS if split is None else [split]:
+        chosen += [track for track in tracks if track.split == each][:limit]
+    return sorted(chosen, key=lambda track: track.id)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a copy holds: usable tracks by split, and those of a whole copy (empty where nothing is expected), stems and
+    hours of these, problems, and notes (departures that do no harm, and faults that every copy has)."""
+
+    dataset: str
+    found: dict[str, int]
+    expected: dict[str, int]
+    stems: int
+    hours: float
+    problems: int
+    notes: int
+
+    @property
+    def whole(self) -> bool:
+        """Nothing is wrong, and nothing missing."""
+        return not self.problems and (not self.expected or self.found == self.expected)
+
+
+def check(
+    name: str, root: Path | str, options: Mapping[str, object] | None = None, *, progress: bool = False
+) -> Iterator[Problem | Summary]:
+    """Look through a copy of a data set, without changing anything in it: problems as they are found, then a summary.
+
+    Reads folders, metadata, headers and the last frame of each file, so minutes for the largest set, not hours. Damage
+    in the middle of a file shows when it is decoded, by :func:`prepare`. Arguments and InputError are as there.
+    """
+    listing = list_copy(name, root, options)
+    found, counts, stems, samples = Counter(), Counter(), 0, 0
+    for opened, problems in _open(listing, f"checking {name}", progress):
+        for problem in problems:
+            counts[problem.serious] += 1
+            yield problem
+        if opened is not None:
+            found[opened.track.split] += 1
+            stems += len(opened.track.stems)
+            samples += opened.audio.num_samples
+    expected = dict(dataset(name).expected)
+    found = {split: found[split] for split in [*expected, *sorted(found.keys() - expected.keys())]}
+    yield Summary(name, found, expected, stems, samples / 16_000 / 3600, counts[True], counts[False])
+
+
+def _open(listing: Listing, what: str, progress: bool) -> Iterator[tuple[Opened | None, list[Problem]]]:
+    """The listing's own problems, then track by track what its headers say."""
+    yield None, list(listing.problems)
+    with ThreadPoolExecutor(THREADS) as pool:
+        for track in tqdm(listing.tracks, what, unit="track", disable=not progress):
+            yield open_track(track, pool)
+
+
 @dataclass(frozen=True)
 class Prepared:
-    """A finished store.
-
-    Attributes
-    ----------
-    name : str
-        By which :func:`phalar.datasets.prepared.load` finds it.
-    folder : Path
-        Where it is.
-    found, stored : int
-        Tracks that the listing had, and those in the store.
-    silent_stems : int
-        Stems of digital silence from end to end; they are kept.
-    problems : tuple of Problem
-        All that was left out or is noteworthy, as in the store's ``problems.json``.
-    """
+    """A finished store: the name by which :func:`load` finds it, its folder, tracks listed and stored, stems of digital
+    silence (they are kept), and all that was left out or is noteworthy."""
 
     name: str
     folder: Path
@@ -70,10 +185,9 @@ class Prepared:
 
 @dataclass(frozen=True)
 class _Task:
-    """A track to be stored: what to do, what it depends on, and how many bytes it will take."""
+    """A track to be stored, the digest of what it depends on, and how many bytes it will take."""
 
-    track: SourceTrack
-    headers: dict[Path, Header]
+    opened: Opened
     source: str
     size: int
 
@@ -94,7 +208,7 @@ def prepare(
     Parameters
     ----------
     name : str
-        A key of :data:`phalar.datasets.catalogue.DATASETS`; ``"folder"`` for any folder of multitracks.
+        A key of :data:`DATASETS`; ``"folder"`` for any folder of multitracks.
     root : Path
         Where the copy lies.
     options : mapping, optional
@@ -102,12 +216,7 @@ def prepare(
     jobs : int, optional
         Processes; one for each processor if not given. The result does not depend on it.
     progress : bool
-        Show a bar with the time left on standard error.
-
-    Returns
-    -------
-    Prepared
-        Its name, its folder (below ``datasets`` in the cache folder), and all problems met.
+        Show bars on standard error.
 
     Raises
     ------
@@ -117,227 +226,161 @@ def prepare(
         If the disk is too small, naming need and have; if it cannot be written; if more than 5 % of the tracks failed
         (the others are stored all the same). Taught in ``book/datasets.md``.
     """
-    root, jobs = Path(root), _processors() if jobs is None else jobs
-    if jobs < 1:
+    root = Path(root)
+    if jobs is not None and jobs < 1:
         raise InputError(f"jobs={jobs}: at least one process is needed")
     usual = {key: default for key, (default, _) in dataset(name).options.items()}
-    chosen = {key: value for key, value in (options or {}).items() if value != usual.get(key, ...)}
+    chosen = {key: value for key, value in sorted((options or {}).items()) if value != usual.get(key, ...)}
     listing = list_copy(name, root, chosen)
-    store_name = prepared.store_name(name, root, chosen)
-    folder = prepared.folder(store_name)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder) as lock:
-        _write_json(folder / "origin.json", prepared.describe(name, root, chosen))
-        tasks, problems = _plan(root, listing.tracks, progress)
-        problems = [*listing.problems, *problems]
-        waiting = [task for task in tasks if not _is_done(folder, task)]
-        _check_space(folder, sum(task.size for task in waiting))
-        with tqdm(
-            total=sum(task.size for task in waiting),
-            desc=f"preparing {store_name}",
-            unit="B",
-            unit_scale=True,
-            disable=not progress,
-        ) as bar:
-            problems += _convert(folder, waiting, jobs, lock, bar.update)
-        return _finish(store_name, folder, root, listing.tracks, problems)
+    title = store_name(name, root, chosen)
+    where = folder(title)
+    where.mkdir(parents=True, exist_ok=True)
+    with _locked(where, fcntl.LOCK_EX) as lock:
+        store.sweep(where, older_than=0)  # nobody else is writing
+        fcntl.flock(
+            lock, fcntl.LOCK_SH
+        )  # the processes that fill the store hold it too, until the track in hand is done
+        described = {key: str(value) for key, value in chosen.items()}
+        _write_json(where / "origin.json", {"dataset": name, "root": str(root.resolve()), "options": described})
+        tasks, problems = [], []
+        for opened, found in _open(listing, f"reading headers of {title}", progress):
+            problems += found
+            if opened is not None:
+                task = _Task(opened, _digest(root, opened), 2 * len(opened.audio.stems) * opened.audio.num_samples)
+                made = _made(where, opened.track)
+                if made is None or made["source"] != task.source or made["left_out"]:
+                    tasks.append(task)
+        _check_space(where, sum(task.size for task in tasks))
+        total = sum(task.size for task in tasks)
+        with tqdm(total=total, desc=f"preparing {title}", unit="B", unit_scale=True, disable=not progress) as bar:
+            try:
+                for task, outcome in in_processes(partial(_store, where), tasks, jobs):
+                    bar.update(task.size)
+                    problems += _problems(where, task.opened.track, outcome)
+            finally:
+                store.sweep(where, older_than=0)
+        return _finish(title, where, root, listing.tracks, problems)
 
 
-def list_copy(name: str, root: Path, options: Mapping[str, object]) -> Listing:
-    """The data set's own listing, with options that it has.
-
-    Raises
-    ------
-    InputError
-        If there is no such data set or option, or nothing of it under ``root``.
-    """
-    chosen = dataset(name)
-    for option in options:
-        if option not in chosen.options:
-            known = f"its options are {', '.join(chosen.options)}" if chosen.options else "it has no options"
-            raise InputError(f"{name} has no option {option!r}: {known}")
-    return chosen.list(root, **options)
+@contextmanager
+def _locked(where: Path, how: int) -> Iterator[object]:
+    """One run at a time fills a store; a second waits, and then finds the work done."""
+    with (where / "lock").open("wb") as lock:
+        try:
+            fcntl.flock(lock, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("waiting for another process that prepares %s", where.name)
+            fcntl.flock(lock, how)
+        yield lock
 
 
-def _plan(root: Path, tracks: Iterable[SourceTrack], progress: bool) -> tuple[list[_Task], list[Problem]]:
-    """What there is to store, and what the headers already rule out."""
-    files = all_files(tracks)
-    reading = tqdm(read_headers(root, files), "reading headers", len(files), unit="file", disable=not progress)
-    headers = dict(reading)
-    tasks, problems = [], []
-    for track in tracks:
-        usable, found = select_stems(track, headers)
-        problems += found
-        if usable is not None:
-            own = {file: headers[file] for file in all_files([usable])}
-            size = 2 * len(usable.stems) * with_headers(usable.stems, own).num_samples
-            tasks.append(_Task(usable, own, _digest(root, usable, own), size))
-    return tasks, problems
-
-
-def _digest(root: Path, track: SourceTrack, headers: Mapping[Path, Header]) -> str:
+def _digest(root: Path, opened: Opened) -> str:
     """Of everything that a stored track depends on, but for the samples; equal wherever the copy lies."""
-    files = [[os.path.relpath(file, root), file.stat().st_size, *headers[file]] for file in headers]
-    names = [[stem.name, len(stem.files)] for stem in track.stems]
-    value = [VERSION, store.FORMAT, track.id, track.split, names, files, dict(track.tags), track.beats, track.chords]
-    return blake2b(json.dumps(value, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
+    track, headers = opened.track, {file.path: file.header for stem in opened.audio.stems for file in stem}
+    files = [[os.path.relpath(path, root), path.stat().st_size, *header] for path, header in headers.items()]
+    stems = [[stem.name, len(stem.files)] for stem in track.stems]
+    about = [track.id, track.split, dict(track.tags), track.beats, track.chords, track.pitched]
+    text = json.dumps([VERSION, store.FORMAT, stems, files, about], sort_keys=True, default=str)
+    return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def _is_done(folder: Path, task: _Task) -> bool:
-    made = _made(folder, task.track)
-    return made is not None and made["source"] == task.source and not made["left_out"]
-
-
-def _made(folder: Path, track: SourceTrack) -> dict | None:
+def _made(where: Path, track: SourceTrack) -> dict | None:
     """What the store says of how a track was made, if it is there as a whole."""
-    if store.incomplete(folder, [track.id]):
-        return None
-    return json.loads((folder / "tracks" / f"{track.id}.json").read_bytes())["tags"]["prepared"]
+    record = store.record(where, track.id)
+    return None if record is None else record["tags"]["prepared"]
 
 
-def _check_space(folder: Path, audio: int) -> None:
-    need, have = SPARE * audio, shutil.disk_usage(folder).free
+def _check_space(where: Path, audio: int) -> None:
+    need, have = SPARE * audio, shutil.disk_usage(where).free
     if need > have:
         raise RunError(
-            f"{folder} needs {need / 1e9:.1f} GB more, and the disk has {have / 1e9:.1f} GB free: make room, or set "
+            f"{where} needs {need / 1e9:.1f} GB more, and the disk has {have / 1e9:.1f} GB free: make room, or set "
             f"PHALAR_CACHE (now {paths.cache()}) to a folder on a larger disk"
         )
 
 
-def _convert(
-    folder: Path, tasks: Iterable[_Task], jobs: int, lock: BinaryIO, advance: Callable[[int], object]
-) -> list[Problem]:
-    """Have worker processes do the tasks; what was wrong with them."""
-    waiting, problems, fatal, access = list(reversed(list(tasks))), [], [], threading.Lock()
+def _store(where: Path, task: _Task) -> list[Problem]:
+    """Convert a track and store it, in a process of its own; what was wrong with it."""
+    with _locked(where, fcntl.LOCK_SH):
+        usable, audio, scale, damage = convert(task.opened)
+        problems = [Problem(each.path, each.what) for each in damage]
+        if usable is None:
+            return [*problems, too_few(task.opened.track, len(task.opened.track.stems) - len(damage))]
+        made = {
+            "source": task.source,
+            "scale": scale,
+            "silent": [i for i, stem in enumerate(audio) if not stem.any()],
+            "left_out": [[problem.path.name, problem.what] for problem in problems],
+        }
+        about = {key: getattr(usable, key) for key in ("split", "beats", "chords", "pitched")}
+        names, tags = [stem.name for stem in usable.stems], {**usable.tags, "prepared": made}
+        store.write_track(where, usable.id, audio, stems=names, tags=tags, **about)
+        return problems
 
-    def work():
-        worker = None
-        while True:
-            with access:
-                if fatal or not waiting:
-                    break
-                task = waiting.pop()
-            if worker is None:
-                worker = _start_worker(folder, lock)
-            answer = _ask(worker, task)
-            if worker.poll() is not None:  # it crashed
-                _stop(worker)
-                worker = None
-            with access:
-                advance(task.size)
-                problems.extend(Problem(Path(path), what, bad) for path, what, bad in answer["problems"])
-                if "fatal" in answer:
-                    fatal.append(answer)
-        _stop(worker)
 
-    with ThreadPoolExecutor(jobs) as pool:
-        running = [pool.submit(work) for _ in range(min(jobs, len(waiting)))]
-        try:
-            for each in running:
-                each.result()
-        except BaseException:  # Ctrl-C too: let the workers finish the track in hand, and start no more
-            waiting.clear()
-            raise
-    if fatal:
+def convert(opened: Opened) -> tuple[SourceTrack | None, np.ndarray | None, float, list[DamagedFile]]:
+    """A track's audio as it is stored: (S, samples) int16, as long as the shortest stem.
+
+    A 16-bit mono file at 16 kHz comes out bit for bit. What sums, or rings in the resampling filter, beyond full scale
+    would wrap around: then all stems of the track are scaled by the same constant, so that they still sum to the mix.
+    Returns the track with the stems that could be decoded, and their audio (None and None if too few could), the scale,
+    and for each stem left out the file to blame.
+    """
+    (kept, source), damage, scale = opened, [], 1.0
+    while enough_stems(len(kept.stems), opened.track):
+        audio, peak, good = np.empty((len(kept.stems), source.num_samples), np.int16), 0.0, []
+        for i in range(len(kept.stems)):
+            try:
+                sound = source.read_stem(i, 0, source.num_samples)
+            except DamagedFile as error:
+                damage.append(error)
+                continue
+            good.append(i)
+            peak = max(peak, float(sound.max()), -float(sound.min()))
+            sound *= scale * FULL_SCALE
+            audio[i] = np.clip(np.rint(sound, out=sound), -FULL_SCALE, FULL_SCALE - 1, out=sound)
+        if len(good) < len(kept.stems):  # without these the track may be longer
+            kept, source, scale = kept.keep(good), FileAudio(tuple(source.stems[i] for i in good)), 1.0
+        elif scale == 1.0 and peak > 1:  # rare, so decoded again rather than all kept in memory as floats
+            scale = 1 / peak
+        else:
+            return kept, audio, scale, damage
+    return None, None, 1.0, damage
+
+
+def _problems(where: Path, track: SourceTrack, outcome: object) -> list[Problem]:
+    if isinstance(outcome, OSError):  # the disk is full or gone: the next track would fare no better
         raise RunError(
-            f"track {fatal[0]['id']} could not be stored in {folder}: {fatal[0]['fatal']}; the tracks stored so far "
-            "are kept, run the same command to go on"
-        )
-    return problems
+            f"track {track.id} could not be stored in {where}: {outcome}; the tracks stored so far are kept, run the "
+            "same command to go on"
+        ) from outcome
+    if isinstance(outcome, Exception):  # whatever is the matter with this track, others follow
+        what = f"track {track.id} left out: {type(outcome).__name__}: {outcome}"
+        return [Problem(track.stems[0].files[0].parent, what)]
+    return outcome
 
 
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _start_worker(folder: Path, lock: BinaryIO) -> subprocess.Popen:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    # The worker must find this very package, also when it is run from a checkout that is not installed.
-    environment["PYTHONPATH"] = os.pathsep.join(
-        [str(paths.PACKAGE.parent), *filter(None, [environment.get("PYTHONPATH")])]
-    )
-    command = [sys.executable, "-m", prepare_worker.__name__, str(folder)]
-    # A worker shares the lock, so that it holds until the last track in hand is stored, even if this process is killed.
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment,
-        text=True,
-        pass_fds=[lock.fileno()],
-        process_group=0,  # Ctrl-C is for this process alone, which lets its workers finish the track in hand
-    )
-
-
-def _stop(worker: subprocess.Popen | None) -> None:
-    if worker is not None:
-        with contextlib.suppress(BrokenPipeError):
-            worker.stdin.close()  # at the end of its input it ends
-        worker.wait()
-        worker.stdout.close()
-
-
-def _ask(worker: subprocess.Popen, task: _Task) -> dict:
-    try:
-        worker.stdin.write(prepare_worker.encode(task.track, task.headers, task.source) + "\n")
-        worker.stdin.flush()
-        return json.loads(worker.stdout.readline())
-    except (BrokenPipeError, ValueError):  # a decoder crashed, or the memory ran out
-        path = task.track.stems[0].files[0].parent
-        what = f"track {task.track.id} left out: the process that read it ended (exit status {worker.wait()})"
-        return {"problems": [[str(path), what, True]]}
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[BinaryIO]:
-    """One process at a time fills a store; a second waits, and then finds the work done."""
-    with (folder / "lock").open("wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("waiting for another process that prepares %s", folder.name)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        store.sweep(folder, older_than=0)  # nobody else is writing
-        yield lock
-
-
-def _finish(
-    name: str, folder: Path, root: Path, found: Collection[SourceTrack], problems: Iterable[Problem]
-) -> Prepared:
+def _finish(title: str, where: Path, root: Path, found: Sequence[SourceTrack], problems: list[Problem]) -> Prepared:
     """Index and report; from here on the store is there to be used."""
-    made = [each for track in found if (each := _made(folder, track)) is not None]
-    stored, silent = len(made), sum(len(each["silent"]) for each in made)
+    made = [each for track in found if (each := _made(where, track)) is not None]
+    silent = sum(len(each["silent"]) for each in made)
     problems = sorted(set(problems), key=lambda problem: (str(problem.path), problem.what))
-    report = {
-        "dataset": name,
-        "tracks_found": len(found),
-        "tracks_stored": stored,
-        "silent_stems": silent,
-        "problems": [
-            {"path": os.path.relpath(problem.path, root), "what": problem.what, "fatal": problem.fatal}
-            for problem in problems
-        ],
-    }
-    _write_json(folder / "problems.json", report)
-    if stored:
-        store.write_index(folder, name)
-    failed = len(found) - stored
-    if not stored:
-        raise RunError(f"no track of {name} could be prepared: {_example(problems)}; see {folder / 'problems.json'}")
-    if failed > FAILURES * len(found):
+    rows = [{"path": os.path.relpath(p.path, root), "what": p.what, "fatal": p.fatal} for p in problems]
+    counts = {"tracks_found": len(found), "tracks_stored": len(made), "silent_stems": silent}
+    _write_json(where / "problems.json", {"dataset": title, **counts, "problems": rows})
+    if made:
+        store.write_index(where, title)
+    failed = len(found) - len(made)
+    if failed > FAILURES * len(found) or not made:
+        first = min((p for p in problems if p.fatal), key=lambda p: p.path.is_dir(), default=Problem(root, "is empty"))
         raise RunError(
-            f"{failed} of {len(found)} tracks of {name} could not be prepared, such as {_example(problems)}; the other "
-            f"{stored} are in {folder}, where problems.json lists what is wrong"
+            f"{failed} of {len(found)} tracks of {title} could not be prepared, such as {first.path} {first.what}; the "
+            f"other {len(made)} are in {where}, where problems.json lists what is wrong"
         )
-    return Prepared(name, folder, len(found), stored, silent, tuple(problems))
-
-
-def _example(problems: Iterable[Problem]) -> str:
-    serious = sorted((problem for problem in problems if problem.fatal), key=lambda problem: problem.path.is_dir())
-    return f"{serious[0].path} {serious[0].what}" if serious else "it holds none"
+    return Prepared(title, where, len(found), len(made), silent, tuple(problems))
 
 
 def _write_json(path: Path, value: object) -> None:
-    temporary = path.with_name(f"{path.name}.part")  # one writer at a time, see _alone
+    temporary = path.with_name(f"{path.name}.part")  # one writer at a time, see _locked
     temporary.write_text(json.dumps(value, indent=1) + "\n")
     os.replace(temporary, path)

@@ -108,7 +108,7 @@ def write_track(
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(audio), allow_pickle=False)
     data = buffer.getbuffer()
-    record = {
+    made = {
         "id": track_id,
         "split": split,
         "stems": stems,
@@ -123,21 +123,21 @@ def write_track(
         "sounding": [spans.tolist() for spans in sounding(audio)],
         "pitched": pitched,
     }
-    text = json.dumps(record)
-    if _record(folder, track_id) == json.loads(text):
-        return record  # another process was quicker: not whole for a moment would be worse than nothing
+    text = json.dumps(made)
+    if record(folder, track_id) == json.loads(text):
+        return made  # another process was quicker: not whole for a moment would be worse than nothing
     audio_file.parent.mkdir(parents=True, exist_ok=True)
     record_file.unlink(missing_ok=True)  # from here until the end the track is not whole, and says so
     with _replacing(audio_file) as file:
         file.write(data)
     with _replacing(record_file) as file:
         file.write(text.encode())
-    return record
+    return made
 
 
 def incomplete(folder: Path, track_ids: Iterable[str]) -> list[str]:
     """Which of these tracks are not there, or not whole: no record, or audio of another size than it names."""
-    return [track_id for track_id in track_ids if _record(folder, track_id) is None]
+    return [track_id for track_id in track_ids if record(folder, track_id) is None]
 
 
 def write_index(folder: Path, dataset: str, sample_rate: int = SAMPLE_RATE) -> Path:
@@ -158,7 +158,7 @@ def write_index(folder: Path, dataset: str, sample_rate: int = SAMPLE_RATE) -> P
         The index, put in place in one step.
     """
     ids = sorted(path.stem for path in (folder / "tracks").glob("*.json"))
-    records = [record for track_id in ids if (record := _record(folder, track_id)) is not None]
+    records = [made for track_id in ids if (made := record(folder, track_id)) is not None]
     index = {"format": FORMAT, "dataset": dataset, "sample_rate": sample_rate, "tracks": records}
     with _replacing(folder / "index.json") as file:
         file.write(json.dumps(index).encode())
@@ -199,12 +199,6 @@ def verify(folder: Path) -> list[str]:
     ]
 
 
-def discard(folder: Path, track_id: str) -> None:
-    """Take a track out, so that it counts as not made."""
-    for path in reversed(_files(folder, track_id)):  # the record first
-        path.unlink(missing_ok=True)
-
-
 def sweep(folder: Path, older_than: float = 3600) -> None:
     """Remove what killed writers left behind: temporary files untouched for ``older_than`` seconds."""
     for path in folder.rglob("*.part"):
@@ -219,12 +213,12 @@ def _files(folder: Path, track_id: str) -> tuple[Path, Path]:
     return folder / "tracks" / f"{track_id}.npy", folder / "tracks" / f"{track_id}.json"
 
 
-def _record(folder: Path, track_id: str) -> dict | None:
+def record(folder: Path, track_id: str) -> dict | None:
     """A whole track's record, or None."""
     audio_file, record_file = _files(folder, track_id)
     try:
-        record = json.loads(record_file.read_bytes())
-        return record if audio_file.stat().st_size == record["bytes"] else None
+        made = json.loads(record_file.read_bytes())
+        return made if audio_file.stat().st_size == made["bytes"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -25,7 +25,7 @@ class Audio(Protocol):
         """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Track:
     """One piece, stem by stem. The sum of its stems is its mix.
 

@@ -25,8 +25,8 @@ from scipy.ndimage import convolve, uniform_filter1d
 from tqdm import tqdm
 
 from phalar import corpora, fingerprint
-from phalar.datasets.catalogue import dataset
-from phalar.datasets.files import open_listing
+from phalar.datasets.files import open_tracks
+from phalar.datasets.prepare import dataset
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError, PhalarWarning
 from phalar.evaluate.metronomes import (
@@ -303,7 +303,7 @@ def gtzan(root: Path | str, annotations: Path | str) -> list[Track]:
     InputError
         If there are no clips or no annotations where they were said to be.
     """
-    tracks, problems = open_listing(Path(root), dataset("gtzan").list(Path(root), annotations=Path(annotations)))
+    tracks, problems = open_tracks(dataset("gtzan").list(Path(root), annotations=Path(annotations)))
     left = [track.id for track in tracks if track.beats is None]
     left += [problem.path.name for problem in problems if problem.fatal]
     usable = [track for track in tracks if track.beats is not None]

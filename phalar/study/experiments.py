@@ -173,7 +173,7 @@ def present(real: Sequence[str], *, progress: bool = True) -> tuple[list[str], d
     Parameters
     ----------
     real : sequence of str
-        Names of prepared data sets (:mod:`phalar.datasets.prepared`), or ``NAME=ROOT`` of a copy to prepare.
+        Names of prepared data sets (:mod:`phalar.datasets.prepare`), or ``NAME=ROOT`` of a copy to prepare.
 
     Returns
     -------
