@@ -1,16 +1,22 @@
-"""What the teaching pages are built of: a loop without a seam, layers that break phase as their formulas say, and what
-that costs a student."""
+"""The teaching pages: a loop without a seam, the measure of equivariance, and exercises whose solutions pass and whose
+usual mistakes get a word that helps."""
 
+import ast
+import json
 import math
+import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
-import soundfile
 import torch
+from torch import nn
 
 from phalar.model.complex_layers import ComplexDropout, ComplexHead, ComplexLinear, ComplexRMSNorm, ModReLU
+from phalar.model.pooling import SpectralPooling
+from phalar.paths import PACKAGE
 from phalar.study import lessons
-from phalar.study.lessons import equivariance_error, turn
+from phalar.study.lessons import EXERCISES, check, equivariance_error, turn
 
 EIGHTHS = [math.radians(45 * i) for i in range(1, 8)]
 
@@ -19,39 +25,17 @@ def arrows(*shape, seed=0):
     return torch.randn(*shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.fixture(scope="module")
-def loop():
-    return lessons.loop()
-
-
-def test_the_loop_is_two_bars_and_the_same_each_time(loop):
-    assert list(loop) == ["drums", "bass"]
-    for part, again in zip(loop.values(), lessons.loop().values(), strict=True):
-        assert part.shape == (64_000,)
-        assert part.dtype == np.float32
-        assert np.array_equal(part, again)
-    assert np.abs(sum(loop.values())).max() < 1
-
-
-def test_the_loop_closes_without_a_seam(loop):
-    """From the last sample to the first there is no jump like those of the strokes."""
+def test_the_loop_closes_without_a_seam_and_is_struck_where_its_lines_say():
+    loop = lessons.loop()
     for part in loop.values():
+        assert (part.shape, part.dtype) == ((64_000,), np.float32)
         jumps = np.abs(np.diff(np.append(part, part[0])))
         assert jumps[-1] < 0.1 * jumps.max() + 1e-3
-
-
-def test_strokes_are_where_the_lines_of_the_drums_say(loop):
+    assert np.abs(sum(loop.values())).max() < 1
     levels = lessons.step_levels(loop["drums"])
-    assert levels.shape == (lessons.STEPS,)
     struck = [any(line[i] in "Xx" for key, line in lessons.DRUMS.items() if key != 42) for i in range(lessons.STEPS)]
-    loud = levels[torch.tensor(struck)]
-    assert loud.min() > 3 * levels[~torch.tensor(struck)].median()
-    assert all(len(line) == lessons.STEPS for line in lessons.DRUMS.values())
-
-
-def test_levels_are_root_mean_squares():
-    sound = np.repeat([1.0, -2.0, 0.0, 3.0], 5)
-    assert lessons.step_levels(sound, 4).tolist() == [1, 2, 0, 3]
+    assert levels[torch.tensor(struck)].min() > 3 * levels[~torch.tensor(struck)].median()
+    assert lessons.step_levels(np.repeat([1.0, -2.0, 0.0, 3.0], 5), 4).tolist() == [1, 2, 0, 3]
 
 
 def test_a_turn_has_length_one_and_its_angle():
@@ -59,28 +43,24 @@ def test_a_turn_has_length_one_and_its_angle():
     torch.testing.assert_close(turn(torch.tensor([0.0, 2.0])).angle(), torch.tensor([0.0, 2.0]))
 
 
-# --- the measure
+@pytest.mark.parametrize(
+    "layer",
+    [ComplexLinear(12, 7), ComplexRMSNorm(12), ModReLU(12), ComplexDropout(0.5).train(), ComplexHead(12, 9).train()],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_what_the_model_is_made_of_keeps_phase(layer):
+    assert equivariance_error(layer, arrows(20, 12), EIGHTHS).max() < 1e-5
 
 
-@pytest.mark.parametrize("name", ["linear", "norm", "modrelu", "dropout", "head"])
-def test_what_the_model_is_made_of_keeps_phase(name):
-    bricks = {
-        "linear": ComplexLinear(12, 7),
-        "norm": ComplexRMSNorm(12),
-        "modrelu": ModReLU(12),
-        "dropout": ComplexDropout(0.5).train(),
-        "head": ComplexHead(12, 9).train(),
-    }
-    assert equivariance_error(bricks[name], arrows(20, 12), EIGHTHS).max() < 1e-5
-
-
+W, B = arrows(7, 12, seed=1) / 4, 0.3 * arrows(7, seed=2)
 # Errors at 45, 90, 135, ..., 315 degrees: which of them are zero follows from the formula.
 FINGERPRINTS = {
-    "bias": (lessons.BiasedLinear(12, 7), []),
-    "real matrix": (lessons.RealMatrix(12, 7), [180]),
+    "bias": (lambda z: z @ W.T + B, []),
+    "conjugate": (lambda z: z @ W.T + z.conj() @ W.flip(0).T, [180]),
     "layer norm on parts": (lessons.split_layer_norm, [90, 180, 270]),
     "relu on parts": (lessons.split_relu, []),
     "dropout on parts": (lessons.split_dropout, [180]),
+    "the colleague's head": (lambda z: lessons.colleagues_head()(torch.cat([z, 1j * z], dim=-1)), [90, 180, 270]),
 }
 
 
@@ -89,25 +69,14 @@ def test_each_fault_has_its_fingerprint(name):
     layer, zeros = FINGERPRINTS[name]
     errors = equivariance_error(layer, arrows(20, 12), EIGHTHS).tolist()
     for degrees, error in zip(range(45, 360, 45), errors, strict=True):
-        if degrees in zeros:
-            assert error < 1e-4, degrees
-        else:
-            assert error > 0.02, degrees
+        assert error < 1e-4 if degrees in zeros else error > 0.02, degrees
 
 
 def test_the_error_of_a_bias_is_the_length_of_its_way():
     """|f(e^{ia} z) - e^{ia} f(z)| = |1 - e^{ia}| |b| for each row."""
-    layer, z = lessons.BiasedLinear(5, 3), arrows(1, 5)
-    errors = equivariance_error(layer, z, EIGHTHS)
-    expected = [2 * math.sin(a / 2) * float(layer.bias.detach().norm() / layer(z).detach().norm()) for a in EIGHTHS]
-    torch.testing.assert_close(errors, torch.tensor(expected), rtol=1e-4, atol=1e-6)
-
-
-def test_a_real_matrix_is_a_complex_one_and_one_of_the_conjugate():
-    layer, z = lessons.RealMatrix(4, 3), arrows(6, 4)
-    (p, q), (r, s) = (half.chunk(2, dim=1) for half in layer.weight.detach().chunk(2))
-    a, b = torch.complex(p + s, r - q) / 2, torch.complex(p - s, r + q) / 2
-    torch.testing.assert_close(layer(z).detach(), z @ a.T + z.conj() @ b.T)
+    layer, z = FINGERPRINTS["bias"][0], arrows(1, 12)
+    expected = [2 * math.sin(a / 2) * float(B.norm() / layer(z).norm()) for a in EIGHTHS]
+    torch.testing.assert_close(equivariance_error(layer, z, EIGHTHS), torch.tensor(expected), rtol=1e-4, atol=1e-6)
 
 
 def test_the_measure_leaves_the_random_numbers_alone_and_draws_the_same_ones():
@@ -120,43 +89,114 @@ def test_the_measure_leaves_the_random_numbers_alone_and_draws_the_same_ones():
     assert not torch.equal(equivariance_error(lessons.split_dropout, arrows(4, 6), [1.0], seed=1), first)
 
 
-# --- learning
+# --- exercises
 
 
-def test_arrows_keep_to_their_spread():
-    z = lessons.arrows(500, 3, 0.5, torch.Generator().manual_seed(0))
-    assert z.angle().abs().max() <= 0.5
-    assert 0.5 <= z.abs().min() < z.abs().max() <= 1.5
+def tasks():
+    """(exercise, the cell as it ships, the solution beside it) of every exercise on the pages, in their order."""
+    for page in ("shift-theorem", "phase"):
+        cells = json.loads((PACKAGE.parent / "notebooks" / f"{page}.ipynb").read_text(encoding="utf-8"))["cells"]
+        for cell, after in pairwise("".join(cell["source"]) for cell in cells):
+            if found := re.search(r'^lessons\.check\("(\w+)", ', cell, flags=re.M):
+                solution = re.search(r"\A:::\{admonition\} Solution\n.*?```python\n(.*?)\n```.*:::\Z", after, re.S)
+                assert solution, f"{page}: no solution after {found[1]}"
+                yield found[1], cell, solution[1]
 
 
-def test_who_keeps_phase_is_as_good_at_any_angle_and_who_does_not_is_not():
-    torch.manual_seed(0)
-    spread, angles = math.radians(30), [math.radians(d) for d in (0, 90, 180)]
-    teacher = lessons.Imitator(4, 8, keeps_phase=True).requires_grad_(False)
-    test = lessons.arrows(64, 4, spread, torch.Generator().manual_seed(1))
-    errors = {}
-    for keeps in (True, False):
-        student = lessons.Imitator(4, 8, keeps_phase=keeps)
-        before = lessons.imitation_error(student, teacher, test, [0.0])[0]
-        lessons.imitate(student, teacher, 4, spread, steps=300)
-        errors[keeps] = lessons.imitation_error(student, teacher, test, angles)
-        assert errors[keeps][0] < 0.3 * before, "it learned what it was shown"
-    torch.testing.assert_close(errors[True], errors[True][0].expand(3), rtol=1e-3, atol=1e-5)
-    assert errors[False][1:].min() > 3 * errors[False][0]
+TASKS = {name: (cell, solution) for name, cell, solution in tasks()}
 
 
-# --- the page
+def run(source, **names):
+    """Run a cell; the value of its last line, as a notebook would show it."""
+    names |= {"math": math, "torch": torch, "nn": nn, "lessons": lessons}
+    *body, last = ast.parse(source).body
+    exec(compile(ast.Module(body, []), "cell", "exec"), names)
+    return eval(compile(ast.Expression(last.value), "cell", "eval"), names)
 
 
-def test_players_write_a_file_for_each_sound_and_name_it(tmp_path):
-    shown = lessons.players(tmp_path, {"0° and 90° together": torch.zeros(800), "a <tone>": np.ones(800)})
-    assert shown.count("<audio") == 2
-    assert "a &lt;tone&gt;" in shown
-    assert soundfile.info(tmp_path / "0-and-90-together.ogg").samplerate == 16_000
-    assert (tmp_path / "a-tone.ogg").is_file()
+def test_every_exercise_is_on_a_page():
+    assert sorted(TASKS) == sorted(EXERCISES)
+    assert len(TASKS) == 12
 
 
-def test_the_source_shown_is_the_source_that_runs():
-    shown = lessons.source(lessons.split_relu, lessons.RealMatrix.forward)
-    assert shown.startswith("```python\ndef split_relu(z: Tensor)")
-    assert '\n\n\ndef forward(self, z: Tensor) -> Tensor:\n    """M' in shown
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_page_ships_with_three_dots_and_its_solution_passes(name):
+    cell, solution = TASKS[name]
+    assert run(cell).state == "not yet"
+    head = {"head": lessons.colleagues_head(), "z": lessons.arrows_for_head()}
+    verdict = run(f"{solution}\n{cell.splitlines()[-1]}", **head)
+    assert verdict.state == "right", verdict
+
+
+MISTAKES = [(name, n) for name, exercise in EXERCISES.items() for n in range(len(exercise.mistakes))]
+
+
+@pytest.mark.parametrize(("name", "n"), MISTAKES)
+def test_each_usual_mistake_is_told_what_is_wrong_with_it_and_nothing_of_the_solution(name, n):
+    mistake, message = EXERCISES[name].mistakes[n]
+    assert check(name, mistake if EXERCISES[name].cases[0] else mistake()) == lessons.Verdict("wrong", message)
+    lines = [line.strip().removeprefix("return ") for line in TASKS[name][1].splitlines() if "def " not in line]
+    assert not any(line in message for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "said"),
+    [
+        ("hit_angle", lambda k, t, T: -360 * k / T, "what is its angle"),
+        ("dft", lambda v: torch.fft.fft(v).sum(), "shape ()"),
+        ("dft", lambda v: torch.fft.fft(v) - v.sum(), "plain sum"),
+        ("dft", lambda v: v.nonsense, "a tensor of shape (12,) it raised `AttributeError"),
+        ("component_of_beat", lambda bpm, seconds: bpm / seconds, "Tap"),
+        ("delay", lambda v, s: torch.fft.ifft(torch.fft.fft(v)), "where it was|complex"),
+        ("delay", lambda v, s: torch.fft.irfft(torch.fft.rfft(v)[:3], n=8), "shape (8,)"),
+        ("find_delay", lambda v, w: int(w.argmax()) / 2 + 0.3, "whole number"),
+        ("modrelu", lambda z, b: torch.relu(z.abs() + b) * z / z.abs(), "NaN"),
+        ("modrelu", lambda z, b: torch.relu(z.abs() + b) * torch.sgn(z) * 2, "length"),
+        ("as_real_matrix", lambda W: W, "shape"),
+        ("keeps", dict.fromkeys(lessons.CANDIDATES, True), "put in $z = 1$"),
+        ("fault", "modReLU", "none of"),
+        ("fault", 7, "none of"),
+        ("dft", 3, "without brackets"),
+        ("hit_angle", lambda k, t: 0, "3 were given"),
+    ],
+)
+def test_other_wrong_answers_are_told_where_to_look(name, answer, said):
+    verdict = check(name, answer)
+    assert verdict.state == "wrong"
+    assert any(part in verdict.message for part in said.split("|")), verdict.message
+
+
+@pytest.mark.parametrize("name", sorted(set(EXERCISES) - {"keeps", "fault"}))
+@pytest.mark.parametrize(
+    "outcome", [None, "left", [[1], [2, 3]], float("nan"), torch.zeros(1, 1, 1), math.inf, 1e30, 1 + 1j], ids=str
+)
+def test_whatever_a_function_returns_the_check_does_not_raise(name, outcome):
+    verdict = check(name, lambda *given: outcome)
+    assert verdict.state == "wrong"
+    assert verdict.message
+    assert check(name, lambda *given: ...).state == check(name, ...).state == "not yet"
+
+
+def test_what_is_left_open_is_not_yet_wrong():
+    assert check("keeps", {"z |z|": True, "z²": ...}).state == "not yet"
+    assert check("keeps", {"z |z|": False, "z²": ...}).state == "wrong"
+
+
+def test_a_function_cannot_spoil_what_it_is_checked_with():
+    def dft(v):
+        spectrum = torch.fft.fft(v)
+        v.zero_()
+        return spectrum
+
+    assert check("dft", dft).state == "right"
+    assert check("dft", dft)._repr_markdown_() == "✓ **Right.** "
+
+
+def test_padding_turns_as_the_layer_does():
+    """The right answer of that exercise, against the package's own pooling."""
+    for k, s, steps, components in EXERCISES["padded_turn"].cases:
+        pool, hit = SpectralPooling(1, 1, components), torch.zeros(1, 1, steps)
+        hit[..., 2] = 1
+        ratio = pool.spectrum(hit.roll(s, dims=-1)) / pool.spectrum(hit)
+        expected = turn(math.radians(EXERCISES["padded_turn"].right(k, s, steps, components)))
+        torch.testing.assert_close(ratio[0, 0, k - 1], expected, atol=1e-4, rtol=0)
