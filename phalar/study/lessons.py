@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phalar.corpora.rendering import SAMPLE_RATE, render_stems
+from phalar.audio import SAMPLE_RATE
+from phalar.corpora.rendering import render_stems
 from phalar.corpora.sampler import Note
 from phalar.corpora.soundfont import SoundFont, installed_font
 from phalar.model.complex_layers import ComplexLinear, ModReLU
