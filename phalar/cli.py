@@ -4,498 +4,443 @@ Exit codes: 0 done, 1 the work failed, 2 bad input, 130 interrupted. With ``--js
 output and nothing else; progress bars go to standard error.
 """
 
-import argparse
 import json
 import logging
-import shlex
 import sys
 import warnings
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
+
+import click
 
 from phalar.errors import InputError, RunError
+
+MANY = ("--corpus", "--k", "--only")  # options that take several values: --k 8 16 64
+SHOWN = ("experiment", "dataset", "split", "variant", "seed", "metric", "k", "value", "ci_low", "ci_high", "n")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="phalar: %(message)s", stream=sys.stderr)
     logging.getLogger("papermill").setLevel(logging.WARNING)
-    warnings.showwarning = _show_warning
+    warnings.showwarning = lambda message, *_: click.echo(f"phalar: warning: {message}", err=True)
+    words = _one_by_one(sys.argv[1:] if arguments is None else arguments)
     try:
-        result, text = options.run(options)
-        code = 1 if result.get("whole") is False else 0
-    except InputError as error:
-        return _fail(error, 2)
+        return cli.main(words, "phalar", standalone_mode=False) or 0
+    except (InputError, click.ClickException) as error:
+        return _fail(error.format_message() if isinstance(error, click.ClickException) else error, 2)
     except (RunError, OSError, MemoryError) as error:
         return _fail(error, 1)
-    except KeyboardInterrupt:
-        print("phalar: interrupted; run the same command again to go on", file=sys.stderr)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("phalar: interrupted; run the same command again to go on", err=True)
         return 130
-    print(json.dumps(result) if options.json else text)
+
+
+def _fail(error: object, code: int) -> int:
+    click.echo("phalar: error: " + " ".join(str(error).split()), err=True)
     return code
 
 
-def _fail(error: BaseException, code: int) -> int:
-    print("phalar: error: " + " ".join(str(error).split()), file=sys.stderr)
-    return code
+def _one_by_one(words: list[str]) -> list[str]:
+    """``--k 8 16`` as ``--k 8 --k 16``, which is how click takes several values."""
+    spread, option, taken = [], "", False
+    for word in words:
+        if word.startswith("-"):
+            option, taken = (word if word in MANY else ""), False
+        elif option:
+            spread += [option] if taken else []
+            taken = True
+        spread.append(word)
+    return spread
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    print(f"phalar: warning: {message}", file=sys.stderr)
+def _text(result: dict) -> str:
+    """A result for people: a line a value, a table a list of rows."""
+    import pandas as pd
+
+    def shown(value: object) -> str:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return "" if value != value else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+        return "" if value is None else str(value)
+
+    lines = []
+    for name, value in result.items():
+        if isinstance(value, list):
+            rows = pd.DataFrame(value, dtype=object)[list(SHOWN) if name == "records" and value else slice(None)]
+            lines += [rows.map(shown).to_string(index=False)] if value else []
+        else:
+            lines.append(f"{name}: {shown(value)}")
+    # Names of files may hold bytes that are no text.
+    return "\n".join(lines).encode("utf-8", "backslashreplace").decode()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="phalar", description="PHALAR, reproduced: phasors for musical audio.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def add(name: str, run, about: str, into=commands) -> argparse.ArgumentParser:
-        command = into.add_parser(name, help=about, description=about)
-        command.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-        command.set_defaults(run=run)
-        return command
-
-    add("models", _models, "The registry: variants, parameters, what differs.")
-
-    render = add("render", _render, "Render built-in corpora into the cache.")
-    render.add_argument("corpus", nargs="*", help="names; all if none is given")
-    render.add_argument("--jobs", type=int, help="processes (default: one a processor)")
-
-    train = add("train", _train, "Train a model; started again it goes on where it was stopped.")
-    train.add_argument("variant", metavar="VARIANT")
-    train.add_argument("--corpus", nargs="+", required=True, metavar="NAME")
-    length = train.add_mutually_exclusive_group()
-    length.add_argument("--steps", type=int, help="optimiser steps (default 100)")
-    length.add_argument("--minutes", type=float, help="as many steps as fit, timed on the first few")
-    train.add_argument("--seed", type=int, default=0)
-    train.add_argument(
-        "--preset", default="default", help="'published', 'default', 'long' (a fifth of the noise) or 'short' (none)"
-    )
-    train.add_argument("--batch-size", type=int, default=32)
-    train.add_argument("--shards", type=int, default=1, help="batches a step, shared out to the devices of torchrun")
-    train.add_argument("--negatives", default="shard", help="an anchor meets the positives of its 'shard', or 'all'")
-    train.add_argument("--seconds", type=float, nargs=2, default=(2.0, 10.0), metavar=("MIN", "MAX"))
-    train.add_argument("--limit", type=int, default=0, help="tracks of each split, 0 for all")
-    train.add_argument("--device", default="auto", help="'auto', 'cpu' or 'cuda'")
-    train.add_argument("--out", type=Path, required=True, metavar="DIR")
-
-    evaluate = commands.add_parser("evaluate", help="Evaluate a model.", description="Evaluate a model.")
-    tasks = evaluate.add_subparsers(dest="task", required=True, metavar="TASK")
-    retrieval = add("retrieval", _retrieval, "Top-1 stem retrieval among K candidates.", tasks)
-    retrieval.add_argument("--model", default="reference", help="'reference', a checkpoint, or a variant (untrained)")
-    retrieval.add_argument("--corpus", required=True, metavar="NAME")
-    retrieval.add_argument("--k", type=int, nargs="+", default=[8, 16, 64])
-    retrieval.add_argument("--split", default="test")
-    retrieval.add_argument("--draws", type=int, default=5, help="pairs cut from each track")
-    retrieval.add_argument("--limit", type=int, default=0, help="tracks, 0 for all")
-    retrieval.add_argument("--seed", type=int, default=0)
-
-    beats = add("beats", _beats, "Zero-shot beat tracking by similarity to metronomes.", tasks)
-    beats.add_argument("--gtzan", type=Path, metavar="ROOT", help="a copy of GTZAN, in place of --corpus")
-    beats.add_argument("--annotations", type=Path, metavar="DIR", help="the folder of GTZAN's beats")
-    beats.add_argument("--limit", type=int, default=0, help="pieces, 0 for all")
-    chords = add("chords", _chords, "A linear probe for chords on frozen embeddings.", tasks)
-    chords.add_argument("--guitarset", type=Path, metavar="ROOT", help="a copy of GuitarSet, in place of --corpus")
-    chords.add_argument("--recordings", type=int, default=0, help="recordings, 0 for all")
-    chords.add_argument("--hop", type=float, default=0.5, help="seconds between windows (default 0.5; published: 0.02)")
-    for task in (beats, chords):
-        task.add_argument("--model", default="reference", help="'reference', a checkpoint, or a variant (untrained)")
-        task.add_argument("--corpus", metavar="NAME", help="a built-in corpus: beats, or comping")
-        task.add_argument("--device", default="auto", help="'auto', 'cpu' or 'cuda'")
-
-    for name, run, about, stems in (
-        ("score", _score, "How well a stem fits a mix.", {"metavar": "STEM"}),
-        ("rank", _rank, "Stems by how well they fit a mix, best first.", {"nargs": "+", "metavar": "STEM"}),
-    ):
-        command = add(name, run, about)
-        command.add_argument("mix", metavar="MIX")
-        command.add_argument("stem", **stems)
-        command.add_argument("--model", default="reference")
-
-    convert = add("convert", _convert, "Turn an official checkpoint into one of ours; no code in it is run.")
-    convert.add_argument("source", metavar="IN.ckpt")
-    convert.add_argument("target", metavar="OUT.safetensors", type=Path)
-
-    datasets = commands.add_parser(
-        "datasets", help="Real data sets: list, check, prepare.", description="Real data sets."
-    )
-    actions = datasets.add_subparsers(dest="action", required=True, metavar="ACTION")
-    add("list", _datasets_list, "What they are, their terms, and how to get them.", actions)
-    check = add("check", _datasets_check, "What a copy holds against what it should; never changes it.", actions)
-    prepare = add("prepare", _datasets_prepare, "Turn a copy into 16 kHz audio that is read at memory speed.", actions)
-    prepare.add_argument("--jobs", type=int, help="processes (default: one a processor)")
-    for command in (check, prepare):
-        command.add_argument("name", metavar="NAME", help="as `phalar datasets list` has it; 'folder' for your own")
-        command.add_argument("root", metavar="ROOT", type=Path, help="the folder that holds it")
-        for option, about in _listing_options().items():
-            command.add_argument(f"--{option}", metavar="VALUE", help=about)
-
-    study = commands.add_parser("study", help="Run the study or build its book.", description="The study.")
-    parts = study.add_subparsers(dest="part", required=True, metavar="PART")
-    run = add("run", _study_run, "Execute the notebooks with a profile.", parts)
-    run.add_argument("--profile", default="laptop")
-    run.add_argument("--only", nargs="+", metavar="NAME")
-    book = add("book", _study_book, "Build the book from the executed notebooks.", parts)
-    book.add_argument("--profile", default="laptop")
-    grid = add("grid", _study_grid, "Train and test every cell of the ablation grid that is not finished.", parts)
-    grid.add_argument("--profile", default="laptop")
-    grid.add_argument("--jobs", type=int, default=1, help="trainings at a time, each in a process (default 1)")
-    grid.add_argument("--results", type=Path, metavar="FILE", help="results file (default: the profile's)")
-    what = grid.add_mutually_exclusive_group()
-    what.add_argument("--list", action="store_true", help="print the jobs, a command line each, and do none")
-    what.add_argument("--index", type=int, help="do this one job alone (an array job's number)")
-    merge = add("merge", _study_merge, "Bring results files of several machines together in one.", parts)
-    merge.add_argument("source", nargs="+", type=Path, metavar="FILE")
-    merge.add_argument("--out", type=Path, required=True, metavar="FILE")
-    ship = add("ship", _study_ship, "Make a run's weights the ones that ship with the package.", parts)
-    ship.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a finished training run")
-
-    bench = add("bench", _bench, "Speed beside a plain reference implementation.")
-    bench.add_argument("name", metavar="{cqt,encode,train,data}")
-    return parser
+cli = click.Group(help="PHALAR, reproduced: phasors for musical audio.")
+evaluate = click.Group("evaluate", help="Evaluate a model.")
+datasets = click.Group("datasets", help="Real data sets: list, check, prepare.")
+study = click.Group("study", help="Run the study or build its book.")
+for each in (evaluate, datasets, study):
+    cli.add_command(each)
 
 
-def _models(options) -> tuple[dict, str]:
+def option(*names: str, **about) -> click.Option:
+    return click.Option(names, show_default=about.get("default") is not None, **about)
+
+
+def argument(name: str, **about) -> click.Argument:
+    return click.Argument([name], **about)
+
+
+def command(into: click.Group, name: str, *parameters: click.Parameter):
+    """Make a function of its options a command: ``--json`` prints the dictionary it returns; a text may follow it."""
+
+    def add(run):
+        def invoke(**values) -> int:
+            found = run(SimpleNamespace(**values))
+            result, text = found if isinstance(found, tuple) else (found, "")
+            click.echo(json.dumps(result) if values["json"] else text or _text(result))
+            return int(result.get("whole") is False)
+
+        as_json = option("--json", is_flag=True, help="print one JSON object and nothing else")
+        into.add_command(click.Command(name, params=[*parameters, as_json], callback=invoke, help=run.__doc__))
+        return run
+
+    return add
+
+
+PATH = click.Path(path_type=Path, resolve_path=True)
+MODEL = option("--model", default="reference", help="'reference', a checkpoint, or a variant (untrained)")
+CORPUS = option("--corpus", help="a built-in corpus, or a data set that was prepared")
+DEVICE = option("--device", default="auto", help="'auto', 'cpu' or 'cuda'")
+LIMIT = option("--limit", type=int, default=0, help="tracks at most, 0 for all")
+SEED = option("--seed", type=int, default=0)
+PROFILE = option("--profile", default="laptop", help="its name, or a YAML file of your own")
+OVERRIDE = option(
+    "-p", "override", nargs=2, multiple=True, metavar="NAME VALUE", help="in place of the profile's value"
+)
+JOBS = option("--jobs", type=int, help="processes (default: one a processor)")
+PROCESSES = option("--jobs", type=int, default=1, help="at a time, each in a process of its own")
+
+
+@command(cli, "models")
+def _models(o) -> dict:
+    """The registry: variants, parameters, what differs."""
     from phalar.evaluate.cost import model_rows
 
-    rows = model_rows()
-    columns = list(rows[0])
-    widths = {c: max(len(c), *(len(_cell(r[c])) for r in rows)) for c in columns}
-    lines = ["  ".join(c.ljust(widths[c]) for c in columns)]
-    lines += ["  ".join(_cell(r[c]).ljust(widths[c]) for c in columns).rstrip() for r in rows]
-    return {"models": rows}, "\n".join(lines)
+    return {"models": model_rows()}
 
 
-def _cell(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else "" if value is None else str(value)
-
-
-def _render(options) -> tuple[dict, str]:
+@command(cli, "render", argument("corpus", nargs=-1), JOBS)
+def _render(o) -> dict:
+    """Render built-in corpora into the cache; all if none is named."""
     from phalar import corpora
 
-    names = options.corpus or list(corpora.CORPORA)
+    names = o.corpus or list(corpora.CORPORA)
     for name in names:
         corpora.folder(name)
-    folders = {name: str(corpora.render(name, jobs=options.jobs, progress=True)) for name in names}
-    return {"corpora": folders}, "\n".join(f"{name}: {folder}" for name, folder in folders.items())
+    return {"corpora": {name: str(corpora.render(name, jobs=o.jobs, progress=True)) for name in names}}
 
 
-def _train(options) -> tuple[dict, str]:
+@command(
+    cli, "train", argument("variant"), option("--corpus", multiple=True, required=True, metavar="NAME..."), SEED,
+    option("--steps", type=int, help="optimiser steps (default 100)"), LIMIT, DEVICE,
+    option("--minutes", type=float, help="as many steps as fit, timed on the first few"),
+    option("--preset", default="default", help="'published', 'default', 'long' (a fifth of the noise), 'short' (none)"),
+    option("--batch-size", type=int, default=32), option("--out", type=PATH, required=True, metavar="DIR"),
+    option("--shards", type=int, default=1, help="batches a step, shared out to the devices of torchrun"),
+    option("--negatives", default="shard", help="an anchor meets the positives of its 'shard', or 'all'"),
+    option("--seconds", type=float, nargs=2, default=(2.0, 10.0), metavar="MIN MAX"),
+)  # fmt: skip
+def _train(o) -> dict:
+    """Train a model; started again it goes on where it was stopped."""
     from phalar.train.config import config
-    from phalar.train.loop import train, with_steps
+    from phalar.train.loop import BEST, train, with_steps
 
-    settings = config(
-        options.variant,
-        options.corpus,
-        steps=100 if options.steps is None else options.steps,
-        seed=options.seed,
-        preset=options.preset,
-        batch_size=options.batch_size,
-        shards=options.shards,
-        negatives=options.negatives,
-        seconds=options.seconds,
-        limit=options.limit,
-    )
-    if options.minutes is not None:
-        settings = with_steps(settings, options.minutes, options.out, device=options.device)
-    run = train(settings, options.out, device=options.device)
-    best = run.folder / "best.safetensors"
-    return (
-        {"checkpoint": str(best), "steps": settings.steps, "best_valid": run.best_valid, "seconds": run.seconds},
-        f"{best}: validation top-1 {run.best_valid:.3f} after {settings.steps} steps, {run.seconds:.0f} s",
-    )
+    if o.steps is not None and o.minutes is not None:
+        raise InputError("give --steps or --minutes, not both")
+    names = ("seed", "preset", "batch_size", "shards", "negatives", "seconds", "limit")
+    chosen = {name: getattr(o, name) for name in names}
+    settings = config(o.variant, o.corpus, steps=100 if o.steps is None else o.steps, **chosen)
+    if o.minutes is not None:
+        settings = with_steps(settings, o.minutes, o.out, device=o.device)
+    run = train(settings, o.out, device=o.device)
+    found = {"checkpoint": str(run.folder / BEST), "steps": settings.steps}
+    return found | {"best_valid": run.best_valid, "seconds": run.seconds}
 
 
-def _retrieval(options) -> tuple[dict, str]:
+def _records(records) -> dict:
+    return {"records": [record.as_dict() for record in records]}
+
+
+@command(
+    evaluate, "retrieval", MODEL, option("--corpus", required=True), SEED, LIMIT, option("--split", default="test"),
+    option("--k", type=int, multiple=True, default=[8, 16, 64]),
+    option("--draws", type=int, default=5, help="pairs cut from each track"),
+)  # fmt: skip
+def _retrieval(o) -> dict:
+    """Top-1 stem retrieval among K candidates."""
     from phalar import corpora, fingerprint
     from phalar.evaluate import retrieval
     from phalar.matching import resolve_model
     from phalar.study.experiments import retrieval_records
-    from phalar.study.results import provenance
+    from phalar.study.records import provenance
 
-    model = resolve_model(options.model)
-    tracks = corpora.load(options.corpus, options.split, limit=options.limit or None)
-    label = f"test {options.model} on {options.corpus}"
-    score = retrieval.by_model(model)
-    scores = retrieval.evaluate(score, tracks, options.draws, ks=options.k, seed=options.seed, label=label)
-    results = [retrieval.summarise(scores["symmetrised"], k) for k in options.k]
-    identity = [options.model, options.corpus, options.split, options.draws, options.limit, options.seed]
-    records = retrieval_records(
-        results,
-        dataset=options.corpus,
-        split=options.split,
-        variant=model.variant.name,
-        config_hash=fingerprint.fingerprint(identity),
-        **provenance(model.device.type),
-    )
-    lines = [f"K = {r.k:3d}: {100 * r.accuracy:5.1f} %  [{100 * r.low:.1f}, {100 * r.high:.1f}]" for r in results]
-    lines.append(f"{results[0].tracks} tracks, {options.draws} draws, 95 % intervals over tracks")
-    return {"records": [record.as_dict() for record in records]}, "\n".join(lines)
+    model, label = resolve_model(o.model), f"test {o.model} on {o.corpus}"
+    tracks = corpora.load(o.corpus, o.split, limit=o.limit or None)
+    scores = retrieval.evaluate(retrieval.by_model(model), tracks, o.draws, ks=o.k, seed=o.seed, label=label)
+    results = [retrieval.summarise(scores["symmetrised"], k) for k in o.k]
+    digest = fingerprint.fingerprint([o.model, o.corpus, o.split, o.draws, o.limit, o.seed])
+    about = {"dataset": o.corpus, "variant": model.variant.name, "config_hash": digest, "experiment": "retrieval"}
+    return _records(retrieval_records(results, o.split, **about, **provenance(model.device.type)))
 
 
-def _beats(options) -> tuple[dict, str]:
+@command(
+    evaluate, "beats", MODEL, CORPUS, option("--gtzan", type=PATH, help="a copy of GTZAN, in place of --corpus"),
+    option("--annotations", type=PATH, help="the folder of GTZAN's beats"), LIMIT, DEVICE,
+)  # fmt: skip
+def _beats(o) -> dict:
+    """Zero-shot beat tracking by similarity to metronomes."""
     from phalar.evaluate import beats
     from phalar.matching import resolve_model
     from phalar.train.loop import chosen_device
 
-    if (options.corpus is None) == (options.gtzan is None):
-        raise InputError("beats: name either the corpus (--corpus beats) or a copy of GTZAN (--gtzan ROOT)")
-    if options.corpus not in (None, "beats"):
-        raise InputError(f"corpus {options.corpus!r} is not one to track beats on: choose 'beats', or a copy of GTZAN")
-    if options.gtzan and options.annotations is None:
-        raise InputError(f"GTZAN at {options.gtzan}: name the folder of its beats, too (--annotations DIR)")
-    model = resolve_model(options.model).to(chosen_device(options.device))
-    if options.gtzan:
-        tracks = beats.spread_over(beats.gtzan(options.gtzan, options.annotations), options.limit)
+    _either("beats", "beats", o.corpus, o.gtzan)
+    if o.gtzan and o.annotations is None:
+        raise InputError(f"GTZAN at {o.gtzan}: name the folder of its beats, too (--annotations DIR)")
+    model = resolve_model(o.model).to(chosen_device(o.device))
+    if o.gtzan:
+        tracks = beats.spread_over(beats.gtzan(o.gtzan, o.annotations), o.limit)
     else:
-        tracks = [track for half in beats.halves(options.limit).values() for track in half]
+        tracks = [track for half in beats.halves(o.limit).values() for track in half]
     found = beats.summary(beats.evaluate(model, tracks, published=0, others={}))
-    return _estimates(found, "beats", tracks[0].dataset, model.device.type)
+    return _estimates(found, "beats", tracks[0].dataset, model)
 
 
-def _chords(options) -> tuple[dict, str]:
+@command(
+    evaluate, "chords", MODEL, CORPUS, option("--guitarset", type=PATH, help="a copy of it, in place of --corpus"),
+    option("--recordings", type=int, default=0, help="recordings, 0 for all"), DEVICE,
+    option("--hop", type=float, default=0.5, help="seconds between windows; published: 0.02"),
+)  # fmt: skip
+def _chords(o) -> dict:
+    """A linear probe for chords on frozen embeddings."""
     from phalar import corpora
     from phalar.datasets.prepare import prepare
     from phalar.evaluate import chords
     from phalar.matching import resolve_model
     from phalar.train.loop import chosen_device
 
-    if (options.corpus is None) == (options.guitarset is None):
-        raise InputError("chords: name either the corpus (--corpus comping) or a copy of GuitarSet (--guitarset ROOT)")
-    model = resolve_model(options.model).to(chosen_device(options.device))
-    name = options.corpus or prepare("guitarset", options.guitarset, progress=True).name
-    tracks = chords.choose(corpora.load(name, "test", progress=True), options.recordings)
-    return _estimates(chords.evaluate(model, tracks, options.hop), "chords", name, model.device.type)
+    _either("chords", "comping", o.corpus, o.guitarset)
+    model = resolve_model(o.model).to(chosen_device(o.device))
+    name = o.corpus or prepare("guitarset", o.guitarset, progress=True).name
+    tracks = chords.choose(corpora.load(name, "test", progress=True), o.recordings)
+    return _estimates(chords.evaluate(model, tracks, o.hop), "chords", name, model)
 
 
-def _estimates(found, experiment: str, dataset: str, device: str) -> tuple[dict, str]:
-    """A table of estimates (variant, split, metric, estimate) as records, and as lines for people."""
+def _either(what: str, own: str, corpus: str | None, root: Path | None) -> None:
+    if (corpus is None) == (root is None):
+        raise InputError(f"{what}: name either the corpus (--corpus {own}) or a copy of the real data set")
+    if corpus not in (None, own):
+        raise InputError(f"{what}: corpus {corpus!r} is not for this; choose {own!r}, or a real copy")
+
+
+def _estimates(found, experiment: str, dataset: str, model) -> dict:
+    """A table of estimates (variant, split, metric, estimate) as records."""
     from phalar.study.records import record
 
-    about = {"experiment": experiment, "dataset": dataset, "device": device}
-    rows = found.to_dict("records")
-    records, lines = [record(row.pop("estimate"), **row, **about) for row in rows], []
-    for r in records:
-        interval = "" if r.ci_low is None else f"[{100 * r.ci_low:.1f}, {100 * r.ci_high:.1f}]"
-        lines.append(f"{r.variant:10s} {r.metric:18s} {100 * r.value:5.1f} %  {interval:14s}  n = {r.n}  {r.split}")
-    return {"records": [r.as_dict() for r in records]}, "\n".join(lines)
+    about = {"experiment": experiment, "dataset": dataset, "device": model.device.type}
+    return _records(record(row.pop("estimate"), **row, **about) for row in found.to_dict("records"))
 
 
-def _score(options) -> tuple[dict, str]:
+@command(evaluate, "sensitivity", MODEL, option("--corpus", required=True), LIMIT, option("--k", type=int, default=64))
+def _sensitivity(o) -> dict:
+    """How much a model minds a stem that is transposed, or late."""
+    from phalar.matching import resolve_model
+    from phalar.study.sensitivity_study import find_or_change
+
+    model = resolve_model(o.model)
+    return _records(find_or_change(model.variant.name, model, o.corpus, o.k, limit=o.limit))
+
+
+@command(cli, "score", argument("mix"), argument("stem"), MODEL)
+def _score(o) -> tuple[dict, str]:
+    """How well a stem fits a mix."""
     from phalar.matching import score
 
-    value = score(options.mix, options.stem, model=options.model)
-    return {"mix": options.mix, "stem": options.stem, "score": value}, f"{value:.4f}"
+    value = score(o.mix, o.stem, model=o.model)
+    return {"mix": o.mix, "stem": o.stem, "score": value}, f"{value:.4f}"
 
 
-def _rank(options) -> tuple[dict, str]:
-    from dataclasses import asdict
-
+@command(cli, "rank", argument("mix"), argument("stem", nargs=-1, required=True), MODEL)
+def _rank(o) -> dict:
+    """Stems by how well they fit a mix, best first."""
     from phalar.matching import rank
 
-    ranking = rank(options.mix, options.stem, model=options.model)
-    lines = [
-        f"{place:3d}  {'unreadable' if m.score is None else f'{m.score:8.4f}'}  {m.name}"
-        for place, m in enumerate(ranking, 1)
-    ]
-    return {"mix": options.mix, "ranking": [asdict(m) for m in ranking]}, "\n".join(lines)
+    return {"mix": o.mix, "ranking": [asdict(match) for match in rank(o.mix, list(o.stem), model=o.model)]}
 
 
-def _convert(options) -> tuple[dict, str]:
+@command(cli, "convert", argument("source"), argument("target", type=PATH))
+def _convert(o) -> dict:
+    """Turn an official checkpoint into one of ours; no code in it is run."""
     from phalar.model.checkpoints import save
     from phalar.model.official import load_official
 
-    model = load_official(options.source)
-    save(model, options.target, source="official checkpoint")
-    return (
-        {"variant": model.variant.name, "parameters": model.num_parameters, "path": str(options.target)},
-        f"{options.target}: {model.variant.name}, {model.num_parameters:,} parameters",
-    )
+    model = load_official(o.source)
+    save(model, o.target, source="official checkpoint")
+    return {"variant": model.variant.name, "parameters": model.num_parameters, "path": str(o.target)}
+
+
+@command(datasets, "list")
+def _datasets_list(o) -> dict:
+    """What they are, their terms, and how to get them."""
+    from phalar.datasets.prepare import DATASETS, names, origin
+
+    rows = []
+    for each in DATASETS.values():
+        row = {name: getattr(each, name) for name in ("name", "title", "licence", "size", "source", "citation")}
+        options = {name: about for name, (_, about) in each.options.items()}
+        rows.append(row | {"expected": dict(each.expected), "options": options})
+    return {"datasets": rows, "prepared": [{"name": name, **(origin(name) or {})} for name in names()]}
 
 
 def _listing_options() -> dict[str, str]:
     """Every option that some data set's listing has, with its help. A data set refuses those of others."""
     from phalar.datasets.prepare import DATASETS
 
-    return {
-        option: f"{name}: {about}".replace("%", "%%") + ("" if default is None else f" (default: {default})")
-        for name, dataset in DATASETS.items()
-        for option, (default, about) in dataset.options.items()
-    }
+    return {name: f"{d.name}: {about}" for d in DATASETS.values() for name, (_, about) in d.options.items()}
 
 
-def _given(options) -> dict[str, str]:
-    return {name: value for name in _listing_options() if (value := getattr(options, name)) is not None}
+COPY = (
+    argument("name"),
+    argument("root", type=PATH),
+    *(option(f"--{name}", name, metavar="VALUE", help=about) for name, about in _listing_options().items()),
+)
 
 
-def _datasets_list(options) -> tuple[dict, str]:
-    from phalar.datasets import prepare as prepared
-    from phalar.datasets.prepare import DATASETS
-
-    rows = [
-        {
-            "name": each.name,
-            "title": each.title,
-            "licence": each.licence,
-            "size": each.size,
-            "source": each.source,
-            "citation": each.citation,
-            "expected": dict(each.expected),
-            "options": {option: about for option, (_, about) in each.options.items()},
-        }
-        for each in DATASETS.values()
-    ]
-    stores = [{"name": name, **(prepared.origin(name) or {})} for name in prepared.names()]
-    lines = []
-    for row in rows:
-        lines.append(f"{row['name']}: {row['title']}")
-        lines += [f"  {key}: {row[key]}" for key in ("licence", "size", "source", "citation")]
-        if row["expected"]:
-            lines.append("  tracks: " + ", ".join(f"{split} {count:,}" for split, count in row["expected"].items()))
-        lines += [f"  --{option}: {about}" for option, about in row["options"].items()]
-    lines += ["", "prepared: " + (", ".join(f"{s['name']} (from {s.get('root')})" for s in stores) or "none yet")]
-    return {"datasets": rows, "prepared": stores}, "\n".join(lines)
+def _given(o) -> dict[str, str]:
+    return {name: getattr(o, name) for name in _listing_options() if getattr(o, name) is not None}
 
 
-def _datasets_check(options) -> tuple[dict, str]:
-    from tqdm import tqdm
+def _problem(problem) -> dict:
+    return {"path": str(problem.path), "what": problem.what, "serious": problem.serious}
 
-    from phalar.datasets.listing import Problem
+
+@command(datasets, "check", *COPY)
+def _datasets_check(o) -> dict:
+    """What a copy holds against what it should; never changes it. NAME is as `phalar datasets list` has it."""
     from phalar.datasets.prepare import check
 
-    problems = []
-    for found in check(options.name, options.root, _given(options), progress=True):
-        if isinstance(found, Problem):
-            serious = found.serious
-            problems.append({"path": str(found.path), "what": found.what, "serious": serious})
-            if not options.json:
-                line = f"{'problem' if serious else 'note'}: {_printable(found.path)}: {_printable(found.what)}"
-                tqdm.write(line, file=sys.stdout)
-    summary = found
-    splits = {
-        split: {"found": count, "expected": summary.expected.get(split)} for split, count in summary.found.items()
-    }
-    lines = [
-        f"{split}: {count:,} tracks" + (f" of {summary.expected[split]:,}" if split in summary.expected else "")
-        for split, count in summary.found.items()
-    ]
-    lines.append(
-        f"{options.name}: {'whole' if summary.whole else 'not whole'}, {summary.stems:,} stems, "
-        f"{summary.hours:.2f} h of music, {summary.problems} problems, {summary.notes} notes"
-    )
-    return {"dataset": options.name, "whole": summary.whole, "splits": splits, "problems": problems}, "\n".join(lines)
+    *problems, found = check(o.name, o.root, _given(o), progress=True)
+    counts = {split: {"found": n, "expected": found.expected.get(split)} for split, n in found.found.items()}
+    problems = [_problem(problem) for problem in problems]
+    about = {"stems": found.stems, "hours": round(found.hours, 2)}
+    return {"dataset": o.name, "whole": found.whole, "splits": counts, **about, "problems": problems}
 
 
-def _datasets_prepare(options) -> tuple[dict, str]:
+@command(datasets, "prepare", *COPY, JOBS)
+def _datasets_prepare(o) -> dict:
+    """Turn a copy into 16 kHz audio that is read at memory speed. NAME is as `phalar datasets list` has it."""
     from phalar.datasets.prepare import prepare
 
-    made = prepare(options.name, options.root, _given(options), jobs=options.jobs, progress=True)
-    serious = [problem for problem in made.problems if problem.serious]
-    problems = [{"path": str(p.path), "what": p.what, "serious": p in serious} for p in made.problems]
-    lines = [f"problem: {_printable(p.path)}: {_printable(p.what)}" for p in serious]
-    lines.append(
-        f"{made.name}: {made.stored:,} of {made.found:,} tracks in {_printable(made.folder)}, {len(serious)} problems"
-        + (f", {made.silent_stems} silent stems" if made.silent_stems else "")
-    )
+    made = prepare(o.name, o.root, _given(o), jobs=o.jobs, progress=True)
     result = {"name": made.name, "folder": str(made.folder), "tracks_found": made.found, "tracks_stored": made.stored}
-    return {**result, "silent_stems": made.silent_stems, "problems": problems}, "\n".join(lines)
+    return {**result, "silent_stems": made.silent_stems, "problems": [_problem(each) for each in made.problems]}
 
 
-def _printable(text: object) -> str:
-    """Names of files may hold bytes that are no text, or line breaks."""
-    return str(text).encode("utf-8", "backslashreplace").decode().replace("\n", "\\n")
+def _run(o, **more):
+    """The run of the study that a profile and ``-p NAME VALUE`` mean; values are Python literals, or else texts."""
+    from phalar.study.profiles import literal
+    from phalar.study.run import study
+
+    chosen = {name: text if (value := literal(text)) is ... else value for name, text in o.override}
+    return study(o.profile, chosen | more)
 
 
-def _study_run(options) -> tuple[dict, str]:
+@command(study, "run", PROFILE, OVERRIDE, PROCESSES, option("--only", multiple=True, metavar="NAME..."))
+def _study_run(o) -> dict:
+    """Execute the notebooks with a profile; a changed value makes another run, with records of its own."""
     from phalar.study.run import run_study
 
-    done = run_study(options.profile, only=options.only)
-    lines = [f"{n.name}: {'reused' if n.reused else f'executed in {n.seconds:.0f} s'}, {n.path}" for n in done]
-    return {"notebooks": [{"name": n.name, "path": str(n.path), "reused": n.reused} for n in done]}, "\n".join(lines)
+    done = run_study(_run(o), o.only or None, jobs=o.jobs)
+    return {"notebooks": [asdict(each) | {"path": str(each.path)} for each in done]}
 
 
-def _study_grid(options) -> tuple[dict, str]:
-    from tqdm import tqdm
-
-    from phalar.study import grid
-
-    if options.list:
-        _, listed = grid.jobs(options.profile)
-        rows = [
-            {
-                "index": job.index,
-                "cells": [cell.name for cell in job.cells],
-                "seed": job.seed,
-                "trained": job.trained,
-                "command": "phalar " + shlex.join(grid.command(options.profile, job.index, options.results)),
-            }
-            for job in listed
-        ]
-        return {"jobs": rows}, "\n".join(row["command"] + f"  # {', '.join(row['cells'])}" for row in rows)
-    if options.index is not None:
-        records = grid.run_job(options.profile, options.index, options.results)
-        return {"records": [record.as_dict() for record in records]}, _accuracies(records)
-
-    def tell(outcome) -> None:
-        if outcome.error:
-            tqdm.write(f"phalar: job {outcome.job.index} ({outcome.job.name}) failed: {outcome.error}", sys.stderr)
-        else:
-            tqdm.write(_accuracies(outcome.records), sys.stderr)
-
-    outcomes = grid.run_all(options.profile, options.jobs, target=options.results, tell=tell)
-    failed = [outcome for outcome in outcomes if outcome.error]
-    records = [record.as_dict() for outcome in outcomes for record in outcome.records]
-    failures = [{"index": each.job.index, "name": each.job.name, "error": each.error} for each in failed]
-    text = f"{len(outcomes) - len(failed)} of {len(outcomes)} jobs done" + "".join(
-        f"\nfailed: job {each['index']} ({each['name']}): {each['error']}" for each in failures
-    )
-    return {"records": records, "failed": failures, "whole": not failed}, text
-
-
-def _accuracies(records) -> str:
-    """Accuracies at the largest K, a line a cell and corpus."""
-    largest = {(r.variant, r.dataset): r for r in sorted(records, key=lambda r: r.k)}
-    return "\n".join(
-        f"{r.variant} (seed {r.seed}) on {r.dataset}, K = {r.k}: {100 * r.value:.1f} % "
-        f"[{100 * r.ci_low:.1f}, {100 * r.ci_high:.1f}]"
-        for r in largest.values()
-    )
-
-
-def _study_merge(options) -> tuple[dict, str]:
-    from phalar.study.results import merge
-
-    count = merge(options.source, options.out)
-    return {"records": count, "path": str(options.out)}, f"{options.out}: {count:,} records"
-
-
-def _study_ship(options) -> tuple[dict, str]:
-    from phalar.study.shipping import ship
-
-    notes = ship(options.run_folder)
-    return {"notes": notes}, (
-        f"now phalar.load('reference'): {notes['steps']} steps, validation top-1 {notes['valid']:.3f}; "
-        "run the notebooks again for its results"
-    )
-
-
-def _study_book(options) -> tuple[dict, str]:
+@command(study, "book", PROFILE, OVERRIDE)
+def _study_book(o) -> tuple[dict, str]:
+    """Build the book from the executed notebooks."""
     from phalar.study.book import build_book
 
-    index = build_book(options.profile)
-    return {"index": str(index)}, str(index)
+    index = str(build_book(_run(o)))
+    return {"index": index}, index
 
 
-def _bench(options) -> tuple[dict, str]:
+@command(study, "cell", argument("row"), PROFILE, OVERRIDE, SEED, option("--steps", type=int))
+def _study_cell(o) -> dict:
+    """Train and test one row of the ablations alone, in a run of its own."""
+    from phalar.study import experiments
+
+    run = _run(o, cells=[o.row], seeds=[o.seed], **({} if o.steps is None else {"steps": o.steps}))
+    job = next(job for job in experiments.jobs(run) if o.row in job.rows)
+    return {"run": run.name} | _records(job.run(run.records))
+
+
+@command(
+    study, "grid", PROFILE, OVERRIDE, PROCESSES,
+    option("--results", type=PATH, help="results file (default: the run's)"),
+    option("--list", is_flag=True, help="print the jobs and do none"),
+    option("--index", type=int, help="do this one job alone (an array job's number)"),
+)  # fmt: skip
+def _study_grid(o) -> dict:
+    """Train and test every cell of the ablation grid that is not finished."""
+    from phalar.study import experiments
+
+    run = _run(o)
+    target, work = o.results or run.records, experiments.jobs(run)
+    if o.list:
+        return {"jobs": [job.about() for job in work]}
+    if o.index is not None:
+        if not 0 <= o.index < len(work):
+            raise InputError(f"job {o.index} of {len(work)}; give a number from 0 to {len(work) - 1}")
+        return _records(work[o.index].run(target))
+    outcomes = list(experiments.run_jobs(work, target, o.jobs))
+    failed = [job.about() | {"error": str(error)} for job, error in outcomes if isinstance(error, Exception)]
+    records = [record for _, made in outcomes if not isinstance(made, Exception) for record in made]
+    return _records(records) | {"failed": failed, "whole": not failed}
+
+
+@command(
+    study, "merge", argument("source", nargs=-1, required=True, type=PATH), option("--out", type=PATH, required=True)
+)
+def _study_merge(o) -> dict:
+    """Bring results files of several machines together in one."""
+    from phalar.study.records import merge
+
+    return {"records": merge(o.source, o.out), "path": str(o.out)}
+
+
+@command(study, "compare", argument("run_a"), argument("run_b"))
+def _study_compare(o) -> dict:
+    """Where two runs differ by more than their intervals: a profile, a run's name or folder, a file, or 'reference'."""
+    from phalar.study.compare import differing
+    from phalar.study.run import records_of
+
+    found = differing(records_of(o.run_a), records_of(o.run_b))
+    return {"apart": len(found), "differing": json.loads(found.to_json(orient="records"))}
+
+
+@command(study, "ship", argument("run_folder", type=PATH))
+def _study_ship(o) -> dict:
+    """Make a finished training run's weights the ones that ship with the package."""
+    from phalar.study.experiments import ship
+
+    return {"notes": ship(o.run_folder)}
+
+
+@command(cli, "bench", argument("name", metavar="{cqt,encode,train,data}"))
+def _bench(o) -> dict:
+    """Speed beside a plain reference implementation."""
     from phalar import bench
 
-    result = bench.run(options.name)
-    error, pair = result.get("max_relative_error"), "pair_ms" in result
-    return result, (
-        f"{result['benchmark']}: {result['ours']:.3g} against {result['reference']:.3g} {result['unit']}, "
-        f"{result['ratio']:.1f} times as fast on {result['threads']} thread(s)"
-        + (f"; largest relative difference {error:.1e}" if error is not None else "")
-        + (f"; {result['pair_ms']:.2f} ms an augmented pair, {result['pair_ratio']:.1f} times as fast" if pair else "")
-    )
+    return bench.run(o.name)
 
 
 if __name__ == "__main__":

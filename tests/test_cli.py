@@ -159,10 +159,9 @@ def test_chords_are_told_line_by_line_where_a_number_has_no_interval_too(monkeyp
     monkeypatch.setattr(corpora, "load", lambda *_, **__: [])
     monkeypatch.setattr(chords, "evaluate", lambda *_, **__: table)
     assert main(["evaluate", "chords", "--corpus", "comping"]) == 0
-    first, second = capsys.readouterr().out.splitlines()
-    assert first.split()[:4] == ["phalar", "accuracy", "50.0", "%"]
-    assert "[40.0, 60.0]" in first
-    assert second.split() == ["phalar", "outside_vocabulary", "10.0", "%", "n", "=", "3", "majmin"]
+    _, first, second = capsys.readouterr().out.splitlines()
+    assert first.split()[-5:] == ["accuracy", "0.5", "0.4", "0.6", "3"]
+    assert second.split()[-3:] == ["outside_vocabulary", "0.1", "3"]
     assert main(["evaluate", "chords", "--corpus", "comping", "--json"]) == 0
     records = json.loads(capsys.readouterr().out)["records"]
     assert [(r["metric"], r["dataset"]) for r in records] == [

@@ -1,13 +1,12 @@
 """Stage and build the book, and look at what came out.
 
-Sphinx never sees the checkout itself. A copy is staged under ``_build/book-src/<profile>/``: the pages, the executed
+Sphinx never sees the checkout itself. A copy is staged under ``_build/book-src/<run>/``: the pages, the executed
 notebooks with the sound they saved, the source files that pages quote, and what is generated from the result records.
-So the tracked tree stays clean, and two profiles' books never mix.
+So the tracked tree stays clean, and two runs' books never mix.
 
 Numbers reach the prose as MyST substitutions (``{{ phalar_chorales_64 }}``), written into the staged ``_config.yml``
 from the records. Glue would need every page to name a notebook's cell that ran; a substitution needs only the
-records, exists under every profile (reading "not run in this profile" where it must), works inside tables and
-captions, and a misspelt one stops the build. Tables are Markdown files that pages include.
+records, exists under every profile, works inside tables and captions, and a misspelt one stops the build.
 
 ``jupyter-book`` exits 0 with a page missing, so the outcome is checked here: every page of the contents exists, no
 picture, sound or link leads nowhere, and nothing on a page is loaded from the network.
@@ -19,9 +18,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from html.parser import HTMLParser
+from collections.abc import Iterable, Iterator, Mapping
+from html import unescape
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import nbformat
@@ -30,44 +30,31 @@ import yaml
 from phalar.errors import RunError
 from phalar.model import checkpoints
 from phalar.model.variants import VARIANTS
-from phalar.study import media
-from phalar.study.card import results_markdown, training_markdown
-from phalar.study.claims import claims_page, claims_table
-from phalar.study.comparisons import recipes_markdown
-from phalar.study.paper import read_paper
-from phalar.study.profiles import load_profile, notebooks_folder
-from phalar.study.prose import slug, substitutions
-from phalar.study.results import BENCHES, PRESETS, REFERENCE, read
-from phalar.study.run import check_profile_name, executed_folder, first_failure, media_folders, tidy
-from phalar.study.tables import bench_markdown, retrieval_markdown, retrieval_table, variants_table
+from phalar.study import claims, media, tables
+from phalar.study.prose import substitutions
+from phalar.study.records import BENCHES, PRESETS, REFERENCE, read
+from phalar.study.run import Study, first_failure, media_folders
 
 LOG_LINES = 40  # of a failed build's log are shown
 
 
-def build_book(profile: str | Path = "laptop", *, root: Path | None = None) -> Path:
-    """Build the book from the notebooks executed under a profile.
+def build_book(run: Study) -> Path:
+    """Build the book from the executed notebooks of a run.
 
     Returns
     -------
     Path
-        ``_build/html/<profile>/index.html``. It is only replaced by a book that was built and checked whole.
+        ``_build/html/<run>/index.html``. It is only replaced by a book that was built and checked whole.
 
     Raises
     ------
-    InputError
-        For an unknown profile.
     RunError
         If a notebook was not executed or failed, if Sphinx warns of anything, or if a page, a picture or a sound is
         missing or would need the network.
     """
-    root = root or notebooks_folder().parent
-    values = load_profile(profile, root / "notebooks")
-    name = check_profile_name(values["profile_name"])
-    records = values.get("results_path", f"_build/results/{name}/results.jsonl")
-    source = stage(name, root / records, root)
-    built = _sphinx(source)
-    check(built, pages(root / "_toc.yml"))
-    target = root / "_build" / "html" / name
+    built = _sphinx(stage(run))
+    check(built, pages(run.root / "_toc.yml"))
+    target = run.root / "_build" / "html" / run.name
     mirror(_contents(built), target)
     return target / "index.html"
 
@@ -78,7 +65,7 @@ def pages(toc: Path) -> list[str]:
     def walk(node: dict) -> Iterator[str]:
         for key in ("root", "file"):
             if key in node:
-                yield os.path.splitext(node[key])[0] if node[key].endswith((".md", ".ipynb")) else node[key]
+                yield re.sub(r"\.(md|ipynb)$", "", node[key])
         for key in ("parts", "chapters", "sections", "subtrees", "entries"):
             for child in node.get(key, []):
                 yield from walk(child)
@@ -86,38 +73,27 @@ def pages(toc: Path) -> list[str]:
     return list(walk(yaml.safe_load(toc.read_text(encoding="utf-8"))))
 
 
-def stage(profile: str, records_path: Path, root: Path) -> Path:
-    """Bring the book's sources together in ``_build/book-src/<profile>/`` and return that folder.
+def stage(run: Study) -> Path:
+    """Bring the book's sources together in ``_build/book-src/<run>/`` and return that folder.
 
     Only files that differ are written, so that Sphinx rebuilds only the pages that changed.
     """
-    target = root / "_build" / "book-src" / profile
+    root, target = run.root, run.root / "_build" / "book-src" / run.name
     files: dict[str, bytes] = {"_toc.yml": (root / "_toc.yml").read_bytes()}
     files |= {f"book/{path}": data for path, data in _contents(root / "book").items()}
-    files |= {
-        f"phalar/{path}": data for path, data in _contents(root / "phalar").items() if path.endswith((".py", ".csv"))
-    }
-    listed = [page for page in pages(root / "_toc.yml") if page.startswith("notebooks/")]
-    for page in listed:
-        files |= _notebook(page.removeprefix("notebooks/"), profile, root)
-    files |= {f"book/figures/run/{path}": data for path, data in _contents(records_path.parent / "figures").items()}
-    records, paper, parameters = read(records_path), read_paper(), parameter_counts()
-    reference = read(root / REFERENCE)
-    files["book/generated/claims.md"] = claims_table(records, paper, parameters).encode()
-    files["book/generated/claims-page.md"] = claims_page(records, paper, parameters).encode()
-    differs = {name: row.differs for name, row in VARIANTS.items()}
-    files["book/generated/variants.md"] = variants_table(differs, parameters).encode()
-    files["book/generated/retrieval.md"] = retrieval_markdown(
-        retrieval_table(records, paper, reference), name="retrieval-table"
-    ).encode()
-    files["book/generated/weights.md"] = training_markdown(checkpoints.notes(checkpoints.REFERENCE)).encode()
-    files["book/generated/weights-results.md"] = results_markdown(records, reference).encode()
-    files["book/generated/presets.md"] = recipes_markdown(read(root / PRESETS), "short").encode()
-    benches = (root / BENCHES).read_text(encoding="utf-8").splitlines() if (root / BENCHES).is_file() else []
-    files["book/generated/bench.md"] = bench_markdown(map(json.loads, benches)).encode()
+    code = _contents(root / "phalar").items()
+    files |= {f"phalar/{path}": data for path, data in code if path.endswith((".py", ".csv", ".yaml"))}
+    for page in pages(root / "_toc.yml"):
+        if page.startswith("notebooks/"):
+            files |= _notebook(page.removeprefix("notebooks/"), run)
+    files |= {f"book/figures/run/{path}": data for path, data in _contents(run.folder / "figures").items()}
+    records, parameters = read(run.records), parameter_counts()
+    judged = claims.judged(records, parameters)
+    for page, text in _generated(root, records, judged, parameters).items():
+        files[f"book/generated/{page}.md"] = text.encode()
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
-    counted = {f"parameters_{slug(name)}": f"{count:,}" for name, count in parameters.items()}
-    config.setdefault("parse", {})["myst_substitutions"] = substitutions(records, paper, profile) | counted
+    texts = substitutions(records, run.values["profile_name"], judged, parameters)
+    config.setdefault("parse", {})["myst_substitutions"] = texts
     files["_config.yml"] = yaml.safe_dump(config, allow_unicode=True, sort_keys=False).encode()
     mirror(files, target, keep="_build")
     return target
@@ -130,33 +106,82 @@ def parameter_counts() -> dict[str, int]:
     return {name: count_parameters(name) for name in VARIANTS}
 
 
-def _notebook(name: str, profile: str, root: Path) -> dict[str, bytes]:
+def _generated(root: Path, records, judged: list[claims.Judged], parameters: Mapping[str, int]) -> dict[str, str]:
+    """Tables that pages include, by name, as Markdown."""
+    reference, presets = read(root / REFERENCE), read(root / PRESETS)
+    variants = [[f"`{name}`", row.differs, f"{parameters[name]:,}"] for name, row in VARIANTS.items()]
+    counted = "Parameters are real numbers, counted in the models as built here; a complex one counts as two."
+    header = ["variant", "what differs", "parameters"]
+    weights = tables.results_table(records, reference, variants=["reference"], claimed=False)
+    recipes = {name: name.removeprefix("recipe-") for name in presets["variant"].unique()}
+    named = tables.ablation_table(presets, recipes, dict.fromkeys(presets["dataset"].unique(), 64), claimed=False)
+    preset_table = named.drop(columns="row", errors="ignore")
+    benches = (root / BENCHES).read_text(encoding="utf-8").splitlines() if (root / BENCHES).is_file() else []
+    caption = tables.CAPTION
+    return {
+        "claims": claims.claims_table(judged),
+        "claims-page": claims.claims_page(judged),
+        "variants": tables.markdown_table(header, variants, counted, "variants-table"),
+        "retrieval": tables.frame_markdown(tables.results_table(records, reference), caption, "retrieval-table"),
+        "weights": training_markdown(checkpoints.notes(checkpoints.REFERENCE)),
+        "weights-results": tables.frame_markdown(weights, f"The shipped weights. {caption}", "weights-table"),
+        "presets": tables.frame_markdown(preset_table, f"Presets. {tables.ABLATION_CAPTION}", "presets-table"),
+        "bench": bench_markdown(map(json.loads, benches)),
+    }
+
+
+def training_markdown(notes: Mapping[str, Any]) -> str:
+    """How the shipped weights were trained, from what :func:`phalar.study.experiments.ship` wrote into their file."""
+    low, high = notes["excerpt_seconds"]
+    rows = [
+        ("variant", "`phalar`"),
+        ("trained on", ", ".join(f"*{name}*" for name in notes["corpora"]) + ", the same share of the pairs each"),
+        ("preset", f"`{notes['preset']}`"),
+        ("batch", f"{notes['batch_size']} pairs, excerpts of {low:g} to {high:g} s, one length a batch"),
+        ("steps", f"{notes['steps']:,} of {notes['of_steps']:,} (the best on validation)"),
+        ("pairs seen", f"{notes['pairs']:,} (the paper's models: about 5 million)"),
+        ("time", f"{notes['seconds'] / 60:.0f} minutes of training steps"),
+        ("seed", notes["seed"]),
+        ("validation", f"top-1 {100 * notes['valid']:.1f} % among 64, one draw of cuts"),
+    ]
+    return tables.markdown_table(["", ""], rows)
+
+
+def bench_markdown(printed: Iterable[Mapping]) -> str:
+    """What ``phalar bench ... --json`` printed on the machine of the reference run, as a table; of two, the last."""
+    rows = []
+    for each in {each["benchmark"]: each for each in printed}.values():
+        ours, theirs, ratio = each["ours"], each["reference"], each["ratio"]
+        if theirs is None:  # given up before it got there
+            theirs, ratio = f"not in {ours * each['at_least']:.0f}", f"more than {each['at_least']:.1f}"
+        shown = [x if isinstance(x, str) else f"{float(f'{x:.3g}'):,g}" for x in (ours, theirs, ratio)]
+        rows.append([each["benchmark"], each["unit"], *shown])
+    return tables.markdown_table(["", "unit", "ours", "reference", "ratio"], rows) if rows else tables.NOT_RUN
+
+
+def _notebook(name: str, run: Study) -> dict[str, bytes]:
     """An executed notebook and its media as staged files; refuses one that was not executed or failed."""
-    folder = executed_folder(profile, root)
-    path, again = folder / f"{name}.ipynb", f"run `phalar study run --profile {profile}` first"
-    if (folder / f"{name}.failed.ipynb").exists():
-        raise RunError(f"notebook {name}: its last run failed, see {folder / f'{name}.failed.ipynb'}; {again}")
-    if not path.is_file():
-        raise RunError(f"notebook {name}: not executed under profile {profile!r}; {again}")
+    path, again = run.executed / f"{name}.ipynb", f"run `phalar study run --profile {run.values['profile_name']}` first"
+    failed = path.with_suffix(".failed.ipynb")
+    if failed.exists() or not path.is_file():
+        why = f"its last run failed, see {failed}" if failed.exists() else f"not executed in the run {run.name}"
+        raise RunError(f"notebook {name}: {why}; {again}")
     try:
         notebook = nbformat.read(path, as_version=4)
     except (ValueError, nbformat.ValidationError) as error:
         raise RunError(f"notebook {name}: {path} is damaged; delete it and {again}") from error
-    failure = first_failure(notebook)
-    if failure:
+    if failure := first_failure(notebook):
         raise RunError(f"notebook {name}: {failure}; correct it and {again}")
     files, addresses = {}, {}
     for source in media.sources(notebook):
-        found = media.find(source, media_folders(path, root))
+        found = media.find(source, media_folders(path, run.root))
         if found is None:
             raise RunError(f"notebook {name}: the file {source!r} that it plays or shows is gone; {again}")
         staged = f"_static/media/{name}/{found.name}"
-        if files.get(f"book/{staged}", found.read_bytes()) != found.read_bytes():
+        if files.setdefault(f"book/{staged}", found.read_bytes()) != found.read_bytes():
             raise RunError(f"notebook {name}: plays two different files called {found.name}; give them two names")
-        files[f"book/{staged}"] = found.read_bytes()
         addresses[source] = f"../{staged}"
     media.redirect(notebook, addresses)
-    notebook = tidy(notebook, root)
     notebook.metadata.pop("phalar", None)
     tags = [cell.metadata.get("tags", []) for cell in notebook.cells]
     if any("injected-parameters" in names for names in tags):
@@ -169,15 +194,12 @@ def _notebook(name: str, profile: str, root: Path) -> dict[str, bytes]:
 
 def _contents(folder: Path) -> dict[str, bytes]:
     """Files below a folder by their path in it; hidden ones and byte code are left out; none if it does not exist."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and not any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(folder).parts)
-    }
+    names = {path: path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()}
+    shown = {p: n for p, n in names.items() if not any(x.startswith(".") or x == "__pycache__" for x in n.parts)}
+    return {name.as_posix(): path.read_bytes() for path, name in shown.items()}
 
 
-def mirror(files: dict[str, bytes], target: Path, keep: str = "") -> None:
+def mirror(files: Mapping[str, bytes], target: Path, keep: str = "") -> None:
     """Make a folder hold exactly these files. What is equal is not touched; ``keep`` names a subfolder left alone."""
     for name, data in files.items():
         path = target / name
@@ -210,12 +232,16 @@ def _sphinx(source: Path) -> Path:
     succeeded.unlink(missing_ok=True)
     # The interpreter that runs this; -P, so that no staged folder is taken for a module.
     command = [sys.executable, "-P", "-c", "from jupyter_book.cli.main import main; main()", "build"]
-    command += ["-n", "-W", "--keep-going", str(source)]
-    environment = os.environ | {"PYTHONIOENCODING": "utf-8", "NO_COLOR": "1"}
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
-        env=environment, cwd=source,
-    )  # fmt: skip
+        [*command, "-n", "-W", "--keep-going", str(source)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env=os.environ | {"PYTHONIOENCODING": "utf-8", "NO_COLOR": "1"},
+        cwd=source,
+    )
     if done.returncode != 0:
         log = source.with_name(f"{source.name}.log")
         log.write_text(done.stdout, encoding="utf-8")
@@ -231,7 +257,7 @@ def last_lines(log: str) -> str:
     return "\n".join((alarming or lines)[-LOG_LINES:])
 
 
-def check(built: Path, names: list[str]) -> None:
+def check(built: Path, names: Iterable[str]) -> None:
     """Look at a built book: every page is there, what pages refer to is there, and nothing needs the network.
 
     Raises
@@ -239,8 +265,7 @@ def check(built: Path, names: list[str]) -> None:
     RunError
         Naming every page that is missing and every address that leads nowhere or elsewhere.
     """
-    missing = [name for name in ("index", *names) if not (built / f"{name}.html").is_file()]
-    faults = [f"page {name}.html was not made" for name in missing]
+    faults = [f"page {name}.html was not made" for name in ("index", *names) if not (built / f"{name}.html").is_file()]
     for path in sorted(built.rglob("*.html")):
         if path.relative_to(built).parts[0] in ("_static", "_sources"):
             continue
@@ -260,24 +285,12 @@ def check(built: Path, names: list[str]) -> None:
         raise RunError("the book was built but is not whole:\n" + "\n".join(faults[:LOG_LINES]))
 
 
-class _References(HTMLParser):
-    """Collects (tag, address) of everything a page loads or links to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[tuple[str, str]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        # These relations only name an address; a browser loads nothing from them.
-        passive = tag == "link" and set((values.get("rel") or "").split()) & {"canonical", "author", "license"}
-        for name in ("src", "href", "poster", "data"):
-            if values.get(name) and not passive:
-                self.found.append((tag, values[name].strip()))
-
-
 def references(page: str) -> list[tuple[str, str]]:
     """What an HTML page loads (``script``, ``link``, ``img``, ``audio``, ...) or links to (``a``), with its tag."""
-    parser = _References()
-    parser.feed(page)
-    return parser.found
+    found = []
+    for tag, attributes in re.findall(r"<([a-zA-Z]+)\s([^<>]*)>", re.sub(r"(?s)<!--.*?-->|(?<=>)[^<]*", "", page)):
+        # These relations only name an address; a browser loads nothing from them.
+        if not re.search(r"""\brel=["']?(canonical|author|license)""", attributes):
+            addresses = re.findall(r"""(?<![\w-])(?:src|href|poster|data)=["']([^"']+)["']""", attributes)
+            found += [(tag.lower(), unescape(address).strip()) for address in addresses]
+    return found

@@ -1,31 +1,25 @@
-"""The paper's claims, each beside what came back and a verdict by a rule fixed beforehand (`phalar.study.verdicts`).
+"""The paper's claims, and the verdict table made from a run's records by the one rule (`phalar.study.compare`).
 
-`claims` reads this run's records. Two tables are made of it: at a glance for the first page of the book, and in full
-with reasons for the page *The claims, one by one*. A claim whose records are missing says "not run yet".
+The registry is ``claims.yaml`` beside this file: what is measured for each claim, what would refute it, the command
+that tests it. Book page *The claims, one by one*.
 """
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import yaml
 
-from phalar.study.paper import index, lookup
-from phalar.study.prose import claim
-from phalar.study.tables import (
-    LABELS,
-    NOT_GIVEN,
-    PER_CENT,
-    STAND_INS,
-    Measured,
-    markdown_table,
-    percent,
-    summarise,
-)
-from phalar.study.verdicts import RULE, Effect, Verdict, at_level, judge, judge_share, judge_sizes, together
+from phalar.evaluate.statistics import holm
+from phalar.study import paper
+from phalar.study.compare import DIFFERENCE, P_RAW, P_VALUE, Effect, Verdict, judge, together
+from phalar.study.tables import LABELS, PER_CENT, STAND_INS, Measured, as_printed, markdown_table, measured, points
 
-NOT_YET = "not run yet"
+REGISTRY = Path(__file__).with_name("claims.yaml")
 K = 64
 CAPTION = (
     "What the paper claims and what came back in this run. Retrieval is top-1 accuracy in % with K=64 candidates "
@@ -33,399 +27,180 @@ CAPTION = (
     "italics are stand-in corpora, made here from real compositions: not the paper's data, so their numbers need not "
     "agree with it."
 )
-ABLATIONS = {
-    "gap": "Spectral pooling carries it: average pooling (GAP) does worse",
-    "magnitude": "Phase matters: moduli and a real head do worse",
-    "cosine": "The learned W matters: complex cosine does worse",
-    "psd": "W must be free to be indefinite: a positive one does worse",
-    "mel": "The CQT helps a little over a Mel spectrogram",
-    "mert-complex": "A large frozen encoder (MERT) does not replace the small trained one",
-}
-# What the paper names as its limits, and the stress set that has most of it. Each is measured against PLAIN.
-PLAIN = "stress-plain"
-LIMITS = {
-    "stress-rubato-3": "Relies on a steady pulse: rubato hurts",
-    "stress-pads": "Weak on sustained pads",
-    "stress-mp3-8": "Sensitive to lossy compression",
-}
-# The setting of the chord probe that counts: chords as majors and minors, no progression in two folds.
-CHORDS = "majmin, label at start, folds by progression"
-ROTATING, STAYING = "rotates share, embedding", "magnitude-only share, embedding"
-_WEIGHTS = "MERT's weights come in no package and must be brought"
-_HOURS = "GPU-hours on the paper's machine and data; the page on cost compares steps on this one"
-_MUSIC = "no other music is at hand in enough stems"
+Evidence = dict[str, tuple[Effect, str]]  # by data set: the effect, and the numbers behind it in words
+
+
+def registry() -> list[dict[str, Any]]:
+    """The entries of ``claims.yaml``."""
+    return yaml.safe_load(REGISTRY.read_text(encoding="utf-8"))
+
+
+def paired(records: pd.DataFrame, variant: str, experiments: Sequence[str], datasets: Sequence[str] = ()) -> Evidence:
+    """PHALAR minus a variant in retrieval: differences that were recorded, at K = 64 or the largest below it."""
+    found: Evidence = {}
+    for experiment in experiments:
+        apart, raw, p, top1 = (measured(records, experiment, metric) for metric in (DIFFERENCE, P_RAW, P_VALUE, "top1"))
+        for key in sorted((key for key in apart if key[1] == variant and key[2] <= K), key=lambda key: -key[2]):
+            dataset, k = key[0], key[2]
+            full, less = top1.get((dataset, "phalar", k)), top1.get(key)
+            if full is None or less is None or dataset in found or (datasets and dataset not in datasets):
+                continue
+            row = apart[key]._replace(value=-apart[key].value, low=-apart[key].high, high=-apart[key].low)
+            seeds = min(full.seeds, less.seeds)
+            effect = Effect(
+                row.value, row.low, row.high, raw.get(key, p.get(key)).value, seeds, less.low, 1 / k, full.high
+            )
+            at = "" if k == K else f" (K={k})"
+            text = f"{_name(dataset)}{at}: PHALAR {full}, {LABELS.get(variant, variant)} {less}, {points(row)} points"
+            found[dataset] = effect, text
+    return found
+
+
+def against(
+    records: pd.DataFrame, models: Sequence[str], experiment: str, metric: str, split: str = "test"
+) -> Evidence:
+    """The first model minus the best of the others in any measure: the paired difference where one was recorded (as
+    ``metric_minus_rival``, or of ``ours - rival``), else the difference of two intervals."""
+    (ours, *rivals), found, table = models, {}, measured(records, experiment, metric, split)
+    for (dataset, variant, k), row in table.items():
+        others = [table[dataset, name, k] for name in rivals if (dataset, name, k) in table]
+        if variant == ours and others:
+            best = max(others, key=lambda other: other.value)
+            named = measured(records, experiment, f"{metric}_minus_{best.variant.split()[0]}", split)
+            apart = named.get((dataset, ours, k)) or table.get((dataset, f"{ours} - {best.variant}", k))
+            effect = _effect(apart or _unpaired(row, best), min(row.seeds, best.seeds), row.high)
+            found[dataset] = effect, f"{_name(dataset)}: {ours} {_plain(row)}, {best.variant} {_plain(best)}"
+    return found
+
+
+def stressed(records: pd.DataFrame, name: str) -> Evidence:
+    """What the same weights lose on a stress set against the plain one."""
+    table, found = measured(records, "limits"), {}
+    for (dataset, variant, k), hurt in table.items():
+        plain = table.get(("stress-plain", variant, k))
+        if dataset == name and plain and variant in ("phalar", "reference"):
+            effect = _effect(_unpaired(plain, hurt), min(plain.seeds, hurt.seeds))
+            found[dataset] = effect, f"*stress-plain* (K={k}) {plain}, *{name}* {hurt}"
+    return found
+
+
+def _unpaired(a: Measured, b: Measured) -> Measured:
+    """a - b of two separate results. The interval reaches as far as any two values of theirs: never too narrow."""
+    return a._replace(value=a.value - b.value, low=a.low - b.high, high=a.high - b.low)
+
+
+def _effect(row: Measured, seeds: int, level: float = math.nan) -> Effect:
+    return Effect(row.value, row.low, row.high, seeds=seeds, level=level)
+
+
+def evidence(records: pd.DataFrame, entry: Mapping[str, Any]) -> Evidence:
+    """What a run's records say about an entry of the registry."""
+    where = entry.get("evidence", {})
+    if "paired" in where:
+        return paired(records, where["paired"], where["in"], where.get("datasets", ()))
+    if "against" in where:
+        return against(records, where["against"], where["experiment"], where["metric"], where.get("split", "test"))
+    return stressed(records, where["stress"]) if "stress" in where else {}
 
 
 @dataclass(frozen=True)
-class Claim:
-    """One claim of the paper."""
+class Judged:
+    """A claim with what came back: its entry, the paper's numbers as printed, ours by data set, the verdict and why."""
 
-    text: str
-    paper: str  # its number, as printed
-    here: tuple[str, ...]  # ours, one entry a corpus
+    claim: Mapping[str, Any]
+    paper: str
+    here: tuple[str, ...]
     verdict: Verdict
     why: str
 
 
-def claims_table(records: pd.DataFrame, paper: pd.DataFrame, parameters: Mapping[str, int]) -> str:
-    """Markdown table for the first page: claim | paper | here, with the verdict first.
+def judged(
+    records: pd.DataFrame, parameters: Mapping[str, int], claims: Sequence[Mapping[str, Any]] | None = None
+) -> list[Judged]:
+    """Every claim with its verdict; p values are corrected (Holm) for all claims and data sets together.
 
     Parameters
     ----------
-    records, paper : DataFrame
-        This run's records and the paper's numbers.
+    records : DataFrame
+        Of one run (`phalar.study.records.read`).
     parameters : mapping of str to int
         Counted real parameters of the variants that can be built here.
+    claims : sequence of mappings, optional
+        The registry by default.
     """
-    rows = []
-    for found in claims(records, paper, parameters):
-        # A claim that waits for a comparison shows what is there without a verdict.
-        waiting = found.verdict is Verdict.NOT_RUN and found.here
-        rows.append(
-            [found.text, found.paper, "<br>".join([*([] if waiting else [f"**{found.verdict}**"]), *found.here])]
-        )
-    return markdown_table(["claim", "paper", "here"], rows, caption=CAPTION, name="claims")
+    claims = registry() if claims is None else claims
+    found = [evidence(records, entry) for entry in claims]
+    family = [(i, name) for i, of in enumerate(found) for name, (effect, _) in of.items() if not effect.unjudged]
+    corrected = dict(zip(family, holm([found[i][name][0].p_value() for i, name in family]), strict=True))
+    made = []
+    for i, entry in enumerate(claims):
+        values = [paper.lookup(*number) for number in entry.get("paper", ())]
+        claimed = values[0] - values[1] if len(values) == 2 and values[0] < 1 else None
+        own, verdicts = (entry["paper"][0][1] if values else ""), {}
+        for name, (effect, _) in found[i].items():
+            effect = replace(effect, p=corrected.get((i, name), effect.p))
+            verdicts[name] = judge(effect, claimed, values[0] if name == own else None)
+        here, (verdict, why) = tuple(text for _, text in found[i].values()), _decided(verdicts, own)
+        if entry.get("evidence") == "sizes":
+            here, verdict, why = _sizes(parameters, *values)
+        elif "impossible" in entry and not here:
+            verdict, why = Verdict.NOT_TESTABLE, entry["impossible"]
+        made.append(Judged(entry, _printed(entry, values), here, verdict, why))
+    return made
 
 
-def claims_page(records: pd.DataFrame, paper: pd.DataFrame, parameters: Mapping[str, int]) -> str:
-    """Markdown of the page of claims: how many came back, the table with reasons, and the rule.
-
-    Arguments as of :func:`claims_table`.
-    """
-    found = claims(records, paper, parameters)
-    counts = Counter(one.verdict for one in found)
-    summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
-    rows = [
-        [
-            one.text,
-            one.paper,
-            "<br>".join(one.here),
-            f"**{one.verdict}**" + (f": {one.why}" * bool(one.why)),
-        ]
-        for one in found
-    ]
-    table = markdown_table(["claim", "paper", "here", "verdict"], rows, caption=CAPTION, name="claims-one-by-one")
-    return f"{len(found)} claims: {summary}.\n\n{table}\n## The rule\n\n{RULE}"
-
-
-def claims(records: pd.DataFrame, paper: pd.DataFrame, parameters: Mapping[str, int]) -> list[Claim]:
-    """Every claim of the paper with what came back, in the paper's order. Arguments as of :func:`claims_table`."""
-    found = _Numbers(records)
-    return [
-        *(_retrieval(name, found, paper) for name in ("MoisesDB", "Slakh2100", "CocoChorales")),
-        *(_ablation(variant, text, found, paper) for variant, text in ABLATIONS.items()),
-        _judgements(found, paper),
-        _beats(found, paper),
-        _chords(found),
-        _rotation(found),
-        _size(paper, parameters),
-        _hours(paper),
-        *(_limit(stress, text, found) for stress, text in LIMITS.items()),
-        Claim("Trained on Western pop: other music is not covered", "stated, no number", (), *_cannot(_MUSIC)),
-    ]
-
-
-class _Numbers:
-    """This run's records by (experiment, metric), then (data set, variant, K or None), over seeds."""
-
-    def __init__(self, records: pd.DataFrame) -> None:
-        self.records = records
-        self.tables: dict[tuple[str, str], dict[tuple[str, str, int | None], Measured]] = {}
-
-    def of(self, experiment: str, metric: str) -> dict[tuple[str, str, int | None], Measured]:
-        if (experiment, metric) not in self.tables:
-            rows = [Measured(*row) for row in summarise(self.records, experiment, metric).itertuples(index=False)]
-            rows = [row._replace(k=None if pd.isna(row.k) else int(row.k)) for row in rows]
-            self.tables[experiment, metric] = {(row.dataset, row.variant, row.k): row for row in rows}
-        return self.tables[experiment, metric]
-
-    def top1(
-        self, dataset: str, variant: str, experiments: Iterable[str] = ("retrieval", "ablations")
-    ) -> Measured | None:
-        """Accuracy at K = 64, or at the largest K below it in a run on fewer tracks."""
-        for experiment in experiments:
-            rows = [row for key, row in self.of(experiment, "top1").items() if key[:2] == (dataset, variant)]
-            if rows := [row for row in rows if row.k is not None and row.k <= K]:
-                return max(rows, key=lambda row: row.k)
-        return None
-
-    def datasets(self, variant: str) -> list[str]:
-        """Where a variant's retrieval was measured, in any way."""
-        keys = [key for experiment in ("ablations", "retrieval") for metric in ("top1", "top1_minus_phalar")
-                for key in self.of(experiment, metric)]  # fmt: skip
-        return list(dict.fromkeys(key[0] for key in keys if key[1] == variant))
-
-
-# Who speaks for PHALAR where no two trainings are compared: this run's model, else the weights that ship.
-_OURS = ("phalar", "reference")
-
-
-def _ours(table: Mapping[tuple[str, str, int | None], Measured], dataset: str) -> Measured | None:
-    return next((table[dataset, name, None] for name in _OURS if (dataset, name, None) in table), None)
-
-
-@dataclass(frozen=True)
-class _Drop:
-    """What a variant loses against PHALAR on one corpus."""
-
-    dataset: str
-    effect: Effect
-    paired: bool  # measured track by track; else all that is known are two intervals
-    k: int
-    full: Measured | None
-    less: Measured | None
-
-
-def _drop(found: _Numbers, dataset: str, variant: str) -> _Drop | None:
-    """PHALAR minus a variant: the paired difference if it was recorded, else the difference of two results."""
-    experiments = ("ablations", "retrieval")
-    for experiment in experiments:
-        table = found.of(experiment, "top1_minus_phalar")
-        rows = [row for key, row in table.items() if key[:2] == (dataset, variant) and row.k is not None and row.k <= K]
-        if rows:
-            row = max(rows, key=lambda row: row.k)
-            p = found.of(experiment, "p_value").get((dataset, variant, row.k))
-            effect = Effect(-row.value, -row.high, -row.low, None if p is None else p.value)
-            full, less = (found.of(experiment, "top1").get((dataset, name, row.k)) for name in ("phalar", variant))
-            return _Drop(dataset, effect, True, row.k, full, less)
-    for experiment in experiments:
-        full, less = (found.top1(dataset, name, (experiment,)) for name in ("phalar", variant))
-        if full and less and (full.k, full.steps) == (less.k, less.steps):
-            return _Drop(dataset, _difference(full, less), False, full.k, full, less)
-    return None
-
-
-def _difference(a: Measured, b: Measured) -> Effect:
-    """a - b of two separate results. The interval reaches as far as any two values of theirs: never too narrow."""
-    return Effect(a.value - b.value, a.low - b.high, a.high - b.low)
-
-
-def _retrieval(dataset: str, found: _Numbers, paper: pd.DataFrame) -> Claim:
-    numbers = [lookup("retrieval", dataset, variant, "top1", K, paper) for variant in ("phalar", "cocola")]
-    claimed, baseline = numbers
-    printed = ", ".join(f"{LABELS[variant]} {_paper(paper, dataset, variant)}" for variant in ("phalar", "cocola"))
-    here, verdicts = [], {}
-    for name in _own(dataset):
-        ours, drop = found.top1(name, "phalar"), _drop(found, name, "cocola")
-        if ours is None:
-            continue
-        text = f"{_name(name)}{_at(ours.k)}: {LABELS['phalar']} {ours}"
-        if drop is not None:
-            if drop.less is not None:
-                text += f", {LABELS['cocola']} {drop.less}"
-            text += f", {_points(drop)}{_gain(found, name, drop)}"
-            verdict = judge(drop.effect, claimed - baseline)
-            verdicts[name] = at_level(*verdict, ours.high, claimed) if name == dataset else verdict
-        here.append(text)
-    missing = "" if verdicts or not here else "COCOLA was not run"
-    return Claim(
-        f"Finds the stem of a mix among 64 better than COCOLA, {dataset}",
-        f"{printed}: {100 * (claimed / baseline - 1):+.1f}{PER_CENT}",
-        tuple(here),
-        *_decide(verdicts, dataset, missing),
-    )
-
-
-def _gain(found: _Numbers, dataset: str, drop: _Drop) -> str:
-    """Relative gain over COCOLA: as recorded with its interval, else the ratio of the two results."""
-    row = found.of("retrieval", "relative_gain").get((dataset, "cocola", drop.k))
-    if row is not None:
-        return f", relative gain {_signed(row.value, row.low, row.high)}{PER_CENT}"
-    if drop.full is None or drop.less is None or not drop.less.value:
-        return ""
-    return f", relative gain {_signed(drop.full.value / drop.less.value - 1, math.nan, math.nan)}{PER_CENT}"
-
-
-def _signed(value: float, low: float, high: float) -> str:
-    """A difference of shares with its sign, and its interval if there is one: ``"+20.0 [−1.0, +41.0]"``."""
-    value, low, high = (f"{100 * share:+.1f}".replace("-", "−") for share in (value, low, high))
-    return value if "nan" in low else f"{value} [{low}, {high}]"
-
-
-def _ablation(variant: str, text: str, found: _Numbers, paper: pd.DataFrame) -> Claim:
-    dataset = "MoisesDB"
-    full, less = (lookup("ablations", dataset, name, "top1", K, paper) for name in ("phalar", variant))
-    printed = _paper(paper, dataset, variant)
-    if variant != "mert-complex":  # "about 46": of no row of the table
-        whole, ahead = _paper(paper, dataset, "phalar").removesuffix(PER_CENT), 100 * (full - less)
-        printed = f"{whole} → {printed}, {ahead:+.4g} points"
-    here, verdicts = [], {}
-    for name in found.datasets(variant):
-        drop = _drop(found, name, variant)
-        if drop is None:
-            continue
-        values = ""
-        if drop.full is not None and drop.less is not None:
-            values = f"{percent(drop.full.value)} → {percent(drop.less.value)}{PER_CENT}, "
-        here.append(f"{_name(name)}{_at(drop.k)}: {values}{_points(drop)}")
-        verdicts[name] = judge(drop.effect, full - less)
-    if variant == "mert-complex" and not verdicts:
-        return Claim(text, f"{dataset}: {printed}", (NOT_YET,), *_cannot(_WEIGHTS))
-    return Claim(text, f"{dataset}: {printed}", tuple(here), *_decide(verdicts, dataset))
-
-
-def _points(drop: _Drop) -> str:
-    """The difference in points with its interval and p value; of unpaired results, whether their intervals meet."""
-    effect = drop.effect
-    if drop.paired:
-        p = "" if effect.p is None else f", p = {effect.p:.2g}" if effect.p >= 0.001 else ", p < 0.001"
-        return f"{_signed(effect.value, effect.low, effect.high)} points{p}"
-    return "outside both intervals" if drop.full.apart_from(drop.less) else "the intervals meet"
-
-
-def _judgements(found: _Numbers, paper: pd.DataFrame) -> Claim:
-    dataset, printed, here, verdicts = "MUSDB18-HQ", [], [], {}
-    for metric in ("pearson", "spearman"):
-        claimed = lookup("judgements", dataset, "phalar", metric, table=paper)
-        printed.append(f"{metric.capitalize()} {claimed:.3f}")
-        table = found.of("judgements", metric)
-        for name in _corpora(table):
-            row = _ours(table, name)
-            if row is None:
-                continue
-            others = {variant: other.value for (where, variant, _), other in table.items()
-                      if where == name and variant not in _OURS}  # fmt: skip
-            best = max(others, key=others.get, default=None)
-            rival = "" if best is None else f", next {LABELS.get(best, best)} {others[best]:.3f}"
-            here.append(f"{metric.capitalize()} {_plain(row)}{rival}")
-            verdict, why = at_level(*judge(Effect(row.value, row.low, row.high), claimed), row.high, claimed)
-            if best is not None and others[best] >= row.value and verdict is Verdict.REPRODUCED:
-                verdict, why = Verdict.PARTIAL, f"not above {LABELS.get(best, best)}"
-            verdicts[f"{name}, {metric}"] = verdict, why
-    text = "Agrees with listeners, more than every other measure"
-    return Claim(text, ", ".join(printed), tuple(here), *_decide(verdicts, ""))
-
-
-def _beats(found: _Numbers, paper: pd.DataFrame) -> Claim:
-    claimed, here, verdicts = lookup("beats", "GTZAN", "phalar", "f1", table=paper), [], {}
-    table = found.of("beats", "f1")
-    for name in _corpora(table):
-        ours = _ours(table, name)
-        published, floor = (table.get((name, variant, None)) for variant in ("phalar published", "untrained"))
-        if ours is None:
-            continue
-        parts = [("", ours), ("published decoding ", published), ("untrained ", floor)]
-        here.append(f"{_name(name)}: F1 " + ", ".join(f"{text}{_plain(row)}" for text, row in parts if row is not None))
-        if floor is not None:
-            verdict = judge(_difference(ours, floor))
-            verdicts[name] = at_level(*verdict, ours.high, claimed) if name == "GTZAN" else verdict
-    missing = "" if verdicts or not here else "the untrained network was not run"
-    text = "Follows the beat without being taught to"
-    return Claim(text, f"GTZAN: F1 {claimed:.3f}", tuple(here), *_decide(verdicts, "GTZAN", missing))
-
-
-def _chords(found: _Numbers) -> Claim:
-    here, verdicts, table = [], {}, _Numbers(_probed(found.records)).of("chords", "accuracy")
-    for name in _corpora(table):
-        ours, floors = _ours(table, name), [table.get((name, variant, None)) for variant in ("majority", "untrained")]
-        if ours is None:
-            continue
-        shown = [f"{row.variant} {row}" for row in floors if row is not None]
-        here.append(f"{_name(name)}: " + ", ".join([f"{LABELS['phalar']} {ours}", *shown]))
-        if all(row is not None for row in floors):
-            verdicts[name] = judge(_difference(ours, max(floors, key=lambda row: row.value)))
-    missing = "" if verdicts or not here else "majority class or untrained network was not run"
-    return Claim(
-        "Embeddings hold the harmony: a linear probe reads chords, better than chance and than an untrained network's",
-        f"GuitarSet: {NOT_GIVEN}",
-        tuple(here),
-        *_decide(verdicts, "GuitarSet", missing),
-    )
-
-
-def _probed(records: pd.DataFrame) -> pd.DataFrame:
-    """Chord records of the setting that counts: their split names the setting where there are several."""
-    setting = records["split"].str.fullmatch(rf"{CHORDS}(, (real part|majority))?")
-    return records.assign(
-        split=records["split"].mask(setting.astype(bool), "test"), variant=records["variant"].str.lower()
-    )
-
-
-def _rotation(found: _Numbers) -> Claim:
-    here, verdicts, tables = [], {}, {metric: found.of("rotation", metric) for metric in (ROTATING, STAYING)}
-    for name in _corpora(tables[ROTATING]):
-        kinds = {}
-        for metric, does in ((ROTATING, "rotate"), (STAYING, "stay within half a circle")):
-            row, floor = (tables[metric].get((name, variant, None)) for variant in ("trained", "untrained"))
-            if row is not None:
-                beside = f", untrained {floor}" if floor is not None else ""
-                here.append(f"{_name(name)}: {row} of the embedding's features {does}{beside}")
-                kinds[does] = judge_share(row.value, row.low, row.high)
-        if len(kinds) == 2:
-            why = "; ".join(f"{does}: {reason}" for does, (_, reason) in kinds.items())
-            verdicts[name] = together(verdict for verdict, _ in kinds.values()), why
-    text = "Some features rotate about the origin as time shifts, others stay in a narrow range"
-    return Claim(text, "shown, no number", tuple(here), *_decide(verdicts, ""))
-
-
-def _size(paper: pd.DataFrame, parameters: Mapping[str, int]) -> Claim:
-    ours, baseline = (lookup("cost", "", name, "parameters", table=paper) for name in ("phalar", "cocola"))
-    counted = [f"{LABELS[name]} {parameters[name]:,}" for name in ("phalar", "cocola") if name in parameters]
-    judged = Verdict.NOT_RUN, ""
-    if {"phalar", "cocola"} <= set(parameters):
-        judged = judge_sizes(parameters["phalar"], parameters["cocola"], ours, baseline, unit=1e5)
-    return Claim(
-        "Less than half the size",
-        f"{ours / 1e6:.1f} M parameters, COCOLA {baseline / 1e6:.1f} M",
-        (f"counted: {', '.join(counted)}",) if counted else (),
-        *judged,
-    )
-
-
-def _hours(paper: pd.DataFrame) -> Claim:
-    ours, baseline = (lookup("cost", "", name, "gpu_hours", table=paper) for name in ("phalar", "cocola"))
-    printed = f"{ours:.0f} GPU-hours, COCOLA {baseline:.0f}"
-    return Claim("A seventh of the training time", printed, (), *_cannot(_HOURS))
-
-
-def _limit(stress: str, text: str, found: _Numbers) -> Claim:
-    here, verdicts = (), {}
-    for variant in _OURS:
-        plain, hurt = (found.top1(name, variant, ("limits",)) for name in (PLAIN, stress))
-        if plain is not None and hurt is not None and plain.k == hurt.k:
-            here = (f"*{PLAIN}*{_at(plain.k)} {plain}, *{stress}* {hurt}",)
-            verdicts[stress] = judge(_difference(plain, hurt))
-            break
-    return Claim(text, "stated, no number", here, *_decide(verdicts, ""))
-
-
-def _cannot(why: str) -> tuple[Verdict, str]:
-    return Verdict.NOT_TESTABLE, why
-
-
-def _decide(verdicts: Mapping[str, tuple[Verdict, str]], own: str, missing: str = "") -> tuple[Verdict, str]:
-    """The paper's own data set decides where it was tested, else all that were; and why, corpus by corpus if several
-    reasons hold."""
+def _decided(verdicts: Mapping[str, tuple[Verdict, str]], own: str) -> tuple[Verdict, str]:
+    """The paper's own data set decides where it was tested, else all that were; and why."""
     if own in verdicts:
         return verdicts[own]
     reasons = {why for _, why in verdicts.values()}
     detail = "; ".join(f"{_name(name)} {why}" for name, (_, why) in verdicts.items())
-    why = reasons.pop() if len(reasons) == 1 else detail
-    return together(verdict for verdict, _ in verdicts.values()), why or missing
+    return together(verdict for verdict, _ in verdicts.values()), reasons.pop() if len(reasons) == 1 else detail
 
 
-def _own(dataset: str) -> list[str]:
-    return [dataset, *(name for name, real in STAND_INS.items() if real == dataset)]
+def _sizes(counted: Mapping[str, int], *claimed: float) -> tuple[tuple[str, ...], Verdict, str]:
+    """Parameters as counted here, against the paper's figures, which are given to 0.1 million."""
+    if not {"phalar", "cocola"} <= set(counted):
+        return (), Verdict.NOT_RUN, ""
+    ours, theirs = counted["phalar"], counted["cocola"]
+    exact = all(abs(count - figure) <= 0.5e5 for count, figure in zip((ours, theirs), claimed, strict=True))
+    verdict = Verdict.REPRODUCED if exact else Verdict.PARTIAL if 2 * ours < theirs else Verdict.NOT_REPRODUCED
+    return (f"counted: PHALAR {ours:,}, COCOLA {theirs:,}",), verdict, f"{100 * ours / theirs:.0f} % of COCOLA"
 
 
-def _corpora(table: Mapping[tuple[str, str, int | None], Measured]) -> list[str]:
-    return list(dict.fromkeys(key[0] for key in table))
+def _printed(entry: Mapping[str, Any], values: Sequence[float]) -> str:
+    """The paper's numbers in their own units: ``"MoisesDB: PHALAR 70.87 %, COCOLA 41.84 %"``."""
+    units = {"parameters": lambda x: f"{x / 1e6:.1f} M", "gpu_hours": lambda x: f"{x:.0f} GPU-hours"}
+    units |= dict.fromkeys(("top1", "accuracy"), lambda share: as_printed(share) + PER_CENT)
+    named = zip(entry.get("paper", ()), values, strict=True)
+    texts = [f"{LABELS.get(n[2], n[2])} {units.get(n[3], '{:.3f}'.format)(value)}" for n, value in named]
+    return (f"{entry['paper'][0][1]}: " if texts and entry["paper"][0][1] else "") + ", ".join(texts) or "no number"
 
 
 def _name(dataset: str) -> str:
-    return f"*{dataset}*" if dataset in STAND_INS else dataset
+    return f"*{dataset}*" if dataset in STAND_INS or dataset.startswith("stress-") else dataset
 
 
 def _plain(row: Measured) -> str:
     """Not in per cent: ``"0.627 [0.590, 0.660]"``."""
-    interval = "" if math.isnan(row.low) else f" [{row.low:.3f}, {row.high:.3f}]"
-    return f"{row.value:.3f}{interval}"
+    return f"{row.value:.3f}" + ("" if math.isnan(row.low) else f" [{row.low:.3f}, {row.high:.3f}]")
 
 
-def _paper(paper: pd.DataFrame, dataset: str, variant: str) -> str:
-    value = claim(dataset, variant, K, index(paper))
-    return NOT_GIVEN if value is None else f"{value}{PER_CENT}"
+def claims_table(found: Sequence[Judged]) -> str:
+    """Markdown table for the first page: claim | paper | here, with the verdict first."""
+    rows = [[one.claim["claim"], one.paper, "<br>".join([f"**{one.verdict}**", *one.here])] for one in found]
+    return markdown_table(["claim", "paper", "here"], rows, CAPTION, "claims")
 
 
-def _at(k: int) -> str:
-    return "" if k == K else f" (K={k})"
+def claims_page(found: Sequence[Judged]) -> str:
+    """Markdown of the page of claims: how many came back, and claim → measure → what would refute it → evidence →
+    verdict, each with the command that tests it."""
+    counts, rows = Counter(one.verdict for one in found), []
+    for one in found:
+        command = f"<br>`phalar {one.claim['command']}`" if "command" in one.claim else ""
+        verdict = f"**{one.verdict}**" + (f": {one.why}" if one.why else "")
+        measure = one.claim["measure"] + command
+        rows.append([one.claim["claim"], one.paper, measure, one.claim["refuted"], "<br>".join(one.here), verdict])
+    header = ["claim", "paper", "measure, and the command that tests it", "what would refute it", "here", "verdict"]
+    summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
+    return f"{len(found)} claims: {summary}.\n\n{markdown_table(header, rows, CAPTION, 'claims-one-by-one')}"

@@ -1,25 +1,131 @@
-"""What the notebooks ask for: a trained model, found or made; its test scores, found or made; the records of both.
+"""What the notebooks ask for: `settings` of a cell of a table, `train`, `evaluate`, and the grid of all cells.
 
 Finished work is kept in the cache under the hash of what determines it, so a notebook that is run again, or another
-one that needs the same model, does not train twice.
+one that needs the same model, does not train twice. Book notebooks *Stem retrieval* and *Ablations*.
 """
 
-from collections.abc import Callable, Sequence
+import ast
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import nbformat
 import numpy as np
+import torch
 
 from phalar import corpora, fingerprint, paths
+from phalar.datasets.pool import in_processes, processors
 from phalar.datasets.prepare import prepare
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError
 from phalar.evaluate import retrieval
 from phalar.model import checkpoints
-from phalar.study.results import Record, provenance
-from phalar.train.config import TrainConfig
-from phalar.train.loop import BEST, Run, chosen_device, train
+from phalar.model.variants import VARIANTS
+from phalar.study.profiles import declared_parameters, parameters_for
+from phalar.study.records import Record, append, provenance
+from phalar.study.run import Study
+from phalar.train import loop
+from phalar.train.config import TrainConfig, config
+
+LARGEST = 10_000_000  # bytes of weights that ship: what a repository and a wheel can carry without regret
+
+# All that determines a cell of a table: its training, then its test. A row of the ablations changes some of these.
+SETTINGS: dict[str, Any] = {
+    "variant": "phalar",
+    "corpora": ["chorales", "band", "studio"],  # tested on each
+    "trained": None,  # trained on their mixture; None: all that have a training split, real ones alone if there are any
+    "seed": 0,
+    "steps": 40,
+    "batch_size": 32,
+    "shards": 1,
+    "excerpt_seconds": [3.0, 3.0],
+    "preset": "short",
+    "target": None,  # probability asked of the true pair, where it is not the preset's
+    "limit": 0,  # tracks of each split, 0 for all
+    "draws": 2,  # pairs cut from each test track
+    "ks": [8, 16, 64],
+    "test_seconds": retrieval.SECONDS,
+    "symmetrised": True,  # the score is the mean of both directions
+    "device": "auto",
+}
+
+
+def settings(
+    real: Sequence[str] = (), *, progress: bool = True, **chosen: Any
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Settings of an experiment: `SETTINGS` with some changed, and the real data sets that are at hand.
+
+    Parameters
+    ----------
+    real : sequence of str
+        Names of prepared data sets, or ``NAME=ROOT`` of a copy to prepare now. As soon as one has a training split,
+        models are trained on real data alone.
+    **chosen
+        Values in place of those of `SETTINGS`.
+
+    Returns
+    -------
+    (dict, dict of str to str)
+        Settings; and for each entry of ``real`` that cannot be used, why: a study says what is missing and goes on.
+    """
+    for name in chosen:
+        if name not in SETTINGS:
+            raise InputError(f"unknown setting {name!r}; there are {', '.join(SETTINGS)}")
+    made, (found, absent) = SETTINGS | chosen, present(real, progress=progress)
+    made["corpora"] = [*made["corpora"], *found]
+    if made["trained"] is None:
+        can = [name for name in made["corpora"] if corpora.load(name, "train", limit=1, progress=progress)]
+        made["trained"] = [name for name in can if name in found] or can
+    return made, absent
+
+
+def present(real: Sequence[str], *, progress: bool = True) -> tuple[list[str], dict[str, str]]:
+    """Which real data sets are at hand, prepared now where their root is given (``NAME=ROOT``); and for those that
+    cannot be used, why."""
+    found, absent = [], {}
+    for entry in real:
+        name, _, root = entry.partition("=")
+        try:
+            ready = prepare(name, Path(root), progress=progress).name if root else name
+            corpora.folder(ready)
+            found.append(ready)
+        except InputError as error:
+            absent[name] = str(error)
+    return found, absent
+
+
+def training(chosen: Mapping[str, Any]) -> TrainConfig:
+    """The training run that settings ask for."""
+    return config(
+        chosen["variant"],
+        chosen["trained"],
+        steps=chosen["steps"],
+        seed=chosen["seed"],
+        preset=chosen["preset"],
+        batch_size=chosen["batch_size"],
+        shards=chosen["shards"],
+        seconds=chosen["excerpt_seconds"],
+        limit=chosen["limit"],
+        # A look at the validation split takes as long as a step or two.
+        valid_every=min(max(10, chosen["steps"] // 6), 500),
+        target=chosen["target"],
+    )
+
+
+def run_folder(training_run: TrainConfig) -> Path:
+    """Where the study keeps the run of a config."""
+    return paths.cache() / "runs" / f"{training_run.variant}-{training_run.hash}"
+
+
+def train(chosen: Mapping[str, Any], *, progress: bool = True) -> loop.Run:
+    """The finished training run of some settings: found, or trained (to its end, if it was stopped)."""
+    asked = training(chosen)
+    return loop.train(asked, run_folder(asked), device=chosen["device"], progress=progress)
 
 
 @dataclass(frozen=True)
@@ -33,27 +139,18 @@ class Weights:
     seconds: float | None  # of training
     config_hash: str
 
-    @property
-    def label(self) -> str:
-        return self.variant if self.seed is None else f"{self.variant} (seed {self.seed})"
 
-
-def weights_of(run: Run) -> Weights:
+def weights_of(run: loop.Run) -> Weights:
     """The weights that a run chose on validation."""
-    config = run.config
-    return Weights(run.folder / BEST, config.variant, config.seed, config.steps, run.seconds, config.hash)
+    made = run.config
+    return Weights(run.folder / loop.BEST, made.variant, made.seed, made.steps, run.seconds, made.hash)
 
 
 def shipped() -> Weights:
     """The weights that ship with the package (book page *The weights that ship*)."""
-    about = checkpoints.notes(checkpoints.REFERENCE)
+    file, about = checkpoints.REFERENCE_FILE, checkpoints.notes(checkpoints.REFERENCE)
     return Weights(
-        checkpoints.REFERENCE_FILE,
-        checkpoints.REFERENCE,
-        None,
-        about.get("steps"),
-        about.get("seconds"),
-        about.get("config_hash", ""),
+        file, checkpoints.REFERENCE, None, about.get("steps"), about.get("seconds"), about.get("config_hash", "")
     )
 
 
@@ -70,124 +167,169 @@ class Tested:
 
     def records(self, experiment: str = "retrieval", variant: str = "") -> list[Record]:
         """One record for each K; ``variant`` where the row of a table is called otherwise than the weights."""
-        weights = self.weights
-        return retrieval_records(
-            self.results,
-            experiment=experiment,
-            dataset=self.corpus,
-            split="test",
-            variant=variant or weights.variant,
-            seed=weights.seed,
-            steps=weights.steps,
-            wall_seconds=weights.seconds,
-            config_hash=weights.config_hash,
-            **provenance(self.device),
-        )
+        about = {"seed": self.weights.seed, "steps": self.weights.steps, "wall_seconds": self.weights.seconds}
+        about |= {"config_hash": self.weights.config_hash, "variant": variant or self.weights.variant}
+        about |= {"dataset": self.corpus, "experiment": experiment, **provenance(self.device)}
+        return retrieval_records(self.results, **about)
 
 
-def retrieval_records(
-    results: Sequence[retrieval.Retrieval], experiment: str = "retrieval", **about: object
-) -> list[Record]:
+def retrieval_records(results: Sequence[retrieval.Retrieval], split: str = "test", **about: object) -> list[Record]:
     """One record for each K, with what else is known of the run in ``about`` (fields of `Record`)."""
     return [
-        Record(
-            experiment=experiment,
-            metric="top1",
-            k=result.k,
-            value=result.accuracy,
-            ci_low=result.low,
-            ci_high=result.high,
-            n=result.tracks,
-            **about,
-        )
-        for result in results
+        Record(metric="top1", k=r.k, value=r.accuracy, ci_low=r.low, ci_high=r.high, n=r.tracks, split=split, **about)
+        for r in results
     ]
 
 
-def run_folder(config: TrainConfig) -> Path:
-    """Where the study keeps the run of a config."""
-    return paths.cache() / "runs" / f"{config.variant}-{config.hash}"
+def sizes(corpus: str, chosen: Mapping[str, Any]) -> list[int]:
+    """The Ks of some settings for which a corpus has enough test tracks."""
+    tracks = len(corpora.load(corpus, "test", limit=chosen["limit"] or None))
+    return [k for k in chosen["ks"] if k <= tracks]
 
 
-def find_or_train(config: TrainConfig, *, device: str = "auto", progress: bool = True) -> Run:
-    """The finished run of a config, trained (or trained to its end) if it is not there yet."""
-    return train(config, run_folder(config), device=device, progress=progress)
-
-
-def find_or_test(
-    weights: Weights | Run,
-    corpus: str,
-    ks: Sequence[int],
-    draws: int,
-    *,
-    seconds: float = retrieval.SECONDS,
-    symmetrised: bool = True,
-    limit: int = 0,
-    device: str = "auto",
-    progress: bool = True,
-) -> Tested:
-    """Retrieval with trained weights on a corpus' test split; the scores are kept.
+def evaluate(weights: Weights | loop.Run, corpus: str, chosen: Mapping[str, Any], *, progress: bool = True) -> Tested:
+    """Retrieval with trained weights on a corpus' test split; the scores of each draw are kept.
 
     Parameters
     ----------
-    weights : Weights or Run
+    weights : Weights or phalar.train.loop.Run
         A run stands for the weights it chose.
     corpus : str
-    ks : sequence of int
-        A K larger than the number of test tracks is an InputError.
-    draws : int
-        Pairs cut from each test track; the same for every model.
-    seconds : float
-        Length of the test excerpts; the paper's 5 by default.
-    symmetrised : bool
-        Score by the mean of both directions, as the paper does; else by s(anchor, positive) alone.
-    limit : int
-        Test tracks at most, 0 for all.
-    device : str
-        ``"auto"`` (a GPU if there is one), ``"cpu"`` or ``"cuda"``.
+    chosen : mapping
+        Settings: ``ks, draws, limit, test_seconds, symmetrised, device`` count here.
     """
-    weights = weights_of(weights) if isinstance(weights, Run) else weights
-    tracks = corpora.load(corpus, "test", limit=limit or None, progress=progress)
-    chosen = chosen_device(device)
-    model = cache(lambda: checkpoints.load(weights.file).to(chosen))  # loaded only if a draw is missing
-
-    def score(cuts: retrieval.Cuts, advance: Callable[[int], object]) -> dict[str, np.ndarray]:
-        return retrieval.by_model(model())(cuts, advance)
-
+    weights = weights_of(weights) if isinstance(weights, loop.Run) else weights
+    tracks = corpora.load(corpus, "test", limit=chosen["limit"] or None, progress=progress)
+    device, ks = loop.chosen_device(chosen["device"]), sizes(corpus, chosen)
+    model = cache(lambda: checkpoints.load(weights.file).to(device))  # loaded only if a draw is missing
     key = [fingerprint.of_file(weights.file), corpora.version(corpus), fingerprint.of_code("model")]
-    label = f"test {weights.label} on {corpus}" if progress else ""
-    scores = retrieval.evaluate(score, tracks, draws, ks=ks, seconds=seconds, key=key, label=label)
-    chosen_scores = scores["symmetrised" if symmetrised else "one way"]
-    results = [retrieval.summarise(chosen_scores, k) for k in ks]
-    return Tested(weights, corpus, tracks, chosen_scores, results, chosen.type)
+    kept = retrieval.evaluate(
+        lambda cuts, advance: retrieval.by_model(model())(cuts, advance),
+        tracks,
+        chosen["draws"],
+        ks=ks,
+        seconds=chosen["test_seconds"],
+        key=key,
+        label=f"test {weights.variant} (seed {weights.seed}) on {corpus}" if progress else "",
+    )
+    scores = kept["symmetrised" if chosen["symmetrised"] else "one way"]
+    return Tested(weights, corpus, tracks, scores, [retrieval.summarise(scores, k) for k in ks], device.type)
 
 
-def identity_of(corpus: str, tracks: Sequence[Track], seconds: float = retrieval.SECONDS) -> list:
-    """What determines test pairs, for a hash."""
-    return [corpora.version(corpus), [track.id for track in tracks], seconds]
+def table_of_rows(notebook: Path) -> dict[str, dict[str, Any]]:
+    """The rows of the ablations, as their notebook's literal table ``ROWS`` has them: name to what it changes."""
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        if cell.cell_type == "code" and "ROWS = " in cell.source:
+            for node in ast.parse(cell.source).body:
+                if isinstance(node, ast.Assign) and node.targets[0].id == "ROWS":
+                    return {name: row for rows in ast.literal_eval(node.value).values() for name, row in rows.items()}
+    raise InputError(f"{notebook.name} has no cell with a literal table ROWS")
 
 
-def present(real: Sequence[str], *, progress: bool = True) -> tuple[list[str], dict[str, str]]:
-    """Which real data sets are at hand, prepared now if their root is given.
+def differs(changes: Mapping[str, Any]) -> str:
+    """In words, what a row changes in PHALAR."""
+    texts = [VARIANTS[value].differs if name == "variant" else f"{name} = {value}" for name, value in changes.items()]
+    return "; ".join(texts) or VARIANTS["phalar"].differs
+
+
+def choose(rows: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Rows by name in the table's order, the full model always among them; an unknown name is an `InputError`."""
+    for name in names:
+        if name not in rows:
+            raise InputError(f"unknown cell {name!r}; the table has {', '.join(rows)}")
+    return [name for name in rows if name in {"phalar", *names}]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run of the grid, and the rows of the table that its weights serve."""
+
+    index: int
+    rows: dict[str, dict[str, Any]]  # settings by name; they share their training
+    training: TrainConfig
+
+    def about(self) -> dict[str, Any]:
+        """Number, rows and seed, and whether its training is finished (its tests may still be missing)."""
+        done = (run_folder(self.training) / loop.DONE).is_file()
+        return {"index": self.index, "cells": "+".join(self.rows), "seed": self.training.seed, "trained": done}
+
+    def run(self, target: Path, *, progress: bool = True) -> list[Record]:
+        """Train and test, or find; the records are appended to ``target``."""
+        made = []
+        for name, chosen in self.rows.items():
+            run = train(chosen, progress=progress)
+            for corpus in chosen["corpora"]:
+                made += evaluate(run, corpus, chosen, progress=progress).records("ablations", name)
+        append(target, made)
+        return made
+
+
+def jobs(study: Study) -> list[Job]:
+    """The ablation grid of a run as independent jobs, numbered from 0: a seed's whole table before the next's.
+
+    COCOLA goes first: its step takes twice as long, and the longest job, begun last, would keep a processor waiting.
+    """
+    notebook = study.root / "notebooks" / "ablations.ipynb"
+    values = declared_parameters(notebook) | parameters_for(notebook, study.values)
+    table = table_of_rows(notebook)
+    common, _ = settings(values["real"], **{name: values[name] for name in SETTINGS if name in values})
+    shared: dict[TrainConfig, dict[str, dict]] = {}
+    for seed in values["seeds"]:
+        for name in sorted(choose(table, values["cells"]), key=lambda name: name != "cocola"):
+            chosen = common | table[name] | {"seed": seed}
+            shared.setdefault(training(chosen), {})[name] = chosen
+    return [Job(number, rows, asked) for number, (asked, rows) in enumerate(shared.items())]
+
+
+def run_jobs(work: Sequence[Job], target: Path, processes: int) -> Iterator[tuple[Job, list[Record] | Exception]]:
+    """Do jobs, some at a time, each in a process with its share of the processors; a job that fails gives why, in
+    place of its records, and the others go on."""
+    tasks = [(job, target, max(1, processors() // processes)) for job in work]
+    for (job, *_), outcome in in_processes(_do, tasks, processes):
+        yield job, outcome
+
+
+def _do(task: tuple[Job, Path, int]) -> list[Record]:
+    job, target, threads = task
+    torch.set_num_threads(threads)
+    return job.run(target)
+
+
+def keep_weights(runs: Mapping[str, loop.Run], folder: Path) -> None:
+    """Copy chosen weights to ``folder/NAME.safetensors``, where other notebooks look for them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, run in runs.items():
+        partial = folder / f".{name}.{os.getpid()}"
+        shutil.copyfile(run.folder / loop.BEST, partial)
+        os.replace(partial, folder / f"{name}.safetensors")
+
+
+def ship(folder: Path, target: Path = checkpoints.REFERENCE_FILE) -> dict[str, Any]:
+    """Write a finished run's chosen weights to the package, with how they were trained; returns those notes.
 
     Parameters
     ----------
-    real : sequence of str
-        Names of prepared data sets (:mod:`phalar.datasets.prepare`), or ``NAME=ROOT`` of a copy to prepare.
+    folder : Path
+        Of a finished run (:func:`phalar.train.loop.train`).
+    target : Path
+        The package's own file by default; replaced whole or not at all.
 
-    Returns
-    -------
-    (list of str, dict of str to str)
-        Names to load, and for each entry that cannot be used, why: a study says what is missing and goes on.
+    Raises
+    ------
+    InputError
+        The folder holds no finished run, another variant than PHALAR, or weights larger than what ships.
     """
-    found, absent = [], {}
-    for entry in real:
-        name, _, root = entry.partition("=")
-        try:
-            ready = prepare(name, Path(root), progress=progress).name if root else name
-            corpora.folder(ready)
-        except InputError as error:
-            absent[name] = str(error)
-        else:
-            found.append(ready)
-    return found, absent
+    if not (folder / loop.DONE).is_file():
+        raise InputError(f"{folder} holds no finished training run; give the folder that `phalar train --out` filled")
+    best, made = folder / loop.BEST, json.loads((folder / loop.CONFIG).read_text())
+    if made["variant"] != "phalar" or best.stat().st_size > LARGEST:
+        raise InputError(f"{best}: a {made['variant']!r} of {best.stat().st_size:,} bytes; what ships is a 'phalar' of "
+                         f"at most {LARGEST:,}")  # fmt: skip
+    done, chosen = json.loads((folder / loop.DONE).read_text()), checkpoints.notes(best)
+    pairs = made["batch_size"] * made["shards"]
+    notes = {"steps": chosen["steps"], "of_steps": made["steps"], "pairs": chosen["steps"] * pairs, "batch_size": pairs}
+    notes |= {"valid": chosen["valid"], "seconds": round(done["seconds"]), "excerpt_seconds": made["seconds"]}
+    notes |= {name: made[name] for name in ("seed", "corpora", "preset")} | {"config_hash": fingerprint.of_file(best)}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    checkpoints.save(checkpoints.load(best), target, **notes)
+    return notes

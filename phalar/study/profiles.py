@@ -6,6 +6,7 @@ how to run*.
 """
 
 import ast
+import difflib
 import functools
 import warnings
 from collections.abc import Hashable, Iterable, Mapping
@@ -17,18 +18,18 @@ import yaml
 from phalar.errors import InputError
 from phalar.paths import repository
 
-# The notebooks of the study in the order in which they run. `study.run` executes them, the profiles parameterize them.
-NOTEBOOKS = (
-    "retrieval",
-    "ablations",
-    "corpora",
-    "limits",
-    "shift-theorem",
-    "phase",
-    "rotation",
-    "beats",
-    "chords",
-)
+# The notebooks of the study in the order in which they run, each with those whose weights it looks into.
+NOTEBOOKS = {
+    "retrieval": (),
+    "ablations": ("retrieval",),  # the same models: trained once
+    "corpora": (),
+    "limits": (),
+    "shift-theorem": (),
+    "phase": (),
+    "rotation": ("ablations",),
+    "beats": (),
+    "chords": ("ablations",),
+}
 
 
 def notebooks_folder() -> Path:
@@ -45,21 +46,16 @@ def notebooks_folder() -> Path:
     return root / "notebooks"
 
 
-def known_profiles(folder: Path | None = None) -> list[str]:
-    """Names of the profiles that ship, shortest run first."""
-    folder = folder or notebooks_folder()
-    found = sorted(path.stem for path in (folder / "profiles").glob("*.yaml"))
-    order = ["smoke", "laptop", "night", "gpu", "paper"]
-    return sorted(found, key=lambda name: order.index(name) if name in order else len(order))
-
-
 def declared_parameters(notebook: Path | str) -> dict[str, Any]:
     """Parameters that a notebook declares in its ``parameters`` cell, with their default values.
 
     A default that is not a plain literal is given as `Ellipsis`: it is known to exist, its kind is not.
     """
     path = Path(notebook)
-    return dict(_declared(path, path.stat().st_mtime_ns)) if path.is_file() else _no_notebook(path)
+    if not path.is_file():
+        known = ", ".join(sorted(found.stem for found in path.parent.glob("*.ipynb"))) or "none"
+        raise InputError(f"notebook {path.stem!r} does not exist; known: {known}")
+    return dict(_declared(path, path.stat().st_mtime_ns))
 
 
 @functools.lru_cache(maxsize=64)
@@ -69,28 +65,28 @@ def _declared(path: Path, _changed: int) -> tuple[tuple[str, Any], ...]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = papermill.inspect_notebook(str(path))
-    return tuple((name, _literal(entry["default"])) for name, entry in found.items())
+    return tuple((name, literal(entry["default"])) for name, entry in found.items())
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
+    """The value of a text that is a plain Python literal, else `Ellipsis`."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return ...
 
 
-def _no_notebook(path: Path) -> dict[str, Any]:
-    known = ", ".join(sorted(found.stem for found in path.parent.glob("*.ipynb"))) or "none"
-    raise InputError(f"notebook {path.stem!r} does not exist; known: {known}")
-
-
-def load_profile(name_or_path: str | Path, folder: Path | None = None) -> dict[str, Any]:
-    """Parameter values of a profile.
+def load_profile(
+    name_or_path: str | Path, overrides: Mapping[str, Any] | None = None, folder: Path | None = None
+) -> dict[str, Any]:
+    """Parameter values of a profile, overrides before them.
 
     Parameters
     ----------
     name_or_path : str or Path
         A name (``"laptop"``) or the path of a YAML file of one's own.
+    overrides : mapping, optional
+        Values that go before the profile's.
     folder : Path, optional
         Folder of the notebooks; the checkout's by default.
 
@@ -110,38 +106,24 @@ def load_profile(name_or_path: str | Path, folder: Path | None = None) -> dict[s
     if path.suffix not in (".yaml", ".yml"):
         path = folder / "profiles" / f"{name_or_path}.yaml"
         if not path.is_file():
-            known = ", ".join(known_profiles(folder)) or "none"
+            known = ", ".join(sorted(found.stem for found in path.parent.glob("*.yaml"))) or "none"
             raise InputError(f"unknown profile {str(name_or_path)!r}; known: {known}; or give the path of a .yaml file")
-    values = _read_yaml(path)
-    declared: dict[str, list[Any]] = {}
+    declared: dict[str, Any] = {}
     for notebook in sorted(folder.glob("*.ipynb")):
-        for name, default in declared_parameters(notebook).items():
-            declared.setdefault(name, []).append(default)
-    for name, value in values.items():
-        if name not in declared:
-            raise InputError(f"profile {path.name}: no notebook has a parameter {name!r}{_nearest(name, declared)}")
-        check_kind(f"profile {path.name}: {name}", value, declared[name][0])
-    return {"profile_name": path.stem} | values
+        declared = declared_parameters(notebook) | declared
+    values = {"profile_name": path.stem}
+    for what, given in ((f"profile {path.name}", _read_yaml(path)), ("override", overrides or {})):
+        for name, value in given.items():
+            if name not in declared:
+                raise InputError(f"{what}: no notebook has a parameter {name!r}{_nearest(name, declared)}")
+            check_kind(f"{what}: {name}", value, declared[name])
+        values |= given
+    return values
 
 
-def parameters_for(
-    notebook: Path | str, profile: Mapping[str, Any], overrides: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """What papermill injects into one notebook: the profile's values that it declares, then the overrides.
-
-    Raises
-    ------
-    InputError
-        If an override is no parameter of this notebook, or of another kind than its default.
-    """
-    declared = declared_parameters(notebook)
-    chosen = {name: value for name, value in profile.items() if name in declared}
-    for name, value in (overrides or {}).items():
-        if name not in declared:
-            raise InputError(f"{Path(notebook).stem}: no parameter {name!r} to override{_nearest(name, declared)}")
-        check_kind(f"{Path(notebook).stem}: override {name}", value, declared[name])
-        chosen[name] = value
-    return chosen
+def parameters_for(notebook: Path | str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What papermill injects into one notebook: those of a profile's values that it declares."""
+    return {name: value for name, value in values.items() if name in declared_parameters(notebook)}
 
 
 def check_kind(what: str, value: Any, default: Any) -> None:
@@ -149,16 +131,13 @@ def check_kind(what: str, value: Any, default: Any) -> None:
     if default is None or default is ... or value is None:
         return
     kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list"}
-    fits = type(value) is type(default) or (type(default) is float and type(value) is int)
-    fits = fits or (isinstance(default, (list, tuple)) and isinstance(value, (list, tuple)))
-    if not fits:
+    allowed = {float: (float, int), list: (list, tuple)}.get(type(default), (type(default),))
+    if type(value) not in allowed:
         raise InputError(f"{what}={value!r} is not {kinds.get(type(default), type(default).__name__)} "
                          f"such as {default!r}")  # fmt: skip
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    import difflib
-
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(sorted(known))}"
 
@@ -180,8 +159,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"profile {path}: cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"profile {path}: not valid YAML ({reason})") from error
+        raise InputError(f"profile {path}: not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict):
         raise InputError(f"profile {path}: holds {type(values).__name__}, not lines of the form `name: value`")
     for name, value in values.items():

@@ -1,11 +1,8 @@
 """The former name of `phalar.study.records`, until its last caller has moved."""
 
-from pathlib import Path
-
 import numpy as np
 
 from phalar.evaluate.statistics import bootstrap_interval
-from phalar.paths import repository
 from phalar.study.records import (  # noqa: F401
     BENCHES,
     COLUMNS,
@@ -21,15 +18,9 @@ from phalar.study.records import (  # noqa: F401
     read,
     versions,
 )
-from phalar.study.tables import retrieval_markdown, retrieval_table  # noqa: F401
 
 
 def mean_record(values: np.ndarray, **about) -> Record:
     """A record of the mean of values (n,), one a unit, with its 95 % bootstrap interval over units."""
     low, high = bootstrap_interval(values)
     return Record(value=float(values.mean()), ci_low=low, ci_high=high, n=len(values), **about)
-
-
-def results_path(profile: str, root: Path | None = None) -> Path:
-    """Where a study run under ``profile`` keeps its records."""
-    return (root or repository() or Path.cwd()) / "_build" / "results" / profile / "results.jsonl"

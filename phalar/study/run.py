@@ -1,10 +1,10 @@
-"""Run the study's notebooks through papermill, each one once for what determines it.
+"""A run of the study: named by what determines it, its notebooks executed through papermill once for their inputs.
 
 papermill is not trusted on its word: a notebook counts as executed only if papermill raised nothing, marked no
 exception and no output is an error. Book page: *How to read and how to run*.
 """
 
-import hashlib
+import ast
 import json
 import os
 import re
@@ -13,26 +13,96 @@ import time
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib import metadata
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from tqdm.auto import tqdm
 
+from phalar import fingerprint
+from phalar.datasets.pool import in_processes, processors
 from phalar.errors import InputError, RunError
-from phalar.paths import PACKAGE, repository
+from phalar.paths import PACKAGE
 from phalar.study import media
-from phalar.study.profiles import NOTEBOOKS, declared_parameters, load_profile, notebooks_folder, parameters_for
-from phalar.study.results import REFERENCE, versions
+from phalar.study.profiles import load_profile, notebooks_folder, parameters_for
+from phalar.study.records import REFERENCE, place, versions
 
-# Packages, besides those every record names, whose version can change what a notebook shows.
-RENDERERS = ("torchaudio", "pretty_midi", "mir_eval", "pandas", "matplotlib", "seaborn", "papermill")
+# The notebooks of the study in the order in which they run. Those of a line share trained models, and those of the
+# second group look into weights that the first group trained; the others do not mind what runs beside them.
+FIRST = (("retrieval", "ablations"), ("corpora",), ("limits",), ("shift-theorem",), ("phase",), ("beats",))
+THEN = (("rotation",), ("chords",))
+NOTEBOOKS = tuple(name for line in (*FIRST, *THEN) for name in line)
+
+MEASURING = ("audio.py", "datasets", "corpora", "model", "evaluate", "train")  # the code whose numbers a run holds
+
+
+@dataclass(frozen=True)
+class Study:
+    """A run of the study. Its name is ``<profile>-<id>``; the id is a hash of all values and of the measuring code, so
+    a changed value or other code makes another run, in folders of its own, by itself."""
+
+    values: Mapping[str, Any]  # the profile's, with what was overridden
+    root: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.values['profile_name']}-{fingerprint.fingerprint([self.values, _code()], 8)}"
+
+    @property
+    def folder(self) -> Path:
+        """Of its records (``results.jsonl``), weights, figures and sounds."""
+        return self.root / "_build" / "results" / self.name
+
+    @property
+    def records(self) -> Path:
+        return self.folder / "results.jsonl"
+
+    @property
+    def executed(self) -> Path:
+        """Folder of its executed notebooks."""
+        return self.root / "_build" / "executed" / self.name / "notebooks"
+
+    def parameters(self, notebook: str) -> dict[str, Any]:
+        """What papermill injects into one notebook. ``{run}`` in a text of a profile stands for this run's folder."""
+        values = {"results_path": "{run}/results.jsonl"} | self.values
+        values = parameters_for(self.root / "notebooks" / f"{notebook}.ipynb", values)
+        return json.loads(json.dumps(values).replace("{run}", self.folder.relative_to(self.root).as_posix()))
+
+
+@cache
+def _code() -> str:
+    return fingerprint.of_code(*MEASURING)
+
+
+def study(profile: str | Path, overrides: Mapping[str, Any] | None = None, root: Path | None = None) -> Study:
+    """The run that a profile (name or file) with some values overridden stands for.
+
+    Raises
+    ------
+    InputError
+        For an unknown profile or parameter, or a name that cannot be a folder's.
+    """
+    root = root or notebooks_folder().parent
+    values = load_profile(profile, overrides, root / "notebooks")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(values["profile_name"])):
+        raise InputError(f"profile_name={values['profile_name']!r} cannot name a folder; use letters, digits, . - _")
+    return Study(values, root)
+
+
+def records_of(run: str) -> Path:
+    """The results file that a text means: ``"reference"``, a run's name or folder, a file, or a profile."""
+    if run == "reference":
+        return place(REFERENCE)
+    for path in (place(run), place(Path("_build") / "results" / run)):
+        if path.exists():
+            return path / "results.jsonl" if path.is_dir() else path
+    return study(run).records
 
 
 @dataclass(frozen=True)
 class Executed:
-    """One notebook of the study: where its executed copy is, whether an earlier one served, and seconds taken."""
+    """One notebook of a run: where its executed copy is, whether an earlier one served, and seconds taken."""
 
     name: str
     path: Path
@@ -40,140 +110,69 @@ class Executed:
     seconds: float
 
 
-def executed_folder(profile_name: str, root: Path | None = None) -> Path:
-    """Folder of the executed notebooks: ``_build/executed/<profile>/notebooks``."""
-    return (root or notebooks_folder().parent) / "_build" / "executed" / profile_name / "notebooks"
+def run_study(run: Study, only: Iterable[str] | None = None, *, jobs: int = 1, progress: bool = True) -> list[Executed]:
+    """Execute the notebooks of a run in order.
 
-
-def run_study(
-    profile: str | Path,
-    only: Iterable[str] | None = None,
-    overrides: Mapping[str, Any] | None = None,
-    progress: bool = True,
-    *,
-    root: Path | None = None,
-    notebooks: Iterable[str] = NOTEBOOKS,
-) -> list[Executed]:
-    """Execute the study's notebooks in order with a profile's parameters.
-
-    A notebook whose executed copy was made from the same source, parameters, package and versions is reused. What an
-    interrupted notebook had trained is found again by the notebook itself, so a second call resumes.
+    A notebook whose executed copy was made from the same inputs (`inputs`) is reused. What an interrupted notebook had
+    trained is found again by the notebook itself, so a second call resumes.
 
     Parameters
     ----------
-    profile : str or Path
-        A profile's name or file.
+    run : Study
     only : iterable of str, optional
         Names of the notebooks to run, all by default.
-    overrides : mapping, optional
-        Parameter values that go before the profile's.
+    jobs : int
+        Notebooks at a time, each with its share of the processors.
     progress : bool
         Tell on standard error which notebook and cell runs, and pass on what the notebook says.
-    root : Path, optional
-        The checkout; that of this package by default.
-    notebooks : iterable of str
-        The study's notebooks in order.
 
     Raises
     ------
     InputError
-        For an unknown profile, notebook or parameter, before anything runs.
+        For an unknown notebook, before anything runs.
     RunError
         When a notebook fails: it names notebook, cell and exception. The copy as far as it got stays beside, as
         ``<name>.failed.ipynb``.
     """
-    root = root or notebooks_folder().parent
-    folder = root / "notebooks"
-    values = load_profile(profile, folder)
-    chosen = _chosen(list(notebooks), only)
-    profile_name = check_profile_name((dict(overrides or {})).get("profile_name", values["profile_name"]))
-    jobs = [(name, _parameters(folder / f"{name}.ipynb", values, overrides, chosen, folder)) for name in chosen]
-    done = []
-    for position, (name, parameters) in enumerate(jobs, start=1):
-        say = _teller(f"study ({profile_name}) {position}/{len(jobs)} {name}", progress)
-        done.append(_run_one(folder / f"{name}.ipynb", parameters, executed_folder(profile_name, root), root, say))
-    return done
+    done, wanted = {}, set(NOTEBOOKS if only is None else only)
+    if unknown := wanted - set(NOTEBOOKS):
+        raise InputError(f"unknown notebook {min(unknown)!r}; the study has: {', '.join(NOTEBOOKS)}")
+    for group in (FIRST, THEN):
+        lines = [tuple(name for name in line if name in wanted) for line in group]
+        tasks = [(run, line, progress, max(1, processors() // jobs)) for line in lines if line]
+        for task, found in in_processes(_run_line, tasks, jobs) if jobs > 1 else ((t, _run_line(t)) for t in tasks):
+            if isinstance(found, BaseException):
+                raise found if isinstance(found, InputError | RunError) else RunError(f"{task[1]}: {found}")
+            done |= {each.name: each for each in found}
+    return [done[name] for name in NOTEBOOKS if name in done]
 
 
-def check_profile_name(name: str) -> str:
-    """A profile's name becomes a folder's: letters, digits, dot, dash and underscore only."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise InputError(f"profile_name={name!r} cannot name a folder; use letters, digits, '.', '-' and '_'")
-    return name
+def _run_line(task: tuple[Study, tuple[str, ...], bool, int]) -> list[Executed]:
+    run, names, progress, threads = task
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # of the kernels, which inherit it
+    return [_run_one(run, name, progress) for name in names]
 
 
-def _chosen(notebooks: list[str], only: Iterable[str] | None) -> list[str]:
-    wanted = notebooks if only is None else list(only)
-    for name in wanted:
-        if name not in notebooks:
-            raise InputError(f"unknown notebook {name!r}; the study has: {', '.join(notebooks)}")
-    return [name for name in notebooks if name in wanted]
+def _run_one(run: Study, name: str, progress: bool) -> Executed:
+    notebook, target = run.root / "notebooks" / f"{name}.ipynb", run.executed / f"{name}.ipynb"
+    title = f"study ({run.name}) {name}"
+    parameters = run.parameters(name)
+    key = inputs(notebook, parameters)
 
-
-def _parameters(
-    path: Path, values: Mapping[str, Any], overrides: Mapping[str, Any] | None, chosen: list[str], folder: Path
-) -> dict[str, Any]:
-    """One notebook's parameters; an override must be known to it, or else to another one of those chosen."""
-    elsewhere = {name for other in chosen for name in declared_parameters(folder / f"{other}.ipynb")}
-    own = declared_parameters(path)
-    mine = {key: value for key, value in (overrides or {}).items() if key in own or key not in elsewhere}
-    return parameters_for(path, values, mine)
-
-
-def _teller(title: str, progress: bool):
     def say(message: str) -> None:
         if progress:
             tqdm.write(f"{title}: {message}", file=sys.stderr)
 
-    say.title, say.on = title, progress
-    return say
-
-
-def study_key(notebook: Path, parameters: Mapping[str, Any]) -> str:
-    """SHA-256 over what determines an executed notebook: source, parameters, this package, versions, and the
-    reference records that it shows beside its own."""
-    digest = hashlib.sha256()
-    source = nbformat.read(notebook, as_version=4)
-    cells = [[cell.cell_type, cell.source, sorted(cell.metadata.get("tags", []))] for cell in source.cells]
-    tools = {name: metadata.version(name) for name in RENDERERS if _installed(name)}
-    reference = notebook.parent.parent / REFERENCE
-    shown = reference.read_text(encoding="utf-8") if reference.is_file() else ""
-    for part in (cells, dict(parameters), package_hash(), versions() | tools, shown):
-        digest.update(json.dumps(part, sort_keys=True, default=str).encode() + b"\0")
-    return digest.hexdigest()
-
-
-def _installed(name: str) -> bool:
-    try:
-        return bool(metadata.version(name))
-    except metadata.PackageNotFoundError:
-        return False
-
-
-def package_hash(package: Path = PACKAGE) -> str:
-    """SHA-256 over the names and contents of the package's source files and tables."""
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*")):
-        if path.suffix in (".py", ".csv", ".c", ".html", ".js") and path.is_file():
-            digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def _run_one(notebook: Path, parameters: dict[str, Any], folder: Path, root: Path, say) -> Executed:
-    name, target = notebook.stem, folder / notebook.name
-    key = study_key(notebook, parameters)
-    results = (declared_parameters(notebook) | parameters).get("results_path")
-    if _is_current(target, key, [root / results] if results else [], root):
-        say("reused: same source, parameters, code and versions as the executed copy")
+    if _is_current(run, target, key):
+        say("reused: same cells, parameters, code, weights and versions as the executed copy")
         return Executed(name, target, reused=True, seconds=0.0)
-    folder.mkdir(parents=True, exist_ok=True)
-    failed, partial = folder / f"{name}.failed.ipynb", folder / f".{name}.partial.ipynb"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    failed, partial = target.with_suffix(".failed.ipynb"), target.with_name(f".{name}.partial.ipynb")
     say("running")
-    started = time.monotonic()
+    started, before = time.monotonic(), _lines(run.records)
     try:
-        _execute(notebook, partial, parameters, root, say)
-        failure = first_failure(nbformat.read(partial, as_version=4))
-        if failure:
+        _execute(notebook, partial, parameters, run.root, title if progress else "")
+        if failure := first_failure(nbformat.read(partial, as_version=4)):
             raise RunError(f"notebook {name}: {failure}")
     except RunError as error:
         if partial.exists():
@@ -182,8 +181,9 @@ def _run_one(notebook: Path, parameters: dict[str, Any], folder: Path, root: Pat
                            "finished training is reused.") from error  # fmt: skip
         raise
     seconds = time.monotonic() - started
-    executed = tidy(nbformat.read(partial, as_version=4), root)
-    executed.metadata["phalar"] = {"key": key, "parameters": parameters, "seconds": round(seconds, 1)}
+    executed = tidy(nbformat.read(partial, as_version=4), run.root)
+    made = sorted(_lines(run.records) - before)
+    executed.metadata["phalar"] = {"key": key, "parameters": parameters, "seconds": round(seconds, 1), "records": made}
     nbformat.write(executed, partial)
     os.replace(partial, target)
     failed.unlink(missing_ok=True)
@@ -191,17 +191,25 @@ def _run_one(notebook: Path, parameters: dict[str, Any], folder: Path, root: Pat
     return Executed(name, target, reused=False, seconds=seconds)
 
 
-def _is_current(target: Path, key: str, made: list[Path], root: Path) -> bool:
-    """Whether an executed copy can stand for a new run: same key, no error, and all files it made are still there."""
+def _lines(records: Path) -> set[str]:
+    """A short hash of every line of a results file."""
+    lines = records.read_text(encoding="utf-8").splitlines() if records.is_file() else []
+    return {fingerprint.fingerprint(line, 8) for line in lines}
+
+
+def _is_current(run: Study, target: Path, key: str) -> bool:
+    """Whether an executed copy can stand for a new run: same key, no error, and its records, sounds and pictures are
+    still there."""
     try:
         executed = nbformat.read(target, as_version=4)
     except (OSError, ValueError, nbformat.ValidationError):
         return False
+    about = executed.metadata.get("phalar", {})
     return (
-        executed.metadata.get("phalar", {}).get("key") == key
+        about.get("key") == key
         and first_failure(executed) is None
-        and all(path.is_file() for path in made)
-        and all(media.find(source, media_folders(target, root)) for source in media.sources(executed))
+        and set(about.get("records", [])) <= _lines(run.records)
+        and all(media.find(source, media_folders(target, run.root)) for source in media.sources(executed))
     )
 
 
@@ -210,11 +218,51 @@ def media_folders(executed: Path, root: Path) -> list[Path]:
     return [executed.parent, root / "notebooks", root]
 
 
-def _execute(notebook: Path, target: Path, parameters: dict[str, Any], root: Path, say) -> None:
+def inputs(notebook: Path, parameters: Mapping[str, Any]) -> str:
+    """Hash of what determines an executed notebook: its cells and parameters, the package's modules that it reaches
+    (their code, without comments and docstrings) and the tables beside them, the weights it loads, the versions of
+    what it runs on, and the reference records that it shows beside its own."""
+    source, root = nbformat.read(notebook, as_version=4), notebook.parent.parent
+    cells = [[cell.cell_type, cell.source, sorted(cell.metadata.get("tags", []))] for cell in source.cells]
+    modules = reached("\n".join(cell.source for cell in source.cells if cell.cell_type == "code"))
+    files = {path for part in modules for path in (PACKAGE / part).parent.glob("*.csv")}
+    files |= {root / name for name in re.findall(r"[^'\"= ]+\.safetensors", str(parameters))}
+    if "model/checkpoints.py" in modules:
+        files |= set((PACKAGE / "weights").glob("*.safetensors"))
+    if "study/records.py" in modules:
+        files.add(root / REFERENCE)
+    hashes = [[path.name, fingerprint.of_file(path)] for path in sorted(files) if path.is_file()]
+    return fingerprint.fingerprint([cells, parameters, fingerprint.of_code(*modules), hashes, versions()], 32)
+
+
+def reached(code: str) -> tuple[str, ...]:
+    """Files of the package, below its folder, that code imports, directly or through another of them."""
+    found, waiting = set(), ["__init__.py", *_imported(code)]
+    while waiting:
+        if (part := waiting.pop()) not in found:
+            found.add(part)
+            waiting += _imported((PACKAGE / part).read_text(encoding="utf-8"))
+    return tuple(sorted(found))
+
+
+@lru_cache(maxsize=512)
+def _imported(code: str) -> tuple[str, ...]:
+    """Files of the package that the import statements of some code mean, wherever they stand in it."""
+    names = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    parts = ["/".join(name.split(".")[1:]) for name in names if name.startswith("phalar.")]
+    return tuple(file for part in parts for file in (f"{part}.py", f"{part}/__init__.py") if (PACKAGE / file).is_file())
+
+
+def _execute(notebook: Path, target: Path, parameters: dict[str, Any], root: Path, title: str) -> None:
     import papermill
 
-    stream = sys.stderr if say.on else None
-    counter = {"file": stream, "desc": say.title, "bar_format": "{desc}: cell {n_fmt} of {total_fmt}, {elapsed}"}
+    stream = sys.stderr if title else None
+    counter = {"file": stream, "desc": title, "bar_format": "{desc}: cell {n_fmt} of {total_fmt}, {elapsed}"}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # papermill's own, about how it uses its libraries
@@ -224,7 +272,7 @@ def _execute(notebook: Path, target: Path, parameters: dict[str, Any], root: Pat
                 parameters=parameters,
                 kernel_name="python3",
                 cwd=str(root),
-                progress_bar=counter if say.on else False,
+                progress_bar=counter if title else False,
                 stdout_file=stream,
                 stderr_file=stream,
                 extra_arguments=["--log-level=50"],  # the kernel's remarks on itself would drown the progress
@@ -245,9 +293,7 @@ def first_failure(notebook: nbformat.NotebookNode) -> str | None:
                 return _describe(index, cell.source, output)
         if cell.metadata.get("papermill", {}).get("exception"):
             return f"cell {index + 1} is marked as failed by papermill"
-    if notebook.metadata.get("papermill", {}).get("exception"):
-        return "marked as failed by papermill"
-    return None
+    return "marked as failed by papermill" if notebook.metadata.get("papermill", {}).get("exception") else None
 
 
 def _describe(index: int, source: str, error: Any) -> str:
@@ -257,56 +303,14 @@ def _describe(index: int, source: str, error: Any) -> str:
     return f"cell {index + 1} ({code[:60]!r}) raised {error.ename}: {said}"
 
 
-# A progress bar as tqdm draws it: "steps:  12%|#2   | 3/25 [00:01<00:09, 2.3it/s]".
-# The first alternatives are tqdm's word that it has no widgets here, which is as intended.
-_BAR = re.compile(r"TqdmWarning|notebook_tqdm|\d+%\|.*\||\d+(it|steps?|pairs?|tracks?) \[|\d[^|]*\[\d\d:\d\d[<,\]]")
-
-
-def tidy(notebook: nbformat.NotebookNode, root: Path | None = None) -> nbformat.NotebookNode:
-    """An executed notebook as the book shows it, changed in place: no machine's paths or times, no progress bars.
-
-    Streams in pieces become one, a line overwritten by carriage returns keeps its last state, progress bars go, and
-    the checkout's folder reads ``.``, the home folder ``~``.
-    """
-    notebook.metadata.pop("papermill", None)
-    notebook.metadata.pop("widgets", None)
-    places = {str(root or repository() or Path.cwd()): ".", str(Path.home()): "~"}
+def tidy(notebook: nbformat.NotebookNode, root: Path) -> nbformat.NotebookNode:
+    """An executed notebook as the book shows it: no machine's paths or times, and nothing of what was said on standard
+    error (progress bars). The checkout's folder reads ``.``, the home folder ``~``."""
+    for holder in (notebook, *notebook.cells):
+        for leftover in ("papermill", "execution", "widgets"):
+            holder.metadata.pop(leftover, None)
     for cell in notebook.cells:
-        for leftover in ("papermill", "execution"):
-            cell.metadata.pop(leftover, None)
         if cell.cell_type == "code":
-            cell.outputs = [_without(output, places) for output in _joined(cell.outputs)]
-    return notebook
-
-
-def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
-    """Outputs with all pieces of each stream put together where the stream first spoke, progress bars left out."""
-    kept: list[nbformat.NotebookNode] = []
-    streams: dict[str, nbformat.NotebookNode] = {}
-    for output in outputs:
-        if output.output_type != "stream":
-            kept.append(output)
-        elif output.name in streams:
-            streams[output.name].text += "".join(output.text)
-        else:
-            streams[output.name] = nbformat.v4.new_output("stream", name=output.name, text="".join(output.text))
-            kept.append(streams[output.name])
-    for stream in streams.values():
-        lines = [line.rstrip("\r").rpartition("\r")[2] for line in stream.text.split("\n")]
-        stream.text = "\n".join(line for line in lines if not _BAR.search(line))
-    return [output for output in kept if output.output_type != "stream" or output.text.strip()]
-
-
-def _without(output: nbformat.NotebookNode, places: Mapping[str, str]) -> nbformat.NotebookNode:
-    def scrub(text: Any) -> Any:
-        text = "".join(text) if isinstance(text, list) else text
-        for place, name in places.items():
-            text = text.replace(place, name) if len(place) > 1 else text
-        return text
-
-    if output.output_type == "stream":
-        output.text = scrub(output.text)
-    for kind, value in output.get("data", {}).items():
-        if kind.startswith("text/") and isinstance(value, (str, list)):
-            output.data[kind] = scrub(value)
-    return output
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    text = nbformat.writes(notebook)
+    return nbformat.reads(text.replace(str(root), ".").replace(str(Path.home()), "~"), as_version=4)

@@ -1,0 +1,169 @@
+"""The one comparison of two models and the one verdict about a claim. Book page *The claims, one by one*.
+
+Two kinds of luck are in an accuracy: of the training seed and of the test tracks. A difference of two models counts
+only beyond both (`phalar.evaluate.statistics`): seeds are resampled, then tracks.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from phalar.evaluate.statistics import Estimate, difference, gain, holm, p_value
+from phalar.study import records
+from phalar.study.records import Record, record
+
+ALPHA = 0.05  # corrected p values from here on do not count as evidence
+SEEDS = 3  # fewer training runs than this of either model, and nothing is said about the models
+SIZE = 5  # effects that differ by more than this factor are of another size
+
+DIFFERENCE, P_RAW, P_VALUE, GAIN = "top1_minus_phalar", "p_uncorrected", "p_value", "relative_gain"
+Key = tuple[str, str, int]  # (variant or row, data set, K)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model minus the full model on the same tracks, in shares (0.1 is 10 points)."""
+
+    difference: Estimate
+    gain: Estimate | None  # by what share the full model exceeds it; None where it has nothing
+    p: float  # of no difference, two-sided
+    corrected: float  # p, by Holm for its family
+    seeds: int  # training runs of the model that has fewer
+
+
+def against_full(by_track: Mapping[Key, np.ndarray], full: str = "phalar") -> dict[Key, Comparison]:
+    """Compare everything with the full model on the same data set and K; the comparisons are one family for Holm.
+
+    Parameters
+    ----------
+    by_track : mapping of (variant, data set, K) to array (seeds, tracks)
+        Accuracy of every training run on every test track, the mean over draws.
+    full : str
+        Whom the others are compared with; what it was not tested on is left out.
+    """
+    pairs = {key: (np.atleast_2d(values), np.atleast_2d(by_track[full, *key[1:]])) for key, values in by_track.items()
+             if key[0] != full and (full, *key[1:]) in by_track}  # fmt: skip
+    p = {key: p_value(*pair) for key, pair in pairs.items()}
+    corrected = dict(zip(p, holm(list(p.values())), strict=True))
+    found = {}
+    for key, (a, b) in pairs.items():
+        relative = gain(b, a) if a.mean() > 0 else None
+        found[key] = Comparison(difference(a, b), relative, p[key], float(corrected[key]), min(len(a), len(b)))
+    return found
+
+
+def comparison_records(compared: Mapping[Key, Comparison], experiment: str, **about: object) -> list[Record]:
+    """Records of each comparison: difference, p, p corrected for this family, and the relative gain, as far as it is a
+    number."""
+    made = []
+    for (variant, dataset, k), each in compared.items():
+        shared = {"experiment": experiment, "dataset": dataset, "split": "test", "variant": variant, "k": k, **about}
+        values = {DIFFERENCE: each.difference, P_RAW: each.p, P_VALUE: each.corrected}
+        values |= {GAIN: each.gain} if each.gain and math.isfinite(each.gain.high or math.inf) else {}
+        made += [record(value, metric=metric, **shared) for metric, value in values.items()]
+    return made
+
+
+class Verdict(StrEnum):
+    """What became of a claim."""
+
+    REPRODUCED = "reproduced"
+    PARTIAL = "partial"
+    NOT_REPRODUCED = "not reproduced"
+    NOT_SHOWN = "not shown"
+    NOT_JUDGED = "not judged"
+    NOT_TESTABLE = "not testable here"
+    NOT_RUN = "not run yet"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A difference in the direction that the paper claims: positive is as claimed. In the unit of its records."""
+
+    value: float
+    low: float = math.nan  # 95 % interval; NaN where none was measured
+    high: float = math.nan
+    p: float | None = None  # None where none was recorded; from the interval then
+    seeds: int | None = None  # of the model that has fewer; None where nothing is trained
+    rival_low: float = math.inf  # lower end of the rival's own interval
+    chance: float = 0.0
+    level: float = math.nan  # upper end of our own value
+
+    @property
+    def unjudged(self) -> str:
+        """Why nothing can be said about it, or an empty text."""
+        if self.seeds is not None and self.seeds < SEEDS:
+            return "one seed" if self.seeds == 1 else f"{self.seeds} seeds"
+        if self.rival_low <= self.chance:
+            return "rival not trained enough: its interval does not lie above chance"
+        return "no interval" if math.isnan(self.low) else ""
+
+    def p_value(self) -> float:
+        """p as recorded, or what the interval means under a normal distribution."""
+        if self.p is not None or math.isnan(self.low):
+            return 1.0 if self.p is None else self.p
+        half = max((self.high - self.low) / 2, 1e-12)
+        return float(2 * stats.norm.sf(1.96 * abs(self.value) / half))
+
+
+def judge(effect: Effect, claimed: float | None = None, level: float | None = None) -> tuple[Verdict, str]:
+    """Verdict on one corpus by the rule of the page *The claims, one by one*, and why, in a few words.
+
+    Parameters
+    ----------
+    effect : Effect
+        Its p corrected for the family it is judged in.
+    claimed : float, optional
+        The paper's effect, positive; None where it gives no number.
+    level : float, optional
+        The paper's own level, on the paper's own data only.
+    """
+    if effect.unjudged:
+        return Verdict.NOT_JUDGED, effect.unjudged
+    if effect.high <= 0:
+        return Verdict.NOT_REPRODUCED, "the other way round" if effect.high < 0 else "no difference"
+    if effect.low <= 0 or effect.p_value() >= ALPHA:
+        if claimed is not None and effect.high < claimed / SIZE:
+            return Verdict.NOT_REPRODUCED, f"not even 1/{SIZE} of the paper's effect"
+        return Verdict.NOT_SHOWN, "the interval holds zero" if effect.low <= 0 else f"corrected p = {effect.p:.2g}"
+    if claimed is not None and effect.high < claimed / SIZE:
+        return Verdict.PARTIAL, f"under 1/{SIZE} of the paper's effect"
+    if claimed is not None and effect.low > claimed * SIZE:
+        return Verdict.PARTIAL, f"over {SIZE} times the paper's effect"
+    if level is not None and not effect.level >= level:
+        return Verdict.PARTIAL, "below the paper's level"
+    return Verdict.REPRODUCED, "the interval lies above zero"
+
+
+def together(verdicts: Iterable[Verdict]) -> Verdict:
+    """One verdict of several corpora: theirs where they agree, partial where only some reproduced it; those that could
+    not be judged have no vote where others could."""
+    found = set(verdicts)
+    found = found - {Verdict.NOT_JUDGED} or found
+    if len(found) <= 1:
+        return found.pop() if found else Verdict.NOT_RUN
+    if found & {Verdict.REPRODUCED, Verdict.PARTIAL}:
+        return Verdict.PARTIAL
+    return Verdict.NOT_REPRODUCED
+
+
+def differing(first: Path | str, second: Path | str) -> pd.DataFrame:
+    """Where two runs differ by more than their intervals: a row a measurement whose intervals do not meet.
+
+    Parameters
+    ----------
+    first, second : Path or str
+        Results files; the committed reference is read by the same code.
+    """
+    key = [name for name in records.KEY if name != "config_hash"]
+    both = records.read(first).drop_duplicates(key, keep="last")
+    both = both.merge(records.read(second).drop_duplicates(key, keep="last"), on=key, suffixes=("_a", "_b"))
+    apart = (both["ci_low_a"] > both["ci_high_b"]) | (both["ci_low_b"] > both["ci_high_a"])
+    ends = ["value_a", "ci_low_a", "ci_high_a", "value_b", "ci_low_b", "ci_high_b"]
+    return both.loc[apart, [*key, *ends]].reset_index(drop=True)
