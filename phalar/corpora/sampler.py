@@ -6,8 +6,8 @@ adds what a player does to a held note: vibrato.
 """
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -15,21 +15,11 @@ from numba import njit
 
 from phalar.corpora.soundfont import Recording, SoundFont, Zone
 
-BLOCK = 32
-"""Envelopes, vibrato and filter are computed once a block of samples (1 ms at 32 kHz)."""
-
-INAUDIBLE = 1e-20
-"""Below this a filter is at rest. Left alone it would end among the smallest numbers there are, which are slow."""
-
-PER_DECIBEL = math.log(10) / 20
-"""By which a decibel, of amplitude, is a natural logarithm."""
-
-CHOKE = 0.1
-"""Seconds in which a note falls by 100 dB when another of its exclusive class cuts it."""
-
-VELOCITY_TO_CUTOFF = 1200.0
-"""Cents by which the softest note's filter closes: half of the specification's default modulator, which fonts of that
-time rarely expect."""
+BLOCK = 32  # samples (1 ms at 32 kHz) for which envelopes, vibrato and filter are computed once
+INAUDIBLE = 1e-20  # below this a filter is at rest: left alone it would end among denormal numbers, which are slow
+PER_DECIBEL = math.log(10) / 20  # by which a decibel, of amplitude, is a natural logarithm
+CHOKE = 0.1  # seconds in which a note falls by 100 dB when another of its exclusive class cuts it
+VELOCITY_TO_CUTOFF = 1200.0  # cents by which the softest note's filter closes: half of the specification's default
 
 
 @dataclass(frozen=True)
@@ -80,15 +70,14 @@ def play(
         Silent where no note sounds. Not levelled: a single loud note peaks at about 1.
     """
     sounding = [(note, zone) for note in notes for zone in font.zones(program, note.pitch, round(note.velocity), bank)]
-    voices = []
+    voices, dt = [], 1 / sample_rate
     for (note, zone), (duration, release) in zip(sounding, _ends(sounding), strict=True):
         first = round(note.onset * sample_rate)
         samples = min(math.ceil((duration + release * floor / -100) * sample_rate) + BLOCK, length - first)
         if samples > 0:
             cents = zone.cents + zone.cents_per_key * (note.pitch - zone.root) + note.cents
-            step = zone.rate / sample_rate * 2 ** (cents / 1200)
-            blocks = math.ceil(samples / BLOCK)
-            voices.append(_Voice(note, zone, (font.recording(zone), step), first, blocks, duration, release))
+            source = font.recording(zone), zone.rate / sample_rate * 2 ** (cents / 1200)
+            voices.append(_Voice(note, zone, source, first, math.ceil(samples / BLOCK), duration, release))
     # What comes again at the same pitch, as most drums and notes do, is tuned once, as long as the longest lasts.
     longest: dict[tuple[Recording, float], int] = {}
     for voice in voices:
@@ -97,26 +86,17 @@ def play(
     tuned = {source: _read(source[0], np.full(blocks, source[1])) for source, blocks in longest.items()}
     out = np.zeros(length, np.float32)
     for voice in voices:
-        note, zone, volume, modulation = voice.note, voice.zone, voice.zone.volume, voice.zone.modulation
-        swell = modulation.delay, modulation.attack, modulation.hold, modulation.decay, modulation.sustain
-        swell += (modulation.release,)
+        note, zone, (recording, step) = voice.note, voice.zone, voice.source
+        volume, swell = (*astuple(zone.volume)[:-1], voice.release), astuple(zone.modulation)
         if voice.steady:
             sound = tuned[voice.source][: voice.blocks * BLOCK]
         else:
-            recording, step = voice.source
             bends = zone.modulation_to_pitch, note.vibrato_cents, note.vibrato_hz
-            sound = _read(recording, _paces(step, voice.blocks, 1 / sample_rate, voice.duration, swell, bends))
-        _add(
-            out[voice.first :],
-            sound,
-            10 ** ((zone.gain - 40 * math.log10(127 / note.velocity)) / 20),
-            voice.duration,
-            1 / sample_rate,
-            (volume.delay, volume.attack, volume.hold, volume.decay, volume.sustain, voice.release),
-            swell,
-            (zone.cutoff - VELOCITY_TO_CUTOFF * (1 - note.velocity / 127), zone.modulation_to_cutoff, zone.resonance),
-            10 ** (floor / 20),
-        )
+            sound = _read(recording, _paces(step, voice.blocks, dt, voice.duration, swell, bends))
+        gain = 10 ** ((zone.gain - 40 * math.log10(127 / note.velocity)) / 20)
+        closed = zone.cutoff - VELOCITY_TO_CUTOFF * (1 - note.velocity / 127)
+        lowpass = closed, zone.modulation_to_cutoff, zone.resonance
+        _add(out[voice.first :], sound, gain, voice.duration, dt, volume, swell, lowpass, 10 ** (floor / 20))
     return out
 
 
@@ -139,29 +119,22 @@ class _Voice:
         return self.note.vibrato_cents == 0 and self.zone.modulation_to_pitch == 0
 
 
-def _read(recording: Recording, paces: np.ndarray) -> np.ndarray:
-    """A recording read at ``paces``, one a block: (samples,), float32. It ends where the recording does."""
-    return _interpolated(recording.samples, recording.end, recording.turn, paces)
-
-
-def _ends(sounding: list[tuple[Note, Zone]]) -> list[tuple[float, float]]:
+def _ends(sounding: list[tuple[Note, Zone]]) -> Iterator[tuple[float, float]]:
     """How long each note is held and how quickly it is released, in seconds. In an exclusive class the next note cuts
     the one before."""
     onsets = {}
     for note, zone in sounding:
         onsets.setdefault(zone.exclusive, set()).add(note.onset)
-    following = {
-        (exclusive, onset): later
-        for exclusive, moments in onsets.items()
-        if exclusive
-        for onset, later in pairwise(sorted(moments))
-    }
-    ends = []
+    following = {(group, a): b for group, times in onsets.items() if group for a, b in pairwise(sorted(times))}
     for note, zone in sounding:
         room = following.get((zone.exclusive, note.onset), math.inf) - note.onset
         cut = room < note.duration + zone.volume.release
-        ends.append((room, CHOKE) if cut else (note.duration, zone.volume.release))
-    return ends
+        yield (room, CHOKE) if cut else (note.duration, zone.volume.release)
+
+
+def _read(recording: Recording, paces: np.ndarray) -> np.ndarray:
+    """A recording read at ``paces``, one a block: (samples,), float32. It ends where the recording does."""
+    return _interpolated(recording.samples, recording.end, recording.turn, paces)
 
 
 @njit(cache=True)

@@ -11,7 +11,6 @@ The font is read from the installed pretty_midi package, and no part of it is co
 """
 
 import struct
-from bisect import bisect
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.util import find_spec
@@ -22,37 +21,16 @@ import numpy as np
 
 from phalar.errors import InputError, RunError
 
-SAMPLE_HEADER = np.dtype(
-    [
-        ("name", "S20"),
-        ("start", "<u4"),
-        ("end", "<u4"),
-        ("loop_start", "<u4"),
-        ("loop_end", "<u4"),
-        ("rate", "<u4"),
-        ("root", "u1"),
-        ("correction", "i1"),
-        ("link", "<u2"),
-        ("type", "<u2"),
-    ]
-)
-PRESET_HEADER = np.dtype(
-    [
-        ("name", "S20"),
-        ("program", "<u2"),
-        ("bank", "<u2"),
-        ("bag", "<u2"),
-        ("library", "<u4"),
-        ("genre", "<u4"),
-        ("morphology", "<u4"),
-    ]
-)
+# The tables of the format; fields that nobody reads are lumped together.
+POSITIONS = [(field, "<u4") for field in ("start", "end", "loop_start", "loop_end", "rate")]
+SAMPLE_HEADER = np.dtype([("name", "S20"), *POSITIONS, ("root", "u1"), ("correction", "i1"), ("other", "S4")])
+PRESET_HEADER = np.dtype([("name", "S20"), ("program", "<u2"), ("bank", "<u2"), ("bag", "<u2"), ("other", "S12")])
 INSTRUMENT_HEADER = np.dtype([("name", "S20"), ("bag", "<u2")])
 BAG = np.dtype([("generator", "<u2"), ("modulator", "<u2")])
 GENERATOR = np.dtype([("operator", "<u2"), ("amount", "<i2")])
 
 # Generators, SoundFont 2.04 section 8.1.2. Offsets come in samples and in blocks of 32,768 samples.
-START, END, LOOP_START, LOOP_END = (0, 4), (1, 12), (2, 45), (3, 50)
+OFFSETS = {"start": (0, 4), "end": (1, 12), "loop_start": (2, 45), "loop_end": (3, 50)}
 ENVELOPE_TO_PITCH, CUTOFF, RESONANCE, ENVELOPE_TO_CUTOFF = 7, 8, 9, 11
 MODULATION_ENVELOPE, VOLUME_ENVELOPE = range(25, 31), range(33, 39)
 INSTRUMENT, KEYS, VELOCITIES, ATTENUATION, COARSE_TUNE, FINE_TUNE = 41, 43, 44, 48, 51, 52
@@ -60,11 +38,8 @@ SAMPLE, LOOP_MODE, SCALE_TUNING, EXCLUSIVE_CLASS, OVERRIDING_ROOT = 53, 54, 56, 
 NOT_ADDED = {KEYS, VELOCITIES, SAMPLE, LOOP_MODE, EXCLUSIVE_CLASS, OVERRIDING_ROOT, INSTRUMENT}
 FULL_RANGE = 127 << 8
 
-LOOPED = 4096
-"""Samples for which a loop, however short, is written out: few are the times a player has to go back."""
-
-MARGIN = 1024
-"""Samples that go on behind the end of a recording, so that a player may read on for a moment before going back."""
+LOOPED = 4096  # samples for which a loop, however short, is written out: few are the times a player has to go back
+MARGIN = 1024  # samples that go on behind the end of a recording, so that a player may read on before going back
 
 
 @dataclass(frozen=True)
@@ -78,6 +53,26 @@ class Envelope:
     decay: float
     sustain: float
     release: float
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What a zone plays.
+
+    Attributes
+    ----------
+    samples : np.ndarray, (N,), float32
+        A zero (there is nothing before the beginning), the recording with its loop written out several times, and a
+        little more of the loop, or silence.
+    end : int
+        Where to go back, or to stop.
+    turn : int
+        How far to go back: whole loops, 0 if it has none.
+    """
+
+    samples: np.ndarray
+    end: int
+    turn: int
 
 
 @dataclass(frozen=True)
@@ -109,26 +104,6 @@ class Zone:
     def distance(self, key: int) -> int:
         """Semitones from the nearest key this zone covers."""
         return max(self.keys[0] - key, key - self.keys[1], 0)
-
-
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """What a zone plays.
-
-    Attributes
-    ----------
-    samples : np.ndarray, (N,), float32
-        A zero (there is nothing before the beginning), the recording with its loop written out several times, and a
-        little more of the loop, or silence.
-    end : int
-        Where to go back, or to stop.
-    turn : int
-        How far to go back: whole loops, 0 if it has none.
-    """
-
-    samples: np.ndarray
-    end: int
-    turn: int
 
 
 def installed_font() -> Path:
@@ -180,52 +155,80 @@ class SoundFont:
             for name, first, length in _chunks(data, start + 4, start + size):
                 self._chunks[name] = data[first : first + length]
         self.waveforms = np.frombuffer(self._chunks[b"smpl"], "<i2").astype(np.float32) / 32768
+        self._found: dict[tuple[int, ...], list[Zone]] = {}
+        self._recordings: dict[tuple[int, ...], Recording] = {}
+
+    def zones(self, program: int, key: int, velocity: int = 100, bank: int = 0) -> list[Zone]:
+        """The zones that sound together for one key.
+
+        A key in a hole between two zones gets the nearest zone, where the letter of the specification is silence
+        (TimGM6mb's alto saxophone has such a hole at E4).
+
+        Raises
+        ------
+        InputError
+            If the font has no such preset.
+        """
+        asked = bank, program, key, velocity
+        if asked not in self._found:
+            preset = self._presets.get((bank, program))
+            if not preset:
+                raise InputError(f"the SoundFont has no preset for program {program} in bank {bank}")
+            right = [z for z in preset if z.velocities[0] <= velocity <= z.velocities[1]] or preset
+            nearest = min(z.distance(key) for z in right)
+            chosen = [z for z in right if z.distance(key) == nearest]
+            self._found[asked] = chosen if nearest == 0 else chosen[:1]
+        return self._found[asked]
+
+    def recording(self, zone: Zone) -> Recording:
+        """The recording of a zone, ready to be played; the same object each time."""
+        place = zone.start, zone.end, zone.loop_start, zone.loop_end, zone.looped
+        if place not in self._recordings:
+            length, nothing = zone.loop_end - zone.loop_start, np.zeros(MARGIN, np.float32)
+            if not zone.looped or length < 2:
+                plain = self.waveforms[zone.start : zone.end]
+                made = Recording(np.concatenate([nothing[:1], plain, nothing]), len(plain), 0)
+            else:
+                head, turn = self.waveforms[zone.start : zone.loop_start], -(-LOOPED // length) * length
+                loop = np.resize(self.waveforms[zone.loop_start : zone.loop_end], turn + MARGIN)
+                made = Recording(np.concatenate([nothing[:1], head, loop]), 1 + len(head) + turn, turn)
+            self._recordings[place] = made
+        return self._recordings[place]
 
     @cached_property
     def _presets(self) -> dict[tuple[int, int], list[Zone]]:
-        headers = np.frombuffer(self._chunks[b"phdr"], PRESET_HEADER)
-        zones = self._generators(b"pbag", b"pgen", headers["bag"])
-        instruments = self._instruments
-        presets = {}
-        for header, (shared, parts) in zip(headers[:-1], zones, strict=True):
-            found = []
-            for part in parts:
-                part = shared | part
-                if INSTRUMENT in part:
-                    found += [z for own in instruments[part[INSTRUMENT]] if (z := self._zone(own, part)) is not None]
-            presets[int(header["bank"]), int(header["program"])] = found
-        return presets
+        """The zones of every preset, by bank and program."""
+        inside = self._generators(b"inst", INSTRUMENT_HEADER, b"ibag", b"igen", SAMPLE)
+        instruments = [zones for _, zones in inside]
+        return {
+            (int(header["bank"]), int(header["program"])): [
+                zone
+                for part in parts
+                for own in instruments[part[INSTRUMENT]]
+                if (zone := self._zone(own, part)) is not None
+            ]
+            for header, parts in self._generators(b"phdr", PRESET_HEADER, b"pbag", b"pgen", INSTRUMENT)
+        }
 
-    @cached_property
-    def _instruments(self) -> list[list[dict[int, int]]]:
-        """The generators of each zone of each instrument, with those of the instrument's global zone filled in."""
-        headers = np.frombuffer(self._chunks[b"inst"], INSTRUMENT_HEADER)
-        zones = self._generators(b"ibag", b"igen", headers["bag"])
-        return [[shared | part for part in parts if SAMPLE in part] for shared, parts in zones]
-
-    def _generators(self, bags: bytes, generators: bytes, first: np.ndarray):
-        """For each preset or instrument: the generators of its global zone, and those of each other zone."""
+    def _generators(self, headers: bytes, kind: np.dtype, bags: bytes, generators: bytes, last: int) -> list:
+        """For each instrument or preset its header, and the generators of each zone that ends, as it must, in ``last``;
+        those of its global zone, the first if it does not, are filled in."""
+        headers = np.frombuffer(self._chunks[headers], kind)
         starts = np.frombuffer(self._chunks[bags], BAG)["generator"]
         table = np.frombuffer(self._chunks[generators], GENERATOR)
-        terminal = SAMPLE if generators == b"igen" else INSTRUMENT
+        rows = [dict(table[a:b].tolist()) for a, b in pairwise(starts)]
         result = []
-        for begin, end in pairwise(first):
-            parts = [
-                dict(zip(rows["operator"].tolist(), rows["amount"].tolist(), strict=True))
-                for rows in (table[starts[zone] : starts[zone + 1]] for zone in range(begin, end))
-            ]
-            shared = parts.pop(0) if parts and terminal not in parts[0] else {}
-            result.append((shared, parts))
+        for header, (begin, end) in zip(headers[:-1], pairwise(headers["bag"]), strict=True):
+            shared = rows[begin] if begin < end and last not in rows[begin] else {}
+            result.append((header, [shared | part for part in rows[begin:end] if last in part]))
         return result
 
     def _zone(self, own: dict[int, int], preset: dict[int, int]) -> Zone | None:
+        """What an instrument's generators and a preset's make together; None where they share no key or velocity."""
         header = np.frombuffer(self._chunks[b"shdr"], SAMPLE_HEADER)[own[SAMPLE]]
 
         def value(generator: int, default: float = 0) -> float:
             return own.get(generator, default) + (preset.get(generator, 0) if generator not in NOT_ADDED else 0)
-
-        def position(field: str, offsets: tuple[int, int]) -> int:
-            return int(header[field]) + value(offsets[0]) + 32768 * value(offsets[1])
 
         def overlap(generator: int) -> tuple[int, int]:
             ranges = [g.get(generator, FULL_RANGE) & 0xFFFF for g in (own, preset)]
@@ -234,9 +237,8 @@ class SoundFont:
         def envelope(generators: range, sustain: float) -> Envelope:
             delay, attack, hold, decay, fall, release = generators
             times = {g: 2.0 ** (value(g, -12000) / 1200) for g in (delay, attack, hold, decay, release)}
-            return Envelope(
-                times[delay], times[attack], times[hold], times[decay], sustain * value(fall), times[release]
-            )
+            level = sustain * value(fall)
+            return Envelope(times[delay], times[attack], times[hold], times[decay], level, times[release])
 
         keys, velocities = overlap(KEYS), overlap(VELOCITIES)
         if keys[0] > keys[1] or velocities[0] > velocities[1]:
@@ -245,10 +247,7 @@ class SoundFont:
         return Zone(
             keys=keys,
             velocities=velocities,
-            start=position("start", START),
-            end=position("end", END),
-            loop_start=position("loop_start", LOOP_START),
-            loop_end=position("loop_end", LOOP_END),
+            **{field: int(header[field]) + value(a) + 32768 * value(b) for field, (a, b) in OFFSETS.items()},
             looped=own.get(LOOP_MODE, 0) % 4 in (1, 3),
             rate=int(header["rate"]),
             root=root if 0 <= root <= 127 else int(header["root"]),
@@ -263,66 +262,6 @@ class SoundFont:
             modulation_to_cutoff=value(ENVELOPE_TO_CUTOFF),
             exclusive=own.get(EXCLUSIVE_CLASS, 0),
         )
-
-    def recording(self, zone: Zone) -> Recording:
-        """The recording of a zone, ready to be played; the same object each time."""
-        place = zone.start, zone.end, zone.loop_start, zone.loop_end, zone.looped
-        if place not in self._recordings:
-            self._recordings[place] = self._recording(*place)
-        return self._recordings[place]
-
-    @cached_property
-    def _recordings(self) -> dict[tuple[int, int, int, int, bool], Recording]:
-        return {}
-
-    def _recording(self, start: int, end: int, loop_start: int, loop_end: int, looped: bool) -> Recording:
-        length, nothing = loop_end - loop_start, np.zeros(MARGIN, np.float32)
-        if not looped or length < 2:
-            plain = self.waveforms[start:end]
-            return Recording(np.concatenate([nothing[:1], plain, nothing]), len(plain), 0)
-        head, turn = self.waveforms[start:loop_start], -(-LOOPED // length) * length
-        loop = np.resize(self.waveforms[loop_start:loop_end], turn + MARGIN)
-        return Recording(np.concatenate([nothing[:1], head, loop]), 1 + len(head) + turn, turn)
-
-    def zones(self, program: int, key: int, velocity: int = 100, bank: int = 0) -> list[Zone]:
-        """The zones that sound together for one key.
-
-        A key in a hole between two zones gets the nearest zone, where the letter of the specification is silence
-        (TimGM6mb's alto saxophone has such a hole at E4).
-
-        Raises
-        ------
-        InputError
-            If the font has no such preset.
-        """
-        asked = bank, program, key, bisect(self._velocities(bank, program), velocity)
-        if asked not in self._found:
-            self._found[asked] = self._zones(bank, program, key, velocity)
-        return self._found[asked]
-
-    @cached_property
-    def _found(self) -> dict[tuple[int, int, int, int], list[Zone]]:
-        return {}
-
-    def _velocities(self, bank: int, program: int) -> list[int]:
-        """Velocities at which other zones begin to sound."""
-        if (bank, program) not in self._edges:
-            ranges = [zone.velocities for zone in self._presets.get((bank, program), [])]
-            self._edges[bank, program] = sorted({low for low, _ in ranges} | {high + 1 for _, high in ranges})
-        return self._edges[bank, program]
-
-    @cached_property
-    def _edges(self) -> dict[tuple[int, int], list[int]]:
-        return {}
-
-    def _zones(self, bank: int, program: int, key: int, velocity: int) -> list[Zone]:
-        preset = self._presets.get((bank, program))
-        if not preset:
-            raise InputError(f"the SoundFont has no preset for program {program} in bank {bank}")
-        right = [z for z in preset if z.velocities[0] <= velocity <= z.velocities[1]] or preset
-        nearest = min(z.distance(key) for z in right)
-        chosen = [z for z in right if z.distance(key) == nearest]
-        return chosen if nearest == 0 else chosen[:1]
 
 
 def _chunks(data: bytes, start: int, end: int):

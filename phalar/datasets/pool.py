@@ -4,7 +4,8 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import FIRST_COMPLETED, wait
+from itertools import islice
 from typing import TypeVar
 
 from joblib.externals.loky import ProcessPoolExecutor
@@ -57,17 +58,26 @@ def in_processes(
         part, died = list(waiting)[: suspects or None], None
         pool = ProcessPoolExecutor(1 if suspects else min(jobs, len(part)), timeout=10, env=ONE_THREAD)
         try:
-            # Ctrl-C is for this process alone: the others are started with the signal blocked.
-            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            try:
-                tasks = {pool.submit(_call, function, waiting[number], os.getpid()): number for number in part}
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-            for task in as_completed(tasks):
-                died = task.exception() if isinstance(task.exception(), BrokenProcessPool) else None
-                if died:
+            tasks, rest = {}, iter(part)
+            while not died:
+                # Ctrl-C is for this process alone: the others are started with the signal blocked. No more is handed
+                # over than they take at once: when all is ended, loky's thread stumbles over what is left, and says so.
+                blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+                try:
+                    for number in islice(rest, 2 * jobs - len(tasks)):
+                        tasks[pool.submit(_call, function, waiting[number], os.getpid())] = number
+                except BrokenProcessPool as error:  # since the last look
+                    died = error
+                finally:
+                    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+                if not tasks:
                     break
-                yield waiting.pop(tasks[task]), task.exception() or task.result()
+                for task in wait(tasks, return_when=FIRST_COMPLETED).done:
+                    number = tasks.pop(task)
+                    if isinstance(task.exception(), BrokenProcessPool):
+                        died = task.exception()
+                    else:
+                        yield waiting.pop(number), task.exception() or task.result()
         finally:
             pool.shutdown(wait=True, kill_workers=bool(waiting))
         if died and suspects:
