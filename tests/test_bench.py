@@ -1,0 +1,98 @@
+"""The benchmarks compare like with like: references and rivals compute what ours computes, from the same sound."""
+
+import numpy as np
+import pytest
+import torch
+from music import invent_track
+
+from phalar import bench, corpora
+from phalar.errors import InputError
+from phalar.model.assembly import build
+
+
+@pytest.fixture
+def moved():
+    """A model whose residual branches are at work: their gains start at zero."""
+    model = build("phalar", seed=0)
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        for name, weight in model.named_parameters():
+            if name.endswith(".scale"):
+                weight.normal_(0, 0.1)
+    return model
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["without dropout", "with the same dropout"])
+def test_the_plain_step_has_our_loss_and_gradient(training, moved, music):
+    model = moved.train(training)
+    waves = torch.stack([music(3, seed=1), music(3, seed=1).roll(500, -1)])
+    assert bench.largest_error(model, bench.plain_twin(model), waves) < 1e-4
+    assert 1e-5 < bench.largest_error(model, bench.plain_twin(model, torch.bfloat16), waves) < 0.1
+    other = bench.plain_twin(model)
+    with torch.no_grad():
+        other.backbone.blocks[3].time.mix.bias += 0.1
+    assert bench.largest_error(model, other, waves) > 1e-3, "or the comparison says nothing"
+
+
+def test_a_twin_has_weights_of_its_own(moved):
+    twin = bench.plain_twin(moved)
+    for mine, theirs in zip(moved.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+        assert mine.data_ptr() != theirs.data_ptr()
+
+
+def test_flac_files_hold_what_the_store_holds(tmp_path):
+    track = invent_track(tmp_path, 0)
+    (again,) = bench.as_flac([track], tmp_path, 16_000)
+    assert len(list(tmp_path.glob("*.flac"))) == len(track.stems)
+    assert np.array_equal(again.excerpt(1234, 5000), track.excerpt(1234, 5000))
+    assert np.array_equal(again.excerpt(track.num_samples - 10, 100), track.excerpt(track.num_samples - 10, 100))
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    sizes = {"BATCH": 4, "SECONDS": 2.0, "STEPS": 1, "REFERENCE_STEPS": 1, "CLIPS": 2, "PIECES": 2}
+    sizes |= {"PIECE_SECONDS": 12.0, "EXCERPTS": 4, "PAIRS": 8, "REFERENCE_PAIRS": 2}
+    for name, value in sizes.items():
+        monkeypatch.setattr(bench, name, value)
+    monkeypatch.setattr(corpora, "load", lambda *_, **__: [invent_track(tmp_path, i) for i in range(4)])
+
+
+def test_the_store_is_faster_than_decoding_and_gives_the_same(small):
+    result = bench.run("data")
+    assert result["ratio"] == pytest.approx(result["ours"] / result["reference"])
+    assert result["ratio"] > 10
+    assert result["max_relative_error"] < 5e-4
+    assert result["pair_ratio"] == pytest.approx(result["pair_reference_ms"] / result["pair_ms"])
+    assert result["pair_ratio"] > 1
+
+
+def test_embedding_is_compared_with_plain_layers(small):
+    result = bench.run("encode")
+    assert result["ratio"] == result["ours"] / result["reference"]
+    assert result["max_relative_error"] < 1e-4
+    assert result["processor"]
+
+
+def test_training_has_a_reference_and_fair_rivals(small, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("no\ncompiler")
+
+    monkeypatch.setattr(torch, "compile", broken)  # it takes minutes
+    result = bench.run("train")
+    assert result["ratio"] == result["ours"] / result["reference"] > 0
+    assert result["unit"] == "pairs per second"
+    assert result["max_relative_error"] < 1e-3
+    assert result["fair_ratio"] == result["ours"] / result["rivals"]["eager bfloat16"]
+    assert result["rivals"]["compiled bfloat16"] == "RuntimeError: no compiler"
+
+
+def test_an_unknown_benchmark_is_refused():
+    with pytest.raises(InputError, match="'gpu'; there are cqt, encode, train, data"):
+        bench.run("gpu")
+
+
+def test_a_processor_is_named_with_what_it_can_do(tmp_path):
+    about = tmp_path / "cpuinfo"
+    about.write_text("model name\t: Fast 9000\nflags\t\t: fpu avx2 avx512_bf16\n")
+    assert bench.processor(about) == "Fast 9000 (avx2, avx512_bf16)"
