@@ -46,9 +46,7 @@ def load(source: str | os.PathLike) -> StemModel:
     InputError
         No such file, not one of ours, or a tensor that is missing, of the wrong shape or not finite.
     """
-    source = _found(source)
-    tensors, metadata = read_tensors(source)
-    row, backbone = _described(metadata, source)
+    tensors, row, backbone, _ = _read(source)
     try:
         model = build(row, backbone=backbone, seed=0)
     except InputError as error:
@@ -59,34 +57,23 @@ def load(source: str | os.PathLike) -> StemModel:
 
 def notes(source: str | os.PathLike) -> dict:
     """What ``save`` was told about the weights in a file, or in those that ship (``"reference"``)."""
-    source = _found(source)
-    metadata = read_tensors(source)[1]
-    _described(metadata, source)
-    return json.loads(metadata.get("notes", "{}"))
+    return _read(source)[3]
 
 
-def _found(source: str | os.PathLike) -> str | os.PathLike:
-    """The file that a source means."""
-    if source != REFERENCE:
-        return source
-    if not REFERENCE_FILE.is_file():
+def _read(source: str | os.PathLike) -> tuple[dict, Variant, dict | None, dict]:
+    """A file's tensors, its registry row, the settings of a frozen backbone where there is one, and its notes."""
+    if source == REFERENCE and not REFERENCE_FILE.is_file():
         raise InputError(
             f"the weights that ship with the package are not at {REFERENCE_FILE}; install the package again, or train "
             "with `phalar train phalar --corpus chorales --out DIR` and load DIR/best.safetensors"
         )
-    return REFERENCE_FILE
-
-
-def _described(metadata: dict[str, str], source: str | os.PathLike) -> tuple[Variant, dict | None]:
-    """The registry row in a file's text, and the settings of a frozen backbone where there is one."""
+    tensors, metadata = read_tensors(REFERENCE_FILE if source == REFERENCE else source)
+    if metadata.get("format", FORMAT) != FORMAT:
+        raise InputError(f"{source}: format {metadata['format']!r}; this version reads {FORMAT!r}")
     try:
-        if metadata["format"] != FORMAT:
-            raise InputError(f"{source}: format {metadata['format']!r}; this version reads {FORMAT!r}")
-        backbone = json.loads(metadata["backbone"]) if "backbone" in metadata else None
-        return Variant(**json.loads(metadata["variant"])), backbone
+        row = Variant(**json.loads(metadata["variant"]))
+        return tensors, row, json.loads(metadata.get("backbone", "null")), json.loads(metadata.get("notes", "{}"))
     except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(
             f"{source}: not a phalar checkpoint (it names no variant); save models with phalar.save"
         ) from error

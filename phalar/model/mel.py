@@ -36,7 +36,7 @@ def stft(audio: Tensor, window: Tensor) -> Tensor:
 
 
 class LogMel(nn.Module):
-    """Log-power mel spectrogram on the decibel scale of PHALAR's own front end: 0 dB becomes 1, -80 dB becomes 0.
+    """Log-power mel spectrogram on the decibel scale of PHALAR's own front end: (B, N) to (B, 96, 1 + N // 160).
 
     96 triangular bands of unit height, as many as the constant-Q transform has bins, evenly spaced from 60 to 7800 Hz
     on the HTK mel scale, 2595 log₁₀(1 + f/700); 64 ms Fourier transforms of 25 ms Hann windows every 10 ms.
@@ -52,22 +52,6 @@ class LogMel(nn.Module):
         self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
 
     def forward(self, audio: Tensor) -> Tensor:
-        """Mel spectrograms of waveforms, each as if it were alone.
-
-        Parameters
-        ----------
-        audio : Tensor (B, N), float32, 16 kHz, N > 512
-
-        Returns
-        -------
-        Tensor (B, 96, 1 + N // 160), float32
-            Entry (b, m, t): (dB + 80) / 80 of the power in band m around t / 100 seconds.
-
-        Raises
-        ------
-        InputError
-            For audio that is not (B, N) or too short.
-        """
         with full_precision(audio.device):
             power = stft(audio.float(), self.window).abs().square()
             return decibels(self.bands @ power, power=True)

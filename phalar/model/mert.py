@@ -87,8 +87,7 @@ class Mert(nn.Module):
         """With the weights of a folder or a name on the hub; with random ones where only settings are given."""
         if source is None:
             raise InputError(
-                f"variant {name!r} needs MERT's weights: build({name!r}, backbone=FOLDER), or "
-                f"backbone={EXAMPLE!r} to download them"
+                f"variant {name!r} needs MERT's weights: build({name!r}, backbone=FOLDER), or {EXAMPLE!r} from the hub"
             )
         return cls(source) if isinstance(source, Mapping) else load_mert(source)
 
@@ -108,7 +107,7 @@ def load_mert(source: str | os.PathLike) -> Mert:
     ----------
     source : str or path
         A folder with ``config.json`` and ``model.safetensors`` or ``pytorch_model.bin``; or a name on the Hugging Face
-        hub, such as ``"m-a-p/MERT-v1-95M"`` (380 MB, fetched once, then taken from the hub's cache).
+        hub, such as ``"m-a-p/MERT-v1-95M"`` (380 MB, fetched once).
 
     Raises
     ------

@@ -103,8 +103,8 @@ class StemModel(nn.Module):
         Parameters
         ----------
         audio : array (N,), (B, N) or (B, channels, N), or a sequence of arrays (N_i,) or (channels, N_i)
-            Clips of 2 s or more; float in [-1, 1] or integer PCM; channels are averaged. Clips of a sequence may
-            differ in length. Trained on 2 to 10 s and tested on 5 s: cut longer recordings into windows.
+            Clips of 2 s or more; float in [-1, 1] or integer PCM; channels are averaged. Trained on 2 to 10 s and
+            tested on 5 s: cut longer recordings into windows.
         sample_rate : int
             Hz, of all clips; resampled to 16 kHz.
         batch_size : int
@@ -169,11 +169,9 @@ def _as_clips(audio: Tensor | np.ndarray | Sequence) -> list:
             raise InputError(
                 f"audio: shape {tuple(audio.shape)} is not (samples,), (clips, samples) or (clips, channels, samples)"
             )
-        clips = [audio] if audio.ndim == 1 else list(audio)
-    elif isinstance(audio, Sequence) and not isinstance(audio, str | bytes):
-        clips = list(audio)
-    else:
+        audio = [audio] if audio.ndim == 1 else audio
+    elif not isinstance(audio, Sequence) or isinstance(audio, str | bytes):
         raise InputError(f"audio: {type(audio).__name__} is not an array or a sequence of arrays; read files first")
-    if not clips:
+    if not len(audio):
         raise InputError("audio: no clips in it; give at least one")
-    return clips
+    return list(audio)
