@@ -1,13 +1,8 @@
 """COCOLA, the baseline that PHALAR is measured against in the paper's retrieval tables (Ciranni et al. 2025).
 
-Where PHALAR keeps phase and time to the end, COCOLA sees two log-mel pictures of the music, one of what lasts
-(harmonic) and one of what strikes (percussive), through EfficientNet-B0 (Tan and Le 2019), a network for photographs,
-and averages the result over time. Its score is s(x, y) = tanh(LN(x))ᵀ W tanh(LN(y)) with a real, unconstrained W, hence
-not symmetric. Scores come back only if the pictures that were shown are stated: that is the embedding mode.
-
-The published baseline uses the package ``efficientnet_pytorch``: its constants are kept where they change numbers
-(batch norm with eps 1e-3 and momentum 0.01, padding fixed for 224 × 224 images, drop-connect 0.2). Taught in
-``book/model.md``.
+It sees two log-mel pictures, of what lasts (harmonic) and of what strikes (percussive), through EfficientNet-B0 (Tan
+and Le 2019), a network for photographs, and averages over time. Constants that change numbers are those of the package
+that the published baseline uses, ``efficientnet_pytorch``. Taught in ``book/model.md``.
 """
 
 from typing import NamedTuple
@@ -32,15 +27,9 @@ SQUEEZE = 4  # input channels per squeezed channel
 class Cocola(StemModel):
     """A stem model that shows its network the harmonic picture, the percussive one, or both.
 
-    The attribute ``mode`` says which and may be set at any time:
-
-    "random" (at first)
-        In training one of the three, drawn for each pair with equal chances; otherwise both.
-    "both", "harmonic", "percussive"
-        That, always. A picture that is not shown is replaced by zeros (0 dB everywhere), as published.
-
-    So embeddings of a model as built or loaded show both. Say so with every number: scores of one mode do not compare
-    with those of another. Setting an unknown mode raises an InputError.
+    ``mode`` says which, and may be set at any time: "both", "harmonic" or "percussive", or, at first, "random": one of
+    these, drawn for each pair in training, and both otherwise. What is not shown is replaced by zeros (0 dB), as
+    published. Say the mode with every number: scores of one do not compare with those of another.
     """
 
     def __init__(self, row: Variant, *parts: nn.Module) -> None:
@@ -57,9 +46,6 @@ class Cocola(StemModel):
         if mode not in MODES:
             raise InputError(f"cocola: there is no embedding mode {mode!r}; choose from {', '.join(MODES)}")
         self._mode = mode
-
-    def extra_repr(self) -> str:
-        return f"mode={self.mode!r}"
 
     def draw_parts(self, items: int) -> Tensor:
         """Which parts each of ``items`` shows, (items, 2) bool: (harmonic, percussive), by the mode."""
@@ -111,12 +97,8 @@ def same_padding(kernel: int, stride: int, size: int) -> tuple[int, int]:
 
 
 class FixedPadConv2d(nn.Conv2d):
-    """Convolution without bias, padded as a square image of side `size` would need, whatever the input is.
-
-    With stride 2 that is one zero more behind than before. For a spectrogram with an odd number of frames it is *not*
-    the padding that "same" asks for: frames are halved rounding down, and the windows sit half a frame off. The
-    published baseline has it so, hence its weights expect it.
-    """
+    """Convolution without bias, padded as a square image of side `size` would need, whatever the input is: as the
+    published weights expect it. An odd number of frames is halved rounding down, half a frame off."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, size: int, groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
@@ -140,11 +122,8 @@ class SqueezeExcite(nn.Module):
 
 
 class Block(nn.Module):
-    """Inverted bottleneck: x + narrow(attend(filter(widen(x)))), the sum only where shapes agree.
-
-    `drop` is the probability that an item skips the block's branch during training (drop-connect); the branch is
-    scaled by 1 / (1 - drop) when it is kept.
-    """
+    """Inverted bottleneck: x + narrow(attend(filter(widen(x)))), the sum only where shapes agree. In training an item
+    skips the branch with probability `drop` (drop-connect)."""
 
     def __init__(self, inputs: int, stage: Stage, stride: int, size: int, drop: float) -> None:
         super().__init__()

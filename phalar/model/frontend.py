@@ -64,11 +64,10 @@ def _nnaudio_kernels() -> tuple[np.ndarray, np.ndarray]:
 class ConstantQ(nn.Module):
     """Magnitudes of the constant-Q transform, equal to nnAudio's ``CQT1992v2`` and many times faster.
 
-    nnAudio correlates every bin with a kernel as long as the longest one (32,768 samples), though a kernel's support
-    halves with each octave: at the top, 127 of 128 products are with zero. Here the upper octaves' kernels are cropped
-    to their support. The lower octaves' kernels stay long, but hear a narrow band only: there the correlation is a
-    product of spectra. It is needed every 160 samples only, and sampling in time is folding in frequency, so spectra
-    are folded before they are transformed back. Nothing changes but the time. Book: *The model*.
+    nnAudio correlates every bin with a kernel as long as the longest one, 32,768 samples. Here the upper octaves'
+    kernels are cropped to their support, which halves with each octave. The lower octaves' stay long but hear a narrow
+    band: there the correlation is a product of spectra, folded before it is transformed back, as sampling in time (one
+    in 160) is folding in frequency. Book: *The model*.
     """
 
     def __init__(self) -> None:
@@ -87,18 +86,8 @@ class ConstantQ(nn.Module):
         self.register_buffer("gain", torch.tensor(np.sqrt(lengths)[:, None], device="cpu"), persistent=False)
 
     def forward(self, audio: Tensor) -> Tensor:
-        """Magnitudes of a waveform.
-
-        Parameters
-        ----------
-        audio : Tensor (B, N), float32, 16 kHz
-            More than 16,384 samples, since the ends are mirrored by half a kernel.
-
-        Returns
-        -------
-        Tensor (B, 96, 1 + N // 160), float32
-            Entry (b, k, t): how strongly pitch C0 + k semitones sounds around t / 100 seconds.
-        """
+        """Waveforms (B, N) at 16 kHz to magnitudes (B, 96, 1 + N // 160) float32: entry (b, k, t) is how strongly pitch
+        C0 + k semitones sounds around t / 100 s. N > 16,384, since the ends are mirrored by half a kernel."""
         frames = 1 + audio.shape[-1] // HOP
         with full_precision(audio.device):
             padded = F.pad(audio.float()[:, None], (self.centre, self.centre), mode="reflect")
@@ -144,21 +133,12 @@ def _kernel_spectra(size: int, device: torch.device) -> list[tuple[int, int, Ten
 
 
 def decibels(magnitude: Tensor, power: bool = False) -> Tensor:
-    """Amplitude (or power) to decibels, cut ``TOP_DB`` below each item's loudest bin, then scaled: (dB + 80) / 80.
+    """Amplitudes (or powers) (B, F, T) to decibels, cut ``TOP_DB`` below each item's loudest bin, then scaled:
+    (dB + 80) / 80, so that 1 stands for 0 dB and an item spans at most 1.
 
     The published code hands (B, F, T) to torchaudio's ``AmplitudeToDB``, which reads that as *one* item, so the floor
     follows the loudest clip of the batch and an embedding depends on its batch mates. Here each item has its own
     floor; for a batch of one both agree. Book: *The model*, "Where text and code differ".
-
-    Parameters
-    ----------
-    magnitude : Tensor (B, F, T), float32, not negative
-    power : bool
-        Whether the values are powers (10 log10) rather than amplitudes (20 log10).
-
-    Returns
-    -------
-    Tensor (B, F, T), float32: 1 stands for 0 dB, and an item spans at most 1 from its loudest bin to its floor.
     """
     db = (10.0 if power else 20.0) * torch.log10(magnitude.clamp(min=SMALLEST))
     floor = db.amax(dim=(-2, -1), keepdim=True) - TOP_DB

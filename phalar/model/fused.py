@@ -136,9 +136,7 @@ def _workers(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix="phalar-fused")
 
 
-def _run(
-    function: str, pointers: Sequence[ctypes._SimpleCData | ctypes.Array], items: int, sizes: Sequence[int]
-) -> None:
+def _run(function: str, pointers: Sequence, items: int, bins: int) -> None:
     """Call a function of fused.c on all items, spread over torch's number of threads. ctypes lets go of the GIL."""
     call, threads = getattr(library(), function), torch.get_num_threads()
     # A few shares a thread, so that a thread the system held up does not keep the others waiting.
@@ -146,15 +144,11 @@ def _run(
     edges = [items * i // shares for i in range(shares + 1)]
 
     def share(i: int) -> int:
-        return call(*pointers, *(ctypes.c_int(v) for v in (edges[i], edges[i + 1], *sizes)))
+        return call(*pointers, *(ctypes.c_int(v) for v in (edges[i], edges[i + 1], bins)))
 
     failed = [share(0)] if shares == 1 else list(_workers(threads).map(share, range(shares)))
     if any(failed):
-        raise MemoryError(f"{function}: no memory for the working space of {items} pictures of sizes {list(sizes)}")
-
-
-def _pointer(tensor: Tensor) -> ctypes.c_void_p:
-    return ctypes.c_void_p(tensor.data_ptr())
+        raise MemoryError(f"{function}: no memory for the working space of {items} pictures")
 
 
 def _pack(weight: Tensor) -> Tensor:
@@ -269,7 +263,7 @@ class _Chain(torch.autograd.Function):
             pictures.append(x.new_empty(items, link.channels_after, bins, after) if needed else None)
         moments = [x.new_empty(items, 2, link.channels_after) if isinstance(link, _Branch) else None for link in links]
         described = _described(links, pictures[:-1], moments, steps)
-        _run("chain_forward", [*described, _pointer(pictures[-1])], items, [bins])
+        _run("chain_forward", [*described, ctypes.c_void_p(pictures[-1].data_ptr())], items, bins)
         ctx.counts = counts
         ctx.save_for_backward(*weights, *pictures[:-1], *moments)
         return pictures[-1]
@@ -277,17 +271,15 @@ class _Chain(torch.autograd.Function):
     @staticmethod
     def backward(ctx, dy):
         count, dy = len(ctx.counts), dy.contiguous()
-        weights, pictures, moments = (
-            ctx.saved_tensors[: -2 * count],
-            ctx.saved_tensors[-2 * count : -count],
-            ctx.saved_tensors[-count:],
-        )
+        weights, kept = ctx.saved_tensors[: -2 * count], ctx.saved_tensors[-2 * count :]
+        pictures, moments = kept[:count], kept[count:]
         x, links = pictures[0], _made(ctx.counts, weights)
         for link in links:
             link.prepare_backward(len(x))
         dx = torch.empty_like(x)
         described = _described(links, pictures, moments, x.shape[-1])
-        _run("chain_backward", [*described, _pointer(dy), _pointer(dx)], len(x), [x.shape[2]])
+        pointers = [ctypes.c_void_p(tensor.data_ptr()) for tensor in (dy, dx)]
+        _run("chain_backward", [*described, *pointers], len(x), x.shape[2])
         return None, None, dx, *(gradient for link in links for gradient in link.gradients())
 
 
@@ -295,20 +287,9 @@ def chain(x: Tensor, links: Sequence[Weights]) -> Tensor:
     """Residual branches and strided convolutions one after the other, as ``AxialBlock`` computes them; ``usable`` says
     of what. A branch is x + gain * w2 silu(w1 * norm(x) + b1).
 
-    A convolution along time of stride 2 makes O channels and (T + 1) // 2 steps.
-
-    Parameters
-    ----------
-    x : Tensor (B, C, F, T) float32
-    links : sequence of (gamma, beta, w1, b1, w2, gain) or (kernel,)
-        gamma, beta (C,): affine part of the per-item, per-channel norm. w1 (H, C, 3, 1), (H, C, 1, 3) or (H, C, 1, 1);
-        b1 (H,); w2 (C, H, 1, 1). gain (B, C): LayerScale times the dropout mask of each item's channels. kernel
-        (O, C, 1, 3).
-
-    Returns
-    -------
-    Tensor (B, O, F, T')
-        Where no gradient is asked for, no picture between is kept.
+    x (B, C, F, T) float32 to (B, O, F, T'). Of a branch: gamma, beta (C,); w1 (H, C, 3, 1), (H, C, 1, 3) or
+    (H, C, 1, 1); b1 (H,); w2 (C, H, 1, 1); gain (B, C). Of a convolution of stride 2 along time: its kernel
+    (O, C, 1, 3). Where no gradient is asked for, no picture between is kept.
     """
     weights = [tensor for link in links for tensor in link]
     return _Chain.apply(torch.is_grad_enabled(), tuple(len(link) for link in links), x, *weights)

@@ -1,10 +1,8 @@
 """Harmonic/percussive separation: what lasts goes one way, what strikes goes the other.
 
-In a magnitude spectrogram a held note is a horizontal ridge and a drum stroke a vertical one. A median over time
-erases the strokes, a median over frequency erases the notes, and each bin is then shared between the two according
-to which median is the larger (Fitzgerald 2010). The definition is that of ``librosa.decompose.hpss`` with its
-defaults; the computation is batched and stays on the device of its input. COCOLA, the paper's baseline,
-listens through it. Taught in ``book/model.md``.
+A median over time erases strokes, a median over frequency erases held notes, and each bin is shared between the two
+according to which is the larger (Fitzgerald 2010): ``librosa.decompose.hpss`` with its defaults, batched and on the
+device of its input. COCOLA listens through it. Taught in ``book/model.md``.
 """
 
 import torch
@@ -22,22 +20,8 @@ def separate(magnitude: Tensor, kernel: int = KERNEL) -> tuple[Tensor, Tensor]:
 
     With H the median over time and P the median over frequency, the masks are H²/(H²+P²) and P²/(H²+P²): the share
     of each bin's magnitude that each part keeps. They sum to one; where both medians vanish each part gets one half.
-
-    Parameters
-    ----------
-    magnitude : Tensor (..., F, T), real, not negative
-        Any leading axes are a batch, every item of it filtered alone.
-    kernel : int
-        Odd length of both medians, in frames and in bins. At the default 31 and 10 ms per frame, 0.31 s.
-
-    Returns
-    -------
-    harmonic, percussive : Tensor (..., F, T), same dtype, in [0, 1]
-
-    Raises
-    ------
-    InputError
-        For a complex or empty spectrogram, or an even kernel.
+    ``magnitude`` (..., F, T) is real and not negative; ``kernel`` is the odd length of both medians, in frames and in
+    bins. An InputError for a complex or empty spectrogram, or an even kernel.
     """
     if magnitude.is_complex() or magnitude.ndim < 2 or magnitude.numel() == 0:
         raise InputError(

@@ -1,8 +1,7 @@
 """Front ends that listen in mel bands where PHALAR has the constant-Q transform: of `mel`, and of the COCOLA baseline.
 
-Below about 1 kHz mel bands are near evenly spaced in hertz, not in pitch, so an interval is not the same number of
-bands everywhere: what the `mel` ablation takes away is the pitch-shift equivariance of the constant-Q axis (the
-paper's ablation "Mel spectrogram in place of CQT"). Taught in ``book/model.md``.
+Below about 1 kHz mel bands are near evenly spaced in hertz, not in pitch: what the `mel` ablation takes away is the
+pitch-shift equivariance of the constant-Q axis. Taught in ``book/model.md``.
 """
 
 import librosa
@@ -23,10 +22,8 @@ SHORTEST = 31 * HOP  # samples: 32 frames, which COCOLA's backbone makes one
 
 
 def stft(audio: Tensor, window: Tensor) -> Tensor:
-    """Centred short-time Fourier transform with mirrored ends: (B, N) float32 to (B, 513, 1 + N // 160) complex64.
-
-    Raises InputError where there are too few samples to mirror (512 or fewer).
-    """
+    """Centred short-time Fourier transform with mirrored ends: (B, N) float32 to (B, 513, 1 + N // 160) complex64; an
+    InputError where there are too few samples to mirror."""
     if audio.ndim != 2 or audio.shape[-1] <= N_FFT // 2:
         raise InputError(
             f"spectrogram: audio of shape {tuple(audio.shape)} cannot be used; give (batch, samples) with more than "
@@ -60,9 +57,8 @@ class LogMel(nn.Module):
 class HarmonicPercussiveMel(nn.Module):
     """COCOLA's front end: two log-mel spectrograms of each waveform, its harmonic and its percussive part.
 
-    Complex STFT, median-filter separation (`phalar.model.hpss`), 64 Slaney mel bands of each part's power, decibels
-    relative to the part's own loudest value, nothing below -80 dB, not rescaled. So a part's level is lost: a part
-    that is barely there looks as loud as one that dominates, and digital silence comes out as 0 dB everywhere.
+    64 Slaney mel bands of each part's power, in decibels below the part's own loudest value. So a part's level is lost:
+    one that is barely there looks as loud as one that dominates, and digital silence is 0 dB everywhere.
     """
 
     bins = PART_BANDS

@@ -55,12 +55,8 @@ class Resampled(nn.Module):
 class Mert(nn.Module):
     """The last layer of a frozen HuBERT: waveforms at 24 kHz (B, N) to (B, hidden size, 1, T) float32.
 
-    It never trains: no gradients, no dropout, whatever ``train()`` is told. Its weights are part of ``state_dict``.
-
-    Parameters
-    ----------
-    config : mapping
-        Settings as MERT's ``config.json`` has them; what is left out is as in HuBERT base, hence as in MERT-v1-95M.
+    It never trains, whatever ``train()`` is told; its weights are part of ``state_dict``. ``config``: settings as in
+    MERT's ``config.json``; what is left out is as in HuBERT base, hence as in MERT-v1-95M.
     """
 
     frozen = True
@@ -101,19 +97,11 @@ class Mert(nn.Module):
 
 
 def load_mert(source: str | os.PathLike) -> Mert:
-    """MERT with its published weights, from a local folder or from the hub. No code of the publisher's is executed.
+    """MERT with its published weights, from a folder with ``config.json`` and ``model.safetensors`` or
+    ``pytorch_model.bin``, or by its name on the Hugging Face hub, such as ``"m-a-p/MERT-v1-95M"`` (380 MB).
 
-    Parameters
-    ----------
-    source : str or path
-        A folder with ``config.json`` and ``model.safetensors`` or ``pytorch_model.bin``; or a name on the Hugging Face
-        hub, such as ``"m-a-p/MERT-v1-95M"`` (380 MB, fetched once).
-
-    Raises
-    ------
-    InputError
-        transformers is not installed, the folder or name does not exist, the settings are not those of a MERT that
-        HuBERT computes, or the weights do not fit them.
+    No code of the publisher's is executed. An InputError if transformers is not installed, there is no such folder or
+    name, the settings are not those of a MERT that HuBERT computes, or the weights do not fit them.
     """
     _transformers()
     folder = Path(source) if Path(source).is_dir() else _from_hub(str(source))

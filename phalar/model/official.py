@@ -28,69 +28,58 @@ ENUMS = tuple(f"contrastive_model.constants.{name}" for name in _ENUMS.split())
 MOST_SETTINGS = 1_000
 MERT_WIDTH = 768
 
-# What their constructor assumes of a setting that is not given.
-DEFAULTS: dict[str, Any] = {
-    "backbone_type": "freqtimeseparable",
-    "comparison_method": "bilinear_similarity",
-    "complex_mlp_bias": False,
-    "complex_use_silu": False,
-    "do_cqt": False,
-    "embedding_dim": 512,
-    "final_mlp": True,
-    "final_mlp_expansion_factor": None,
-    "final_mlp_norm": "bn",
-    "ft_sep_depth": 4,
-    "ft_sep_init_hidden_dim": 8,
-    "input_freq_bins": 128,
-    "input_type": "double_channel_harmonic_percussive",
-    "mert_input_sr": 16_000,
-    "mert_layer_idx": -1,
-    "pool_type": "spec_pool",
-    "spec_pool_center_padding": False,
-    "spec_pool_complex_output": False,
-    "spec_pool_components": 8,
-    "spec_pool_norm": None,
-    "spec_pool_out_channels": 80,
+# Settings of their constructor: what it assumes where one is not given, and what our PHALAR computes.
+SETTINGS: dict[str, tuple[Any, Any]] = {
+    "backbone_type": ("freqtimeseparable", "freqtimeseparable"),
+    "pool_type": ("spec_pool", "spec_pool"),
+    "spec_pool_complex_output": (False, True),
+    "comparison_method": ("bilinear_similarity", "bilinear_similarity"),
+    "do_cqt": (False, True),
+    "complex_mlp_bias": (False, False),
+    "complex_use_silu": (False, False),
+    "embedding_dim": (512, 512),
+    "final_mlp": (True, True),
+    "final_mlp_expansion_factor": (None, None),
+    "final_mlp_norm": ("bn", "bn"),
+    "ft_sep_depth": (4, 5),
+    "ft_sep_init_hidden_dim": (8, 8),
+    "input_freq_bins": (128, 96),
+    "input_type": ("double_channel_harmonic_percussive", "single_channel_mel_spectrogram"),
+    "mert_input_sr": (16_000, 16_000),
+    "mert_layer_idx": (-1, -1),
+    "spec_pool_center_padding": (False, True),
+    "spec_pool_components": (8, 8),
+    "spec_pool_norm": (None, "global"),
+    "spec_pool_out_channels": (80, 80),
 }
 ALIASES = {"axial": "freqtimeseparable", "fft": "spec_pool"}  # second names that their constructor takes
-
-# The settings that tell the variants apart, and their values for each variant.
-DISTINGUISHING = ("backbone_type", "pool_type", "spec_pool_complex_output", "comparison_method", "do_cqt")
-VARIANTS: dict[str, tuple] = {
-    "phalar": ("freqtimeseparable", "spec_pool", True, "bilinear_similarity", True),
-    "gap": ("freqtimeseparable", "avg", False, "bilinear_similarity", True),
-    "magnitude": ("freqtimeseparable", "spec_pool", False, "bilinear_similarity", True),
-    "cosine": ("freqtimeseparable", "spec_pool", True, "cosine_similarity", True),
-    "psd": ("freqtimeseparable", "spec_pool", True, "psd_bilinear_similarity", True),
-    "hermitian": ("freqtimeseparable", "spec_pool", True, "hermitian_bilinear_similarity", True),
-    "mel": ("freqtimeseparable", "spec_pool", True, "bilinear_similarity", False),
-    "cocola": ("efficientnet", "avg", False, "cocola_similarity", False),
-    "mert-complex": ("mert", "spec_pool", True, "bilinear_similarity", False),
-    "mert-real": ("mert", "avg", False, "bilinear_similarity", False),
+DISTINGUISHING = tuple(SETTINGS)[:5]  # what tells the variants apart
+_GAP = {"pool_type": "avg", "spec_pool_complex_output": False}
+_COCOLA = {"backbone_type": "efficientnet", "comparison_method": "cocola_similarity", "do_cqt": False}
+_MERT = {"backbone_type": "mert", "do_cqt": False}
+# Each variant by what differs from PHALAR.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "phalar": {},
+    "gap": _GAP,
+    "magnitude": {"spec_pool_complex_output": False},
+    "cosine": {"comparison_method": "cosine_similarity"},
+    "psd": {"comparison_method": "psd_bilinear_similarity"},
+    "hermitian": {"comparison_method": "hermitian_bilinear_similarity"},
+    "mel": {"do_cqt": False},
+    "cocola": {**_GAP, **_COCOLA, "input_type": "double_channel_harmonic_percussive"},
+    "mert-complex": _MERT,
+    "mert-real": {**_GAP, **_MERT, "final_mlp_norm": None},  # the published baseline has no norm
 }
-
-# What else must hold for our modules to compute the same, by the value of ours that reads the setting.
-REQUIRED: dict[str, dict[str, Any]] = {
-    "everywhere": {"embedding_dim": 512, "final_mlp": True, "final_mlp_expansion_factor": None},
-    "axial": {
-        "ft_sep_init_hidden_dim": 8,
-        "ft_sep_depth": 5,
-        "input_freq_bins": 96,
-        "input_type": "single_channel_mel_spectrogram",
-    },
-    "efficientnet": {"input_type": "double_channel_harmonic_percussive"},
-    "mert": {"mert_layer_idx": -1, "mert_input_sr": 16_000},
-    "spectral": {
-        "spec_pool_out_channels": 80,
-        "spec_pool_components": 8,
-        "spec_pool_norm": "global",
-        "spec_pool_center_padding": True,
-    },
-    "complex": {"complex_mlp_bias": False, "complex_use_silu": False},
-    "real": {"final_mlp_norm": "bn"},
-    "real without norm": {"final_mlp_norm": None},  # the published MERT baseline has none
+# Settings that only some parts read, by how their names begin.
+READ_BY = {
+    "ft_sep": ("axial",),
+    "input_freq_bins": ("axial",),
+    "input_type": ("axial", "efficientnet"),
+    "mert": ("mert",),
+    "spec_pool": ("spectral", "magnitude"),
+    "complex": ("complex",),
+    "final_mlp_norm": ("real", "real without norm"),
 }
-REQUIRED["magnitude"] = REQUIRED["spectral"]
 
 # Our names to theirs, by the value of the row whose weights they are: pieces that are replaced one after the other.
 PROJECTION = {"pooling.project": "encoder.pooling.0.project_in.1"}
@@ -152,12 +141,7 @@ THEIRS_MERT, OURS_MERT = "encoder.backbone.model.", "backbone.model."
 
 @dataclass(frozen=True)
 class OfficialCheckpoint:
-    """A checkpoint of the authors, read.
-
-    state : dict of str to Tensor, their names; every value finite
-    hyper_parameters : dict, their settings as plain values; a member of one of their enumerations is its value, a str
-    path : where it was read from
-    """
+    """A checkpoint of the authors, read: finite weights under their names, and their settings as plain values."""
 
     state: dict[str, Tensor]
     hyper_parameters: dict[str, Any]
@@ -236,34 +220,27 @@ def read_official(path: str | os.PathLike) -> OfficialCheckpoint:
 
 
 def variant_of(hyper_parameters: Mapping[str, Any]) -> str:
-    """Name of our variant that a model of theirs with these settings is.
+    """Name of our variant that a model of theirs with these arguments of its constructor is, enumeration members by
+    value; what is left out takes their default, settings of training and unknown ones are passed over.
 
-    Parameters
-    ----------
-    hyper_parameters : mapping
-        Arguments of their model's constructor, enumeration members by value; what is left out takes their default.
-        Settings of training, and any we do not know, are passed over.
-
-    Raises
-    ------
-    InputError
-        Where no variant has these settings, naming the one that differs and what it would have to be.
+    An InputError where no variant has them, naming the one that differs and what it would have to be.
     """
-    given = {name: hyper_parameters.get(name, default) for name, default in DEFAULTS.items()}
+    given = {name: hyper_parameters.get(name, default) for name, (default, _) in SETTINGS.items()}
     given = {name: ALIASES.get(value, value) if isinstance(value, str) else value for name, value in given.items()}
-    wanted = tuple(given[name] for name in DISTINGUISHING)
-    found = next((name for name, row in VARIANTS.items() if row == wanted), None)
+    known = {each: {n: ours for n, (_, ours) in SETTINGS.items()} | changes for each, changes in VARIANTS.items()}
+    found = next((each for each, row in known.items() if all(row[n] == given[n] for n in DISTINGUISHING)), None)
     if found is None:
         described = ", ".join(f"{name}={given[name]!a:.60}" for name in DISTINGUISHING)
         raise InputError(f"no variant has the settings {described}; known are those of {', '.join(VARIANTS)}")
     row = variant(found)
-    for part in ("everywhere", row.backbone, row.pooling, row.head):
-        for name, value in REQUIRED.get(part, {}).items():
-            if given[name] != value or isinstance(given[name], bool) != isinstance(value, bool):
-                raise InputError(
-                    f"the setting {name}={given[name]!a:.60} makes another model than our {found!r}; "
-                    f"only {name}={value!r} can be loaded"
-                )
+    for name, value in known[found].items():
+        readers = next((parts for begin, parts in READ_BY.items() if name.startswith(begin)), None)
+        is_read = readers is None or {row.backbone, row.pooling, row.head} & set(readers)
+        if is_read and (given[name] != value or isinstance(given[name], bool) != isinstance(value, bool)):
+            raise InputError(
+                f"the setting {name}={given[name]!a:.60} makes another model than our {found!r}; "
+                f"only {name}={value!r} can be loaded"
+            )
     return found
 
 
@@ -293,21 +270,8 @@ def translate(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
 
     Their complex matrices are stacked real ones, real rows above imaginary rows: here they become complex64. A matrix
     W of a bilinear score keeps their orientation, s(x, y) = Re⟨W x̂, ŷ⟩, that is, W multiplies the first argument.
-
-    Parameters
-    ----------
-    state : mapping of their names to tensors
-    name : str, from `variant_of`
-
-    Returns
-    -------
-    dict of str to Tensor: float32, complex64, or int64 for the counters of batch norms
-
-    Raises
-    ------
-    InputError
-        For a variant that is not known, for weights that are missing, unexpected or not finite, and for shapes that
-        differ, naming the first of each.
+    ``name`` is from `variant_of`. An InputError for an unknown one, and for weights that are missing, unexpected, not
+    finite or of another shape, naming the first of each.
     """
     if name not in VARIANTS:
         raise InputError(f"no model of the authors is named {name!r}; choose from {', '.join(VARIANTS)}")

@@ -113,13 +113,7 @@ class StemModel(nn.Module):
         Returns
         -------
         Tensor (B, 512), complex64 for the complex variants, else float32, on the model's device
-            For a complex entry the modulus says how strongly a feature is there and the angle where in its cycle it
-            stands at the start of the clip. A silent clip becomes zeros, with a SilentAudioWarning, and scores 0.
-
-        Raises
-        ------
-        InputError
-            Wrong rank, no clips, less than 2 s, NaN or infinite samples, an impossible rate.
+            A silent clip becomes zeros, with a SilentAudioWarning, and scores 0. What cannot be used is an InputError.
         """
         clips = [sound.mono_16k(clip, sample_rate, f"clip {i}") for i, clip in enumerate(_as_clips(audio))]
         dtype = torch.complex64 if self.variant.is_complex else torch.float32

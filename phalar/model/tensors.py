@@ -61,19 +61,10 @@ def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, 
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], source: str, name: str = "") -> None:
-    """Put tensors into a model after checking each; the model is unchanged when anything is wrong.
+    """Put tensors, every entry of a model's ``state_dict`` and no more, into it after checking each.
 
-    Parameters
-    ----------
-    tensors : mapping
-        Every entry of the model's ``state_dict``, no more and no less.
-    source, name : str
-        Where they come from, and what the model is called (default: its variant), for the messages.
-
-    Raises
-    ------
-    InputError
-        A tensor is missing, unexpected, of the wrong shape or kind, or not finite.
+    An InputError, which names ``source`` and the model, if one is missing, unexpected, of the wrong shape or kind, or
+    not finite; the model is unchanged then.
     """
     expected = model.state_dict()
     same_names(expected, tensors, f"{source}: does not fit {name or model.variant.name!r}")
@@ -106,17 +97,9 @@ def same_names(expected: Collection[str], found: Collection[str], otherwise: str
 def read_archive(path: str | os.PathLike, enums: Collection[str] = ()) -> object:
     """What ``torch.save`` wrote: dictionaries, lists, plain values and tensors on the CPU, mapped from the file.
 
-    Parameters
-    ----------
-    path : str or path
-    enums : collection of str
-        Full names (``module.Class``) of enumerations whose members may occur; a member becomes its value, a str.
-
-    Raises
-    ------
-    InputError
-        One line with the file, what is wrong and the remedy: no such file, no such archive, a damaged one, or a pickle
-        that names anything but tensors, plain values and ``enums``. Nothing in it has been called then.
+    ``enums``: full names (``module.Class``) of enumerations whose members may occur; a member becomes its value, a str.
+    An InputError, one line with the file, what is wrong and the remedy, if there is no such archive, if it is damaged,
+    or if its pickle names anything but tensors, plain values and ``enums``. Nothing in it has been called then.
     """
     path = Path(path)
     if torch.__version__ < (2, 10):
