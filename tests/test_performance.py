@@ -176,7 +176,11 @@ def test_studio_expressive_and_hymn_feels_give_playable_notes(style):
     unsteady = []
     for seed in range(8):
         rng = np.random.default_rng(seed)
-        feels = performance.studio_feel(style, rng), performance.expressive_feel(rng), performance.hymn_feel(rng)
+        feels = (
+            performance.studio_feel(style, rng),
+            performance.draw_feel("expressive", rng),
+            performance.draw_feel("hymn", rng),
+        )
         for feel in feels:
             parts, seconds = perform(arrangement, feel, seed)
             assert (np.diff(seconds) > 0.2).all()

@@ -1,4 +1,4 @@
-"""What a band plays from a lead sheet: parts on the grid of the page, before anybody performs them."""
+"""What a band plays from a lead sheet: parts on the grid of the page before anybody performs them. In quarter notes."""
 
 from dataclasses import dataclass, replace
 
@@ -6,11 +6,12 @@ import numpy as np
 
 from phalar.corpora.leadsheet import Chord
 
+NEAR = 1e-6  # quarter notes: moments closer than this are the same
+
 
 @dataclass(frozen=True)
 class Stroke:
-    """A note of a part: ``onset`` and ``duration`` in quarter notes, MIDI ``pitch`` (a General MIDI drum key in a drum
-    part), ``velocity`` 1 to 127."""
+    """A note of a part: MIDI ``pitch`` (a General MIDI drum key in a drum part), ``velocity`` 1 to 127."""
 
     onset: float
     duration: float
@@ -22,21 +23,10 @@ class Stroke:
 class Part:
     """What one player plays.
 
-    Attributes
-    ----------
-    role : str
-        ``"drums"``, ``"percussion"``, ``"bass"``, ``"strum"``, ``"comp"``, ``"pad"``, ``"arpeggio"``, ``"riff"``,
-        ``"lead"`` or ``"counter"``; in a chorale ``"soprano"`` to ``"bass"``.
-    instrument : str
-        Such as ``"finger bass"``; the stem's name in `band`.
-    program : int
-        General MIDI program counted from 0; for drums the number of the kit in bank 128.
-    drums : bool
-        Drums and unpitched percussion.
-    strokes : tuple of Stroke
-        By onset, those of one onset in the order in which they are struck; may overlap (chords).
-    keys : (int, int)
-        Lowest and highest MIDI key of the instrument.
+    ``role`` is ``"drums"``, ``"percussion"``, ``"bass"``, ``"strum"``, ``"comp"``, ``"pad"``, ``"arpeggio"``,
+    ``"riff"``, ``"lead"`` or ``"counter"``, in a chorale ``"soprano"`` to ``"bass"``; ``instrument`` the stem's name;
+    ``program`` that of General MIDI from 0, for ``drums`` (and unpitched percussion) the kit in bank 128; ``strokes``
+    are by onset, those of one onset in the order in which they are struck; ``keys`` the lowest and highest MIDI key.
     """
 
     role: str
@@ -56,27 +46,11 @@ class Part:
 class Arrangement:
     """A piece ready to be played.
 
-    Attributes
-    ----------
-    id, title, style : str
-    bpm : float
-        Beats (of ``beat`` quarter notes) a minute.
-    beat : float
-        Length of a beat in quarter notes.
-    swing : float
-        Where the second half of a beat falls: 0.5 straight, 0.67 triplets. The strokes are written straight; who
-        performs them applies it.
-    tonic, mode : int, str
-        As in :class:`phalar.corpora.leadsheet.LeadSheet`, after transposition.
-    beats : tuple of (float, int)
-        Every beat: its time in quarter notes, and its number in the bar from 1.
-    chords : tuple of Chord
-        By onset; where there is none, nobody plays chords.
-    sections : tuple of (float, str)
-        Where each begins, and its name (``"intro"``, ``"A"``, ``"B"``, ``"break"``, ``"ending"``).
-    parts : tuple of Part
-    fermatas : tuple of (float, float)
-        Onset and end of every held note, in quarter notes: where phrases of a chorale end.
+    ``bpm`` beats a minute, of ``beat`` quarter notes; ``swing``, where the second half of a beat falls: 0.5 straight,
+    0.67 triplets (strokes are written straight, who performs them applies it); ``tonic`` and ``mode`` as in
+    :class:`phalar.corpora.leadsheet.LeadSheet`, after transposition; ``beats``, every beat and its number in the bar
+    from 1; ``chords`` by onset, and where there is none nobody plays; ``sections``, where each begins and its name;
+    ``fermatas``, onset and end of every held note: where phrases of a chorale end.
     """
 
     id: str
@@ -96,14 +70,19 @@ class Arrangement:
     @property
     def length(self) -> float:
         """Quarter notes until the last beat, or the last chord, ends."""
-        chords = self.chords[-1].onset + self.chords[-1].duration if self.chords else 0.0
-        return max(chords, self.beats[-1][0] + self.beat if self.beats else 0.0)
+        ends = [chord.onset + chord.duration for chord in self.chords[-1:]]
+        return max([*ends, self.beats[-1][0] + self.beat])
 
     @property
     def metre(self) -> str:
         """As a time signature, such as ``"6/8"``."""
         count = max(number for _, number in self.beats)
-        return f"{3 * count}/8" if self.beat == 1.5 else f"{count}/{round(4 / self.beat)}"
+        return f"{3 * count}/8" if self.beat == 1.5 else f"{count}/4"
+
+    @property
+    def bar_lines(self) -> np.ndarray:
+        """Where bars begin, and where the last one ends: (bars + 1,)."""
+        return np.array([onset for onset, number in self.beats if number == 1] + [self.length])
 
 
 def fold(pitch: int, keys: tuple[int, int]) -> int:
@@ -116,27 +95,40 @@ def transpose(page: Arrangement, semitones: int) -> Arrangement:
     """The same arrangement in another key: nothing but pitches, chords and the tonic differ.
 
     Every pitched part moves as a whole, by the octave that keeps most of it within its instrument; notes that would
-    still lie outside move by further octaves. Performed with the same feel and generator, the two are played alike:
+    still lie outside fold by another one. Performed with the same feel and generator, the two are played alike, since
     nothing that is drawn depends on pitch. Taught in ``book/band-and-studio.md``.
     """
 
     def moved(part: Part) -> Part:
-        pitches = semitones + np.array([stroke.pitch for stroke in part.strokes])
-        low, high = part.keys
-
-        def outside(octave: int) -> tuple[int, int]:
-            return int(np.sum((pitches + octave < low) | (pitches + octave > high))), abs(octave + semitones)
-
-        shift = semitones + min(range(-36, 48, 12), key=outside)
+        (low, high), pitches = part.keys, np.array([stroke.pitch + semitones for stroke in part.strokes])
+        outside = {n: ((pitches + n < low) | (pitches + n > high)).sum() for n in range(-36, 48, 12)}
+        shift = semitones + min(outside, key=lambda octave: (outside[octave], abs(octave + semitones)))
         return replace(part, strokes=tuple(replace(s, pitch=fold(s.pitch + shift, part.keys)) for s in part.strokes))
 
     def other(chord: Chord) -> Chord:
         bass = None if chord.bass is None else (chord.bass + semitones) % 12
         return replace(chord, root=(chord.root + semitones) % 12, bass=bass)
 
+    parts = tuple(moved(part) if part.pitched and part.strokes else part for part in page.parts)
+    return replace(page, tonic=(page.tonic + semitones) % 12, chords=tuple(map(other, page.chords)), parts=parts)
+
+
+def crop(page: Arrangement, start: float, end: float) -> Arrangement:
+    """What is on a page from one moment to another, best bar lines, beginning at 0, with every part, also those that
+    rest. What begins before is left out, chords excepted; what lasts beyond the end is cut there."""
+
+    def cut(events: tuple) -> tuple:
+        spans = [(max(e.onset, start) - start, min(e.onset + e.duration, end) - start) for e in events]
+        found = [replace(e, onset=a, duration=b - a) for e, (a, b) in zip(events, spans, strict=True) if b - a > NEAR]
+        return tuple(found)
+
+    begun = [tuple(stroke for stroke in part.strokes if stroke.onset > start - NEAR) for part in page.parts]
+    parts = [replace(part, strokes=cut(strokes)) for part, strokes in zip(page.parts, begun, strict=True)]
+    named = [(max(onset - start, 0.0), name) for onset, name in page.sections if onset < end - NEAR]
     return replace(
         page,
-        tonic=(page.tonic + semitones) % 12,
-        chords=tuple(map(other, page.chords)),
-        parts=tuple(moved(part) if part.pitched and part.strokes else part for part in page.parts),
+        beats=tuple((onset - start, number) for onset, number in page.beats if start - NEAR <= onset < end - NEAR),
+        chords=cut(page.chords),
+        sections=tuple(dict(named).items()),
+        parts=tuple(parts),
     )

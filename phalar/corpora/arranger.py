@@ -10,7 +10,7 @@ import numpy as np
 
 from phalar.corpora import parts
 from phalar.corpora.arrangement import Arrangement, Part, Stroke
-from phalar.corpora.chart import Chart, family, lay_out
+from phalar.corpora.chart import METRES, Chart, lay_out
 from phalar.corpora.leadsheet import LeadSheet
 from phalar.corpora.styles import Instrument, Style, instrument, styles, table
 from phalar.errors import InputError
@@ -19,20 +19,16 @@ KEYS = {"major": (0, 7, 2, 5), "minor": (9, 4, 11, 2), "dorian": (2, 9, 4, 7), "
 """Tonics that a tune is put in, by mode: always the notes of C, G, D or F major. Few, so that many pieces share
 their notes and a key does not tell which piece it is."""
 
-KEY_SHARES = (0.3, 0.3, 0.2, 0.2)
-"""How often each of the four is taken."""
-
-BANDS = {4: 0.2, 5: 0.36, 6: 0.27, 7: 0.11, 8: 0.04, 9: 0.02}
-"""How often a band has so many players."""
+KEY_SHARES = (0.3, 0.3, 0.2, 0.2)  # how often each of the four is taken
+BANDS = {4: 0.2, 5: 0.36, 6: 0.27, 7: 0.11, 8: 0.04, 9: 0.02}  # how often a band has so many players
 
 RHYTHM, CHORDS = {"drums", "percussion"}, {"strum", "comp", "pad", "arpeggio"}
-
 INTROS = (RHYTHM, {"drums", "bass", "riff"}, CHORDS, RHYTHM | CHORDS | {"bass", "riff"})
 BREAKS = (RHYTHM, CHORDS | {"bass", "riff", "counter"}, CHORDS, {"bass", "strum", "comp"})
 """Roles that play in an introduction and in a break: one of these sets."""
 
 
-def styles_for(sheet: LeadSheet) -> tuple[str, ...]:
+def styles_for(sheet: LeadSheet) -> list[str]:
     """The styles that fit a tune's metre.
 
     Raises
@@ -40,8 +36,13 @@ def styles_for(sheet: LeadSheet) -> tuple[str, ...]:
     InputError
         If the metre is one that no style knows.
     """
-    which = family(sheet)
-    return tuple(name for name, style in styles().items() if style.family == which)
+    which = METRES.get((sheet.beats_per_bar, sheet.beat))
+    if which is None:
+        raise InputError(
+            f"tune {sheet.id} has {sheet.beats_per_bar} beats of {sheet.beat} quarter notes in a bar; "
+            "arrangements are made in 2/4, 3/4, 4/4, 2/2, 6/8, 9/8 and 12/8"
+        )
+    return [name for name, style in styles().items() if style.family == which]
 
 
 def arrange(
@@ -81,9 +82,11 @@ def arrange(
     chart = lay_out(sheet, bpm, tonic, seconds, rng)
     band = _players(known, rng)
     playing = _who_plays_when(chart, [role for role, _ in band], rng)
-    written: dict[int, list[Stroke]] = {}
-    for number in sorted(range(len(band)), key=lambda n: band[n][0] != "lead"):  # the others listen to the lead
-        written[number] = _part(chart, known, *band[number], playing[number], next(iter(written.values()), []), rng)
+    tune = parts.melody(chart, known, band[3][1], rng)  # the others listen to the lead
+    written = [
+        tune if role == "lead" else _part(chart, known, role, who, bars, tune, rng)
+        for (role, who), bars in zip(band, playing, strict=True)
+    ]
     return Arrangement(
         id=sheet.id,
         title=sheet.title,
@@ -102,10 +105,10 @@ def arrange(
                 who.name,
                 who.program,
                 who.drums,
-                tuple(sorted(written[n], key=lambda s: s.onset)),
+                tuple(sorted(strokes, key=lambda s: s.onset)),
                 (who.low, who.high),
             )
-            for n, (role, who) in enumerate(band)
+            for (role, who), strokes in zip(band, written, strict=True)
         ),
     )
 
@@ -152,9 +155,9 @@ def _part(
     rng: np.random.Generator,
 ) -> list[Stroke]:
     """What one player plays in some bars; ``tune`` is the lead's part."""
-    patterns = style.patterns
-    if role == "lead":
-        return parts.melody(chart, style, who, len(chart.bars) - 1 in bars, rng)
+    patterns, voices = style.patterns, int(rng.choice([3, 4]))
+    low = int(np.clip(rng.integers(48, 58), who.low, max(who.high - parts.EXTENT, who.low)))
+    keys = low, min(low + parts.EXTENT, who.high)  # of an accompanist's voicings: somewhere between C3 and E5
     if role == "counter":
         return parts.counter(chart, who, tune, bars, rng)
     if role == "drums":
@@ -163,15 +166,13 @@ def _part(
         return parts.drums(chart, table()["percussion"][who.name][style.family], (), False, bars, rng)
     if role in ("bass", "riff"):
         return getattr(parts, role)(chart, patterns[role], who, bars, rng)
-    if role == "strum":
-        low = 3 if style.colour == "modal" else 1
-        keys = (who.low + 12, who.low + 31)
-        return parts.chordal(chart, parts.by_section(chart, patterns["strum"], rng), bars, 4, keys, low)
-    keys, voices = parts.register(who, rng), int(rng.choice([3, 4]))
     if role == "pad":
-        held = ["x" + "-" * (round(chart.bars[0].length / parts.STEP) - 1)] * len(chart.sections)
-        return parts.tied(parts.chordal(chart, held, bars, voices, keys), 4 * chart.bars[0].length)
-    if role == "arpeggio":  # nobody picks sixteenths faster than this
-        slow = [p for p in patterns["arpeggio"] if "-" in p or chart.seconds(parts.STEP) > 0.11]
-        return parts.chordal(chart, parts.by_section(chart, slow, rng), bars, 4, keys)
-    return parts.chordal(chart, parts.by_section(chart, patterns["comp"], rng), bars, voices, keys)
+        held = parts.chordal(chart, parts.sustained(chart), bars, voices, keys)
+        return parts.tied(held, 4 * chart.bars[0].length)
+    # Nobody picks sixteenths faster than this.
+    quick = chart.seconds(parts.STEP) < 0.11 and role == "arpeggio"
+    chosen = parts.by_section(chart, [p for p in patterns[role] if "-" in p or not quick], rng)
+    if role == "strum":
+        power = 3 if style.colour == "modal" else 1
+        return parts.chordal(chart, chosen, bars, 4, (who.low + 12, who.low + 31), power)
+    return parts.chordal(chart, chosen, bars, 4 if role == "arpeggio" else voices, keys)

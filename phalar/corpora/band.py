@@ -4,29 +4,18 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from phalar.corpora import seeds, tunes
-from phalar.corpora.styles import styles
+from phalar.corpora.arrangement import Arrangement
+from phalar.corpora.styles import styles, table
 
 SEED = 0
-
-SECONDS = (40.0, 55.0)
-"""Shortest and longest piece as written; a last note may ring a little longer."""
-
-GAINS = {"drums": 2.0, "bass": 1.0, "lead": 0.5, "riff": -2.5, "strum": -3.5, "comp": -3.0, "arpeggio": -4.5}
-GAINS |= {"counter": -4.0, "pad": -6.0, "percussion": -6.0}
-"""Decibels by which a role is louder than the common level of stems, before what the piece's own mix adds."""
-
-FLOOR = -60.0
-"""Decibels at which a released note is over: in a band nobody hears what is below, and it is a third of the work."""
-
+SECONDS = (40.0, 55.0)  # shortest and longest piece as written; a last note may ring a little longer
+FLOOR = -60.0  # dB at which a released note is over: nobody hears what is below, and it is a third of the work
+BALANCE = 1.5  # standard deviation, in dB, of what a piece's mix adds to the gain of each role
 DRUM_BANK = 128
-"""Of a SoundFont, where drum kits are."""
-
-BALANCE = 1.5
-"""Standard deviation, in decibels, of what a piece's mix adds to the gain of each role."""
-
 FAMILIES = {"2/4": "duple", "4/4": "duple", "2/2": "duple", "3/4": "triple", "6/8": "compound", "9/8": "compound"}
-"""Families of the metres that the tunes have."""
 
 
 @cache
@@ -48,6 +37,11 @@ def style_of() -> dict[str, str]:
     return result
 
 
+def mixed(page: Arrangement, rng: np.random.Generator) -> list[float]:
+    """Decibels by which each part is louder than the common level."""
+    return [table()["gains"][part.role] + BALANCE * float(rng.standard_normal()) for part in page.parts]
+
+
 def build(piece: str, folder: Path) -> None:
     """Harmonise, arrange, perform, render and store one of :func:`pieces` in the store ``folder``."""
     # Here, not above: these need music21 and numba, and reading a finished corpus needs neither.
@@ -56,7 +50,7 @@ def build(piece: str, folder: Path) -> None:
     rng = seeds.generator("band", SEED, "arrangement", piece)
     name = style_of()[piece]
     page = arranger.arrange(tunes.lead_sheet(piece, styles()[name].colour), name, rng, SECONDS)
-    gains = [GAINS[part.role] + BALANCE * float(rng.standard_normal()) for part in page.parts]
+    gains = mixed(page, rng)
     tags = {
         "style": name,
         "metre": page.metre,
@@ -65,4 +59,4 @@ def build(piece: str, folder: Path) -> None:
         "sections": [section for _, section in page.sections],
         "seed": SEED,
     }
-    recording.record(folder, page, performance.TIGHT, rng, split=pieces()[piece], tags=tags, gains=gains, floor=FLOOR)
+    recording.record(folder, page, performance.TIGHT, rng, pieces()[piece], tags, gains)

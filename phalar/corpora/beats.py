@@ -6,7 +6,7 @@ a genre, half sounds as `band` does, and half with the presets and effects of `s
 """
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -16,57 +16,21 @@ import soxr
 
 from phalar import audio
 from phalar.corpora import seeds, tunes
-from phalar.corpora.arrangement import Arrangement
-from phalar.corpora.band import BALANCE, DRUM_BANK, FAMILIES, FLOOR, GAINS
-from phalar.corpora.excerpts import bar_lines, crop
+from phalar.corpora.arrangement import Arrangement, crop
+from phalar.corpora.band import FAMILIES, mixed
 from phalar.corpora.leadsheet import PITCH_CLASSES
-from phalar.corpora.styles import styles
+from phalar.corpora.styles import styles, table
 from phalar.datasets.store import FULL_SCALE, write_track
 
 SEED = 0
-
-SAMPLE_RATE = 22_050
-"""Hz, GTZAN's."""
-
+SAMPLE_RATE = 22_050  # Hz, GTZAN's
 SECONDS = 30.0
-
-MARGIN = 3.0
-"""Seconds played besides the excerpt."""
-
-FINAL = 2.5
-"""Seconds from the last chord of an expressive piece to the end of its excerpt."""
-
-TEMPI = (60.0, 200.0)
-"""Lowest and highest beats a minute. Around those that a style knows every piece has a tempo of its own."""
-
-GENRES = {
-    "blues": ("blues", "doo-wop"),
-    "classical": ("country", "waltz", "jig"),
-    "country": ("country", "waltz", "jig"),
-    "disco": ("disco",),
-    "hiphop": ("hip-hop",),
-    "jazz": ("swing", "waltz"),
-    "metal": ("metal",),
-    "pop": ("pop", "waltz", "doo-wop"),
-    "reggae": ("reggae",),
-    "rock": ("rock", "doo-wop"),
-}
-"""The arranger's styles for each genre. There is no classical style: it is a small orchestra without drums playing
-what a band would (:data:`ORCHESTRA`)."""
-
+MARGIN = 3.0  # seconds played besides the excerpt
+FINAL = 2.5  # seconds from the last chord of an expressive piece to the end of its excerpt
+TEMPI = (60.0, 200.0)  # beats a minute; around those that a style knows every piece has a tempo of its own
 PER_GENRE = 22
-
-ORCHESTRA = {
-    "bass": {"cello": 42, "double bass": 43, "bassoon": 70},
-    "strum": {"pizzicato": 45, "harp": 46},
-    "comp": {"piano": 0, "harpsichord": 6, "harp": 46},
-    "arpeggio": {"harp": 46, "pizzicato": 45, "piano": 0},
-    "pad": {"strings": 48, "slow strings": 49},
-    "riff": {"horn": 60, "clarinet": 71, "pizzicato": 45},
-    "lead": {"violin": 40, "flute": 73, "oboe": 68, "clarinet": 71},
-    "counter": {"viola": 41, "horn": 60, "cello": 42},
-}
-"""Instruments that may take over a role, with their General MIDI programs from 0."""
+GENRES: dict[str, list[str]] = table()["genres"]
+ORCHESTRA: dict[str, dict[str, int]] = table()["orchestra"]
 
 
 @dataclass(frozen=True)
@@ -114,7 +78,7 @@ def pieces() -> dict[str, str]:
 def build(piece: str, folder: Path) -> None:
     """Arrange, perform, render and store one of :func:`pieces` in the store ``folder``, at 22.05 kHz."""
     # Here, not above: these need music21 and numba, and reading a finished corpus needs neither.
-    from phalar.corpora import arranger, performance
+    from phalar.corpora import arranger, performance, recording, studio
 
     rng = seeds.generator(SEED, "beats", piece)
     cast = castings()[piece]
@@ -123,9 +87,15 @@ def build(piece: str, folder: Path) -> None:
     page = replace(page, bpm=round(float(np.clip(page.bpm * np.exp(rng.uniform(-0.12, 0.12)), *TEMPI)), 1))
     page = orchestrated(page, rng) if cast.genre == "classical" else page
     straight = cast.feel == "straight"
-    feel = performance.TIGHT if straight else performance.expressive_feel(rng)
+    feel = performance.TIGHT if straight else performance.draw_feel("expressive", rng)
     page = _stretch(page, straight, rng)
-    mix, seconds = (_as_band if cast.sound == "band" else _as_studio)(piece, page, feel, rng)
+    if cast.sound == "band":
+        page = replace(page, parts=tuple(part for part in page.parts if part.strokes))
+        notes, seconds = performance.perform(page, feel, rng)
+        stems = recording.render(page, notes, mixed(page, rng))
+    else:
+        song = studio.record(f"beats/{piece}", page, feel)
+        stems, seconds = song.audio, song.seconds
     # The straight ones end where they are cut, the expressive ones with the music: their ritardando is to be heard.
     last = float(performance.moment(page, seconds, max(s.onset for part in page.parts for s in part.strokes)))
     start = rng.uniform(0, 1) if straight else max(last + FINAL - SECONDS, 0.0)
@@ -134,21 +104,13 @@ def build(piece: str, folder: Path) -> None:
     write_track(
         folder,
         piece,
-        _excerpt(mix, start)[None],
+        _excerpt(stems.sum(0, dtype=np.float64), start)[None],
         split=pieces()[piece],
         stems=["mix"],
         pitched=[True],
-        tags={
-            "title": page.title,
-            "genre": cast.genre,
-            "style": cast.style,
-            "feel": cast.feel,
-            "sound": cast.sound,
-            "tempo": page.bpm,
-            "key": f"{PITCH_CLASSES[page.tonic]} {page.mode}",
-            "metre": page.metre,
-            "instruments": [part.instrument for part in page.parts if part.strokes],
-        },
+        tags=asdict(cast)
+        | {"title": page.title, "tempo": page.bpm, "key": f"{PITCH_CLASSES[page.tonic]} {page.mode}"}
+        | {"metre": page.metre, "instruments": [part.instrument for part in page.parts if part.strokes]},
         beats=beats[(beats[:, 0] >= 0) & (beats[:, 0] < audible)],
     )
 
@@ -166,39 +128,13 @@ def orchestrated(page: Arrangement, rng: np.random.Generator) -> Arrangement:
 def _stretch(page: Arrangement, straight: bool, rng: np.random.Generator) -> Arrangement:
     """What is played, a little longer than the excerpt: any bars of a straight piece; of the others the last ones, and
     of the final chord one beat, so that the ritardando is in what comes before it."""
-    lines, length = bar_lines(page), (SECONDS + MARGIN) * page.bpm * page.beat / 60
+    lines, length = page.bar_lines, (SECONDS + MARGIN) * page.bpm * page.beat / 60
     final = max(stroke.onset for part in page.parts for stroke in part.strokes)
     end = page.length if straight else min(final + page.beat, page.length)
     latest = max(int(np.searchsorted(lines, end - length, "right")) - 1, 0)
     first = int(rng.integers(latest + 1)) if straight else latest
     last = min(int(np.searchsorted(lines, lines[first] + length)), len(lines) - 1)
     return crop(page, lines[first], lines[last] if straight else end)
-
-
-def _as_band(piece: str, page: Arrangement, feel, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The mix as `band` would have it, (samples,) at 16 kHz, and the seconds of every beat."""
-    from phalar.corpora.performance import perform
-    from phalar.corpora.rendering import render_stems
-    from phalar.corpora.soundfont import installed
-
-    notes, seconds = perform(page, feel, rng)
-    played = [(part, found) for part, found in zip(page.parts, notes, strict=True) if found]
-    stems = render_stems(
-        installed(),
-        [(part.program, found) for part, found in played],
-        gains=[GAINS[part.role] + BALANCE * float(rng.standard_normal()) for part, _ in played],
-        banks=[DRUM_BANK if part.drums else 0 for part, _ in played],
-        floor=FLOOR,
-    )
-    return stems.sum(0, dtype=np.float64), seconds
-
-
-def _as_studio(piece: str, page: Arrangement, feel, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The mix as `studio` would have it, likewise."""
-    from phalar.corpora import studio
-
-    song = studio.record(f"beats/{piece}", page, feel)
-    return song.audio.sum(0, dtype=np.float64), song.seconds
 
 
 def _excerpt(mix: np.ndarray, start: float) -> np.ndarray:

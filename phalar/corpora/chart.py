@@ -8,43 +8,15 @@ from functools import cached_property
 
 import numpy as np
 
-from phalar.corpora.arrangement import Stroke
+from phalar.corpora.arrangement import NEAR, Stroke
 from phalar.corpora.leadsheet import Chord, LeadSheet
 from phalar.errors import InputError
 
-SCALES = {
-    "major": (0, 2, 4, 5, 7, 9, 11),
-    "minor": (0, 2, 3, 5, 7, 8, 10),
-    "dorian": (0, 2, 3, 5, 7, 9, 10),
-    "mixolydian": (0, 2, 4, 5, 7, 9, 10),
-}
-
-METRES = {(2, 1.0): "duple", (4, 1.0): "duple", (2, 2.0): "duple", (3, 1.0): "triple"} | {
-    (beats, 1.5): "compound" for beats in (2, 3, 4)
-}
-"""Family of a metre, by beats in a bar and the length of a beat in quarter notes: 2/4 to 12/8."""
-
-STEP = 0.25
-"""Quarter notes that a character of a pattern stands for."""
-
-NEAR = 1e-6
-"""Quarter notes: moments closer than this are the same."""
-
-
-def family(sheet: LeadSheet) -> str:
-    """``"duple"``, ``"triple"`` or ``"compound"``.
-
-    Raises
-    ------
-    InputError
-        If nobody here knows the metre.
-    """
-    if (sheet.beats_per_bar, sheet.beat) not in METRES:
-        raise InputError(
-            f"tune {sheet.id} has {sheet.beats_per_bar} beats of {sheet.beat} quarter notes in a bar; "
-            "arrangements are made in 2/4, 3/4, 4/4, 2/2, 6/8, 9/8 and 12/8"
-        )
-    return METRES[sheet.beats_per_bar, sheet.beat]
+SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10), "dorian": (0, 2, 3, 5, 7, 9, 10)}
+SCALES |= {"mixolydian": (0, 2, 4, 5, 7, 9, 10)}
+METRES = {(2, 1.0): "duple", (4, 1.0): "duple", (2, 2.0): "duple", (3, 1.0): "triple"}
+METRES |= {(beats, 1.5): "compound" for beats in (2, 3, 4)}  # by beats in a bar and the length of a beat
+STEP = 0.25  # quarter notes that a character of a pattern stands for
 
 
 @dataclass(frozen=True)
@@ -96,9 +68,8 @@ class Chart:
 
     def strong(self, quarter: float) -> bool:
         """Whether a moment is the first beat of a bar, or the middle one of a bar of four."""
-        bar = self.bar(quarter)
-        half = bar.length / 2 if abs(bar.length - 4 * self.beat) < NEAR else bar.length
-        return abs((quarter - bar.onset + NEAR) % half) < 2 * NEAR
+        length = self.bars[0].length
+        return (quarter + NEAR) % (length / 2 if abs(length - 4 * self.beat) < NEAR else length) < 2 * NEAR
 
     @cached_property
     def scale(self) -> frozenset[int]:
@@ -115,10 +86,8 @@ class Chart:
 
 
 def hits(pattern: str, bar: Bar) -> Iterator[tuple[float, str, float]]:
-    """Read a rhythm in a bar, from where the section has come to in it: (onset, character, how long it is held).
-
-    A bar of 2/4 has half a pattern of 16, one of 9/8 one and a half of 12.
-    """
+    """Read a rhythm in a bar, from where the section has come to in it: (onset, character, how long it is held). A bar
+    of 2/4 has half a pattern of 16, one of 9/8 one and a half of 12."""
     count, length = round(bar.length / STEP), len(pattern)
     first = bar.place * count % length if length % count == 0 or count % length == 0 else 0
     text = "".join(pattern[(first + step) % length] for step in range(count))
@@ -142,12 +111,12 @@ def events(
             if bar.onset - NEAR < chord.onset < bar.end - NEAR and all(at != chord.onset for at, _, _ in found):
                 following = min((at for at, _, _ in found if at > chord.onset), default=bar.end)
                 found.append((chord.onset, entering, following - chord.onset))
-        for onset, symbol, held in sorted(found):
-            end = onset + held
-            while onset < end - NEAR:
+        for first, symbol, held in sorted(found):
+            onset = first
+            while onset < first + held - NEAR:
                 chord = chart.chord(onset)
-                stop = min(end, chord.onset + chord.duration) if chord else onset + STEP
-                if chord and (onset == end - held or not entering):
+                stop = min(first + held, chord.onset + chord.duration) if chord else onset + STEP
+                if chord and (onset == first or not entering):
                     yield onset, stop, symbol, chord
                 onset = stop
 
@@ -173,20 +142,18 @@ def lay_out(sheet: LeadSheet, bpm: float, tonic: int, seconds: tuple[float, floa
     section = 8 if phrase == 4 and body >= 24 else 4
     tune = max(round((sheet.length - sheet.pickup) / sheet.bar + 0.499), 1)
     half = body // 2 // section * section or body  # the tune has come so far when the break is made
-
     # A bar is a name, the bar of the tune whose chords it has, and whether the tune sounds.
-    layout = [("intro", (n - intro) % tune, False) for n in range(intro)]
-    for n in range(body):
-        layout += [("break", (n + k - rest) % tune, False) for k in range(rest)] if n == half else []
-        layout.append((chr(ord("A") + min(n % tune // section, 25)), n % tune, True))
-    layout += [("break", (body + k - rest) % tune, False) for k in range(rest if half == body else 0)]
+    sung = [(chr(ord("A") + min(n % tune // section, 25)), n % tune, True) for n in range(body)]
+    layout = [("intro", (n - intro) % tune, False) for n in range(intro)] + sung[:half]
+    layout += [("break", (half + n - rest) % tune, False) for n in range(rest)] + sung[half:]
     layout += [("ending", -1, False)] * ending
     bars, sections = [], []
     for number, (name, source, melodic) in enumerate(layout):
-        if not bars or name != sections[-1] or (melodic and source % section == 0):
-            sections.append(name)
-        place = bars[-1].place + 1 if bars and bars[-1].section == len(sections) - 1 else 0
-        bars.append(Bar(number * sheet.bar, sheet.bar, source, melodic, len(sections) - 1, place))
+        new = not bars or name != sections[-1] or (melodic and source % section == 0)
+        sections += [name] * new
+        bars.append(
+            Bar(number * sheet.bar, sheet.bar, source, melodic, len(sections) - 1, 0 if new else bars[-1].place + 1)
+        )
     following = [*[bar.place for bar in bars[1:]], 0]
     bars = [replace(bar, last=place == 0) for bar, place in zip(bars, following, strict=True)]
     shift = (tonic - sheet.tonic + 6) % 12 - 6
@@ -199,29 +166,22 @@ def _chords(sheet: LeadSheet, bars: list[Bar], tonic: int, shift: int) -> tuple[
     placed: list[Chord] = []
     for bar in bars:
         start = sheet.pickup + bar.source * sheet.bar
-        found = [Chord(bar.onset, bar.length, tonic, "min" if sheet.mode in ("minor", "dorian") else "maj")]
-        if bar.source >= 0:
-            inside = [
-                c for c in sheet.chords if c.onset < start + sheet.bar - NEAR and c.onset + c.duration > start + NEAR
-            ]
-            onsets = [max(bar.onset + c.onset - start, bar.onset) for c in inside]
-            found = [
-                Chord(at, end - at, (c.root + shift) % 12, c.quality, None if c.bass is None else (c.bass + shift) % 12)
-                for c, at, end in zip(inside, onsets, [*onsets[1:], bar.end], strict=True)
-            ]
+        inside = [c for c in sheet.chords if start - c.duration + NEAR < c.onset < start + sheet.bar - NEAR]
+        onsets = [max(bar.onset + c.onset - start, bar.onset) for c in inside]
+        found = [
+            Chord(at, end - at, (c.root + shift) % 12, c.quality, None if c.bass is None else (c.bass + shift) % 12)
+            for c, at, end in zip(inside, onsets, [*onsets[1:], bar.end], strict=False)
+        ] or [Chord(bar.onset, bar.length, tonic, "min" if sheet.mode in ("minor", "dorian") else "maj")]
         for chord in found:
-            last = placed[-1] if placed else None
-            if last and (last.root, last.quality, last.bass) == (chord.root, chord.quality, chord.bass):
-                placed[-1] = replace(last, duration=last.duration + chord.duration)
-            else:
-                placed.append(chord)
+            same = placed and replace(placed[-1], onset=chord.onset, duration=chord.duration) == chord
+            before = placed.pop() if same else replace(chord, duration=0.0)
+            placed.append(replace(before, duration=before.duration + chord.duration))
     return tuple(placed)
 
 
 def _melody(sheet: LeadSheet, bars: list[Bar], shift: int) -> tuple[Stroke, ...]:
     """The tune wherever it sounds, with its upbeat in the bar before; a note is held as long as the tune goes on."""
-    strokes: list[Stroke] = []
-    end = 0.0
+    strokes, end = [], 0.0
     for bar, following in reversed(list(zip(bars, [*bars[1:], None], strict=True))):
         if not (following and following.melodic and following.source == bar.source + 1):
             end = bar.end - (sheet.pickup if following and following.melodic and following.source == 0 else 0)
@@ -230,6 +190,5 @@ def _melody(sheet: LeadSheet, bars: list[Bar], shift: int) -> tuple[Stroke, ...]
         for note in sheet.melody if bar.melodic else ():
             onset = bar.onset + note.onset - start
             if first - NEAR <= note.onset < start + sheet.bar - NEAR and onset < end - NEAR:
-                held = min(note.duration, end - onset)
-                strokes.append(Stroke(onset, held, note.pitch + shift, 90.0))
+                strokes.append(Stroke(onset, min(note.duration, end - onset), note.pitch + shift, 90.0))
     return tuple(sorted(strokes, key=lambda stroke: stroke.onset))

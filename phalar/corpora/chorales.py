@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from phalar.corpora import seeds
+from phalar.corpora import seeds, styles
 from phalar.corpora.arrangement import Arrangement, Part, Stroke
 from phalar.corpora.score import Score
 
@@ -21,26 +21,10 @@ SEED = 0
 TABLE = Path(__file__).with_name("chorales.csv")
 """For every piece its melody group, split, key and title. ``data/README.md`` says how it was made."""
 
-PROGRAMS = {"violin": 40, "viola": 41, "cello": 42, "double bass": 43, "trumpet": 56, "trombone": 57, "tuba": 58}
-PROGRAMS |= {"horn": 60, "saxophone": 66, "oboe": 68, "bassoon": 70, "clarinet": 71, "flute": 73}
-"""General MIDI programs, counted from 0. The saxophone is the tenor: it has no hole in the middle of its range."""
-
-ROLES, LOUDER = ("soprano", "alto", "tenor", "bass"), np.array([5.0, 0.0, 0.0, 0.0])
-"""Voices, and the velocity steps by which each is louder than the others."""
-
-ENSEMBLES = {
-    "string": ("violin", "violin", "viola", "cello"),
-    "brass": ("trumpet", "horn", "trombone", "tuba"),
-    "woodwind": ("flute", "oboe", "clarinet", "bassoon"),
-}
-
-RANDOM_ENSEMBLE = (
-    ("violin", "flute", "oboe", "clarinet", "trumpet", "saxophone"),
-    ("violin", "viola", "oboe", "clarinet", "trumpet", "horn", "saxophone"),
-    ("viola", "cello", "clarinet", "bassoon", "horn", "trombone", "saxophone"),
-    ("cello", "double bass", "bassoon", "trombone", "tuba"),
-)
-"""What may play each voice, from soprano to bass, in the ensemble called random."""
+PROGRAMS: dict[str, int] = styles.table()["chorales"]["programs"]
+ENSEMBLES: dict[str, list[str]] = styles.table()["chorales"]["ensembles"]
+RANDOM_ENSEMBLE: list[list[str]] = styles.table()["chorales"]["random"]  # who may play each voice in that ensemble
+ROLES, LOUDER = ("soprano", "alto", "tenor", "bass"), np.array([5.0, 0.0, 0.0, 0.0])  # in velocity steps
 
 
 @cache
@@ -53,10 +37,8 @@ def table() -> dict[str, dict[str, str]]:
 @cache
 def pieces() -> dict[str, str]:
     """The split of every piece, by id, in an order that has nothing to do with their names."""
-    return {
-        piece: table()[piece]["split"]
-        for piece in sorted(table(), key=lambda piece: seeds.digest(SEED, "order", piece))
-    }
+    order = sorted(table(), key=lambda piece: seeds.digest(SEED, "order", piece))
+    return {piece: table()[piece]["split"] for piece in order}
 
 
 def ensemble(piece: str) -> str:
@@ -75,7 +57,7 @@ def build(piece: str, folder: Path) -> None:
     score = chorale_scores.read(piece, row["key"])
     rng = seeds.generator(SEED, "performance", piece)
     name = ensemble(piece)
-    players = ENSEMBLES.get(name) or tuple(str(rng.choice(voice)) for voice in RANDOM_ENSEMBLE)
+    players = ENSEMBLES.get(name) or [str(rng.choice(voice)) for voice in RANDOM_ENSEMBLE]
     page = replace(arrangement(score, players, rng), title=row["title"])
     tags = {
         "bwv": piece.removeprefix("bwv"),
@@ -84,7 +66,7 @@ def build(piece: str, folder: Path) -> None:
         "ensemble": name,
         "key": score.key,
     }
-    recording.record(folder, page, performance.hymn_feel(rng), rng, split=row["split"], tags=tags)
+    recording.record(folder, page, performance.draw_feel("hymn", rng), rng, row["split"], tags)
 
 
 def arrangement(score: Score, players: Sequence[str], rng: np.random.Generator) -> Arrangement:
@@ -98,21 +80,9 @@ def arrangement(score: Score, players: Sequence[str], rng: np.random.Generator) 
     ]
     last = score.voices[0][-1]
     held = {(n.onset, n.onset + n.duration) for n in score.voices[0] if n.fermata or n == last}
-    tonic, mode = score.key.split()
-    pitch_class = "CDEFGAB".index(tonic[0].upper())
-    sharp = tonic.count("#") - tonic.count("-")
+    key, mode = score.key.split()
+    tonic = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}[key[0].lower()] + key.count("#") - key.count("-")
+    beats, fermatas = score.beats, tuple(sorted(held))
     return Arrangement(
-        id=score.id,
-        title=score.id,
-        style="chorale",
-        bpm=bpm,
-        beat=1.0,
-        swing=0.5,
-        tonic=((0, 2, 4, 5, 7, 9, 11)[pitch_class] + sharp) % 12,
-        mode=mode,
-        beats=score.beats,
-        chords=(),
-        sections=(),
-        parts=tuple(parts),
-        fermatas=tuple(sorted(held)),
+        score.id, score.id, "chorale", bpm, 1.0, 0.5, tonic % 12, mode, beats, (), (), tuple(parts), fermatas
     )

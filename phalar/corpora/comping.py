@@ -16,17 +16,10 @@ from phalar.corpora.leadsheet import PITCH_CLASSES, Chord
 from phalar.corpora.styles import table
 
 SEED = 0
-
-SECONDS = 24.0
-"""Pieces last about so long: an even number of bars, the progression begun again as often as it takes."""
-
-LEAD_IN, TAIL = 0.5, 0.5
-"""Seconds before the first bar, and after the last."""
-
+SECONDS = 24.0  # about: an even number of bars, the progression begun again as often as it takes
+LEAD_IN, TAIL = 0.5, 0.5  # seconds before the first bar, and after the last
 DEGREES = ("I", "bII", "II", "bIII", "III", "IV", "bV", "V", "bVI", "VI", "bVII", "VII")
-
 PROGRESSIONS: dict[str, str] = table()["comping"]["progressions"]
-
 PLAYERS: dict[str, dict] = table()["comping"]["players"]
 
 
@@ -72,23 +65,16 @@ def arrangement(piece: str, rng: np.random.Generator) -> Arrangement:
     player, style = PLAYERS[name], progression[:-1]
     bars, key = 2 * round(SECONDS * int(bpm) / 240 / 2), PITCH_CLASSES.index(tonic)
     mode = "minor" if "I:min" in PROGRESSIONS[progression].replace("VI:", "").replace("II:", "") else "major"
-    stand = Chart(
-        bars=tuple(Bar(4.0 * n, 4.0, n, False, n // 2, n % 2) for n in range(bars)),
-        sections=("A",) * (bars // 2),
-        chords=tuple(timeline(PROGRESSIONS[progression], key, bars)),
-        melody=(),
-        tonic=key,
-        mode=mode,
-        beat=1.0,
-        bpm=float(bpm),
-    )
+    laid = tuple(Bar(4.0 * n, 4.0, n, False, n // 2, n % 2) for n in range(bars))
+    chords = tuple(timeline(PROGRESSIONS[progression], key, bars))
+    stand = Chart(laid, ("A",) * (bars // 2), chords, (), key, mode, 1.0, float(bpm))
     figures = table()["comping"]["figures"][style][player.get("elsewhere", {}).get(style, player["hands"])]
     chosen = [figures[int(rng.random() < 0.4)] for _ in stand.sections]
     strokes = chordal(stand, chosen, list(range(bars)), player["voices"], tuple(player["keys"]), player["low"], True)
     part = Part("strum", name, player["program"], False, tuple(strokes), (28, 88))
     beats = tuple((float(n), n % 4 + 1) for n in range(4 * bars))
     swing = player["swing"] if style == "jazz" else 0.5
-    return Arrangement(piece, page, style, int(bpm), 1.0, swing, key, mode, beats, stand.chords, (), (part,))
+    return Arrangement(piece, page, style, int(bpm), 1.0, swing, key, mode, beats, chords, (), (part,))
 
 
 def build(piece: str, folder: Path) -> None:
@@ -99,13 +85,8 @@ def build(piece: str, folder: Path) -> None:
     rng = seeds.generator(SEED, "comping", piece)
     name, page = piece.split("_")
     player = PLAYERS[name]
-    feel = performance.Feel(
-        looseness=player["looseness"],
-        push={"strum": player["late"]},
-        velocity=5.0,
-        strum=player["spread"],
-        lead_in=LEAD_IN,
-    )
+    habits = {"looseness": player["looseness"], "push": {"strum": player["late"]}, "strum": player["spread"]}
+    feel = performance.Feel(velocity=5.0, lead_in=LEAD_IN, **habits)
     progression = page.split("-")[0]
     tags = {"player": name, "style": progression[:-1], "progression": progression, "piece": page}
-    recording.record(folder, arrangement(piece, rng), feel, rng, split=pieces()[piece], tags=tags, tail=TAIL)
+    recording.record(folder, arrangement(piece, rng), feel, rng, pieces()[piece], tags, tail=TAIL)

@@ -12,20 +12,12 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from phalar.corpora.arrangement import Arrangement, Part
+from phalar.corpora.arrangement import NEAR, Arrangement, Part
 from phalar.corpora.sampler import Note
-from phalar.corpora.styles import styles
+from phalar.corpora.styles import styles, table
 
-LIMIT = 3.0
-"""Standard deviations beyond which no player strays."""
-
-SHORTEST = 0.03
-"""Seconds that a note lasts at least."""
-
-VIBRATO = dict.fromkeys((40, 41, 110), 15) | dict.fromkeys((42, 44, 73), 12) | dict.fromkeys((53, 75, 78), 10)
-VIBRATO |= dict.fromkeys((*range(64, 68), 68), 9) | dict.fromkeys((52, 69, 72), 8)
-VIBRATO |= dict.fromkeys((43, 48, 49, 54, 74, 22, *range(56, 61), 70), 5) | {58: 0, 60: 0}
-"""Peak depth in cents that an instrument invites, by General MIDI program counted from 0; none for the others."""
+LIMIT = 3.0  # standard deviations beyond which no player strays
+SHORTEST = 0.03  # seconds that a note lasts at least
 
 
 @dataclass(frozen=True)
@@ -34,23 +26,19 @@ class Feel:
 
     Attributes
     ----------
-    looseness : float
-        Standard deviation, in seconds, of a player's onsets around where this player aims.
-    push : mapping of str to float
-        Seconds by which the players of a role aim behind the beat (laid back), or before it if negative (pushing).
+    looseness, push : float, mapping of str to float
+        Standard deviation, in seconds, of a player's onsets around where this player aims; and by how many seconds the
+        players of a role aim behind the beat (laid back), or before it if negative (pushing).
     swing : float, optional
         Where the second half of a beat falls, instead of where the arrangement says.
-    velocity : float
-        Standard deviation of velocities around what is written.
-    strum : float
-        Seconds from one string to the next in a strummed chord.
+    velocity, strum : float
+        Standard deviation of velocities; seconds from one string to the next in a strummed chord.
     drift, rubato : float
         Standard deviations, relative, of the tempo's slow wander, and of the tempo within phrases: 0.1 is a singer's
         freedom, 0.3 hardly keeps a pulse.
-    ritardando : float
-        How much longer the last beat lasts, relative; the slowing begins eight beats before.
-    fermata : float
-        How much longer a beat lasts under a fermata, relative; the slowing begins two quarter notes before.
+    ritardando, fermata : float
+        How much longer a beat lasts, relative, at the end, slowing over eight beats, and under a fermata, over two
+        quarter notes before it.
     arch, accent : float
         Velocity steps between the edge of a phrase (from one fermata to the next) and its middle, and between the first
         beat of a bar and a note off the beat.
@@ -79,51 +67,20 @@ TIGHT = Feel(looseness=0.005, velocity=4.0, strum=0.009)
 """To a click, as well as people do it: `band`, and the straight half of `beats`."""
 
 
-def studio_feel(style: str, rng: np.random.Generator) -> Feel:
-    """How the band of one studio song plays: to a click, as the style has it (``styles.yaml``), or drifting by a few
-    percent."""
-    row = styles()[style]
+def draw_feel(name: str, rng: np.random.Generator, lean: float = 0.0) -> Feel:
+    """A feel of one of the kinds in ``styles.yaml``: ``"click"``, ``"free"``, ``"expressive"`` or ``"hymn"``. Players
+    of a band have habits by role, ``lean`` seconds behind the beat, and the lead comes a little later still."""
+    drawn = {key: max(float(rng.uniform(low, high)), 0.0) for key, (low, high) in table()["feels"][name].items()}
     roles = ("percussion", "bass", "strum", "comp", "pad", "arpeggio", "riff", "lead", "counter")
-    aims = row.lean * rng.uniform(0.2, 1.2, len(roles)) + 0.004 * rng.standard_normal(len(roles))
-    push = dict(zip(roles, np.clip(aims, -0.02, 0.03).tolist(), strict=True))
-    push["lead"] += rng.uniform(0, 0.015)
-    to_click = rng.random() < row.click
-    return Feel(
-        looseness=rng.uniform(0.004, 0.012),
-        push=push,
-        velocity=rng.uniform(4, 9),
-        strum=rng.uniform(0.006, 0.016),
-        drift=rng.uniform(0.0, 0.002) if to_click else rng.uniform(0.006, 0.02),
-        ritardando=0.0 if to_click or rng.random() < 0.4 else rng.uniform(0.15, 0.6),
-        rubato=0.0 if to_click else rng.uniform(0.0, 0.02),
-    )
+    aims = lean * rng.uniform(0.2, 1.2, len(roles)) + 0.004 * np.clip(rng.standard_normal(len(roles)), -LIMIT, LIMIT)
+    late = rng.uniform(0, 0.015) * np.array([role == "lead" for role in roles])
+    return Feel(push={} if name == "hymn" else dict(zip(roles, (aims + late).tolist(), strict=True)), **drawn)
 
 
-def expressive_feel(rng: np.random.Generator) -> Feel:
-    """Nobody counts in: drift, rubato and a last ritardando that a listener notices (the other half of `beats`)."""
-    return Feel(
-        looseness=rng.uniform(0.005, 0.012),
-        push={"lead": rng.uniform(0, 0.015), "bass": rng.uniform(-0.004, 0.008)},
-        velocity=rng.uniform(5, 10),
-        strum=rng.uniform(0.008, 0.018),
-        drift=rng.uniform(0.015, 0.035),
-        ritardando=rng.uniform(0.3, 0.9),
-        rubato=rng.uniform(0.04, 0.1),
-    )
-
-
-def hymn_feel(rng: np.random.Generator) -> Feel:
-    """How four people play a chorale: the tempo breathes and yields before a fermata, lines swell and fade."""
-    return Feel(
-        looseness=rng.uniform(0.004, 0.012),
-        velocity=rng.uniform(2, 4),
-        drift=rng.uniform(0.005, 0.02),
-        rubato=rng.uniform(0.005, 0.025),
-        fermata=rng.uniform(0.05, 0.35),
-        arch=rng.uniform(6, 16),
-        accent=rng.uniform(3, 10),
-        detached=0.3,
-    )
+def studio_feel(style: str, rng: np.random.Generator) -> Feel:
+    """How the band of one studio song plays: to a click, as often as the style has it, or drifting by a few percent."""
+    row = styles()[style]
+    return draw_feel("click" if rng.random() < row.click else "free", rng, row.lean)
 
 
 def perform(page: Arrangement, feel: Feel, rng: np.random.Generator) -> tuple[list[list[Note]], np.ndarray]:
@@ -135,8 +92,7 @@ def perform(page: Arrangement, feel: Feel, rng: np.random.Generator) -> tuple[li
     Returns
     -------
     (list of list of Note, np.ndarray, (beats,))
-        The notes of each part, by onset, and the seconds of every beat of the arrangement. Taught in
-        ``book/band-and-studio.md``.
+        The notes of each part, by onset, and the seconds of every beat. Taught in ``book/band-and-studio.md``.
     """
     seconds = clock(page, feel, rng)
     return [_play(part, page, seconds, feel, rng) for part in page.parts], seconds
@@ -144,32 +100,33 @@ def perform(page: Arrangement, feel: Feel, rng: np.random.Generator) -> tuple[li
 
 def clock(page: Arrangement, feel: Feel, rng: np.random.Generator) -> np.ndarray:
     """Seconds of every beat, (beats,): the tempo is constant within a beat and changes from one to the next."""
-    written = np.array([quarter for quarter, _ in page.beats])
-    count = len(written)
+    written, count = np.array([quarter for quarter, _ in page.beats]), len(page.beats)
     beat = np.arange(count)
-    wander = sum(
-        np.sin(2 * np.pi * (beat / (period * rng.uniform(0.8, 1.25)) + rng.random())) for period in (31, 53, 97)
-    )
+    periods, phases = np.array([31, 53, 97]) * rng.uniform(0.8, 1.25, 3), rng.random(3)
+    wander = np.sin(2 * np.pi * (beat[:, None] / periods + phases)).sum(1) / np.sqrt(1.5)
     # Rubato: a phrase of eight beats or so presses on towards its middle and yields at its end, and no two are alike.
     period, phase = rng.uniform(6, 10), rng.random()
     phrase = np.cos(2 * np.pi * (beat / period + phase)) * rng.uniform(0.6, 1.4, count)
     own = _drifting(rng.standard_normal(count), 0.6, 0.8)
-    free = feel.rubato * np.clip(0.8 * phrase + 0.6 * own, -2.5, 2.5)
-    slowing = feel.ritardando * np.clip((beat - (count - 9)) / 8, 0, 1) ** 2
-    middle = written + page.beat / 2
+    free = np.clip(0.8 * phrase + 0.6 * own, -2.5, 2.5)
+    slowing, middle = feel.ritardando * np.clip((beat - (count - 9)) / 8, 0, 1) ** 2, written + page.beat / 2
     for onset, end in page.fermatas:
         approach = np.clip((middle - onset + 2) / 2, 0, 1) ** 2
         slowing = np.maximum(slowing, np.where(middle < end, feel.fermata * approach, 0))
-    lasting = 60 / page.bpm * np.exp(feel.drift * wander / np.sqrt(1.5) + free) * (1 + slowing)
+    lasting = 60 / page.bpm * np.exp(feel.drift * wander + feel.rubato * free) * (1 + slowing)
     return feel.lead_in + np.concatenate([[0.0], np.cumsum(lasting[:-1] * np.diff(written) / page.beat)])
+
+
+def _drifting(shocks: np.ndarray, keep: float, add: float) -> np.ndarray:
+    """A walk that forgets: every value is ``keep`` of the one before and ``add`` of a shock."""
+    return np.array(list(accumulate(add * shocks, lambda before, shock: keep * before + shock)))
 
 
 def moment(page: Arrangement, seconds: np.ndarray, quarters) -> np.ndarray:
     """When moments of the page are reached: seconds of ``quarters`` (quarter notes), given those of the beats. Before
     the first beat and after the last the tempo goes on as it was there."""
-    written = np.array([quarter for quarter, _ in page.beats])
+    written, quarters = np.array([quarter for quarter, _ in page.beats]), np.asarray(quarters, np.float64)
     pace = np.diff(seconds) / np.diff(written)
-    quarters = np.asarray(quarters, np.float64)
     before, after = np.minimum(quarters - written[0], 0), np.maximum(quarters - written[-1], 0)
     return np.interp(quarters, written, seconds) + before * pace[0] + after * pace[-1]
 
@@ -178,10 +135,9 @@ def chords(page: Arrangement, seconds: np.ndarray) -> list[tuple[float, float, s
     """The chords as they were played: start and end in seconds, and label, contiguous; ``N`` where there is none."""
     spans = [(chord.onset, chord.onset + chord.duration, chord.label) for chord in page.chords]
     edges = [(0.0, 0.0, ""), *spans, (page.length, page.length, "")]
-    gaps = [(a[1], b[0], "N") for a, b in pairwise(edges) if b[0] - a[1] > 1e-6]
+    gaps = [(a[1], b[0], "N") for a, b in pairwise(edges) if b[0] - a[1] > NEAR]
     starts, ends, labels = zip(*sorted(spans + gaps), strict=True)
-    played = moment(page, seconds, np.array([starts, ends])).round(4).tolist()
-    return list(zip(*played, labels, strict=True))
+    return list(zip(*moment(page, seconds, [starts, ends]).round(4).tolist(), labels, strict=True))
 
 
 def swung(quarters, page: Arrangement, swing: float) -> np.ndarray:
@@ -192,11 +148,6 @@ def swung(quarters, page: Arrangement, swing: float) -> np.ndarray:
     thirds = (np.abs(share * 3 - np.round(share * 3)) < 0.02) & (share > 0.1) & (share < 0.9)
     bent = np.where(share < 0.5, 2 * swing * share, swing + 2 * (1 - swing) * (share - 0.5))
     return origin + page.beat * (whole + np.where(thirds, share, bent) - 1e-9)
-
-
-def _drifting(shocks: np.ndarray, keep: float, add: float) -> np.ndarray:
-    """A walk that forgets: every value is ``keep`` of the one before and ``add`` of a shock."""
-    return np.array(list(accumulate(add * shocks, lambda before, shock: keep * before + shock)))
 
 
 def _stress(page: Arrangement, feel: Feel, quarters: np.ndarray) -> np.ndarray:
@@ -211,40 +162,29 @@ def _stress(page: Arrangement, feel: Feel, quarters: np.ndarray) -> np.ndarray:
 
 def _play(part: Part, page: Arrangement, seconds: np.ndarray, feel: Feel, rng: np.random.Generator) -> list[Note]:
     """One player's notes. Habits are drawn for the player, strays for each moment, and a little more for each note."""
-    habit, intonation, vibrato, vibrato_hz = (
-        rng.standard_normal(2).tolist() + rng.uniform([0.5, 4.8], [1.2, 6.4]).tolist()
-    )
-    depth = VIBRATO.get(part.program, 0) if part.pitched else 0
+    habit, intonation, vibrato, vibrato_hz = *rng.standard_normal(2), *rng.uniform([0.5, 4.8], [1.2, 6.4])
+    depth = table()["vibrato"].get(part.program, 0) if part.pitched else 0
     exact = 3.0 if depth else 0.0  # cents: whose pitch is made by the player, and not by a fret or a key
-    strokes = sorted(part.strokes, key=lambda stroke: stroke.onset)
+    strokes, count = sorted(part.strokes, key=lambda stroke: stroke.onset), len(part.strokes)
     written = np.array([(s.onset, s.onset + s.duration) for s in strokes]).reshape(-1, 2)
     times = moment(page, seconds, swung(written, page, page.swing if feel.swing is None else feel.swing))
     # A repeated note has to be let go first, and under a fermata one breathes.
     held = {onset for onset, _ in page.fermatas}
-    again = [a.pitch == b.pitch and b.onset < a.onset + a.duration + 1e-6 for a, b in pairwise(strokes)] + [False]
-    breath = [0.1 * repeated or 0.07 * (s.onset in held) for s, repeated in zip(strokes, again, strict=True)]
+    again = [a.pitch == b.pitch and b.onset < a.onset + a.duration + NEAR for a, b in pairwise(strokes)] + [False]
+    breath = [0.1 * repeated or 0.07 * (s.onset in held) for s, repeated in zip(strokes, again, strict=False)]
     left_out = np.maximum(feel.detached * rng.random() ** 2, np.array(breath) * (feel.detached > 0))
     # What is struck together is one stray, and one louder or softer; each note has a little of its own.
-    first = np.diff(written[:, 0], prepend=-1) > 1e-6
-    group, place = np.cumsum(first) - 1, np.arange(len(strokes))
-    place = place - np.maximum.accumulate(np.where(first, place, 0))
+    first = np.diff(written[:, 0], prepend=-1) > NEAR
+    group, place = np.cumsum(first) - 1, np.arange(count) - np.maximum.accumulate(np.where(first, np.arange(count), 0))
     walk, stray, loud = rng.standard_normal((3, int(first.sum())))
     stray = np.clip(0.5 * habit + _drifting(walk, 0.7, 0.5) + 0.5 * stray, -LIMIT, LIMIT)[group]
-    own = np.clip(rng.standard_normal((3, len(strokes))), -LIMIT, LIMIT)
+    own = np.clip(rng.standard_normal((3, count)), -LIMIT, LIMIT)
     late = feel.push.get(part.role, 0.0) + feel.looseness * (stray + 0.2 * own[0])
-    late += feel.strum * place if part.role == "strum" else 0.0
+    onsets = np.maximum(times[:, 0] + late + feel.strum * place * (part.role == "strum"), 0.0)
+    lengths = np.maximum((times[:, 1] - times[:, 0]) * (1 - left_out), SHORTEST)
     velocity = np.array([stroke.velocity for stroke in strokes]) + _stress(page, feel, written[:, 0])
     velocity = np.clip(velocity + 0.7 * feel.velocity * (loud[group] + own[1]), 1, 127)
-    notes = [
-        Note(
-            onset=max(float(times[n, 0] + late[n]), 0.0),
-            duration=max(float((times[n, 1] - times[n, 0]) * (1 - left_out[n])), SHORTEST),
-            pitch=stroke.pitch,
-            velocity=float(velocity[n]),
-            cents=float(exact * (intonation + 0.5 * own[2, n])),
-            vibrato_cents=float(depth * vibrato),
-            vibrato_hz=float(vibrato_hz),
-        )
-        for n, stroke in enumerate(strokes)
-    ]
+    cents = exact * (intonation + 0.5 * own[2])
+    rows = zip(onsets.tolist(), lengths.tolist(), strokes, velocity.tolist(), cents.tolist(), strict=True)
+    notes = [Note(at, held, s.pitch, loud, tune, depth * vibrato, vibrato_hz) for at, held, s, loud, tune in rows]
     return sorted(notes, key=lambda note: note.onset)

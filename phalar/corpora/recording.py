@@ -1,6 +1,5 @@
 """From a page to a stored track: what `chorales`, `band` and `comping` share."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +7,19 @@ import numpy as np
 from phalar.audio import SAMPLE_RATE
 from phalar.corpora import performance
 from phalar.corpora.arrangement import Arrangement
-from phalar.corpora.band import DRUM_BANK
+from phalar.corpora.band import DRUM_BANK, FLOOR
 from phalar.corpora.leadsheet import PITCH_CLASSES
 from phalar.corpora.rendering import render_stems
+from phalar.corpora.sampler import Note
 from phalar.corpora.soundfont import installed
 from phalar.datasets.store import write_track
+
+
+def render(page: Arrangement, notes: list[list[Note]], gains: list[float] | None = None) -> np.ndarray:
+    """The stems of a performance on the SoundFont, as :func:`phalar.corpora.rendering.render_stems` gives them."""
+    parts = [(part.program, played) for part, played in zip(page.parts, notes, strict=True)]
+    banks = [DRUM_BANK if part.drums else 0 for part in page.parts]
+    return render_stems(installed(), parts, gains=gains, banks=banks, floor=FLOOR if gains else -100.0)
 
 
 def record(
@@ -20,34 +27,15 @@ def record(
     page: Arrangement,
     feel: performance.Feel,
     rng: np.random.Generator,
-    *,
     split: str,
     tags: dict,
-    gains: Sequence[float] | None = None,
-    floor: float = -100.0,
+    gains: list[float] | None = None,
     tail: float | None = None,
 ) -> None:
-    """Perform a page, play it on the SoundFont and store it, with all that is known of it.
-
-    Parameters
-    ----------
-    folder : Path
-        The store.
-    page, feel, rng
-        As for :func:`phalar.corpora.performance.perform`.
-    split, tags
-        As for :func:`phalar.datasets.store.write_track`; title, tempo and key are added.
-    gains, floor
-        As for :func:`phalar.corpora.rendering.render_stems`.
-    tail : float, optional
-        Seconds after the last chord at which the track ends, with ``N`` in place of a chord before the first one and
-        after the last; the end of the sound, if not given.
-    """
+    """Perform a page, play it on the SoundFont and store it with all that is known of it; ``tags`` get title, tempo and
+    key. With ``tail`` the track ends so many seconds after the last chord, and where there is none it is ``N``."""
     notes, seconds = performance.perform(page, feel, rng)
-    parts = [(part.program, played) for part, played in zip(page.parts, notes, strict=True)]
-    banks = [DRUM_BANK if part.drums else 0 for part in page.parts]
-    audio = render_stems(installed(), parts, gains=gains, banks=banks, floor=floor)
-    chords = performance.chords(page, seconds) if page.chords else None
+    audio, chords = render(page, notes, gains), performance.chords(page, seconds) if page.chords else None
     if tail is not None:
         end = round(chords[-1][1] + tail, 4)
         audio = np.pad(audio, ((0, 0), (0, round(end * SAMPLE_RATE))))[:, : round(end * SAMPLE_RATE)]

@@ -15,8 +15,7 @@ import soundfile
 
 from phalar.audio import SAMPLE_RATE
 from phalar.corpora import seeds
-from phalar.corpora.arrangement import Arrangement, Part, Stroke
-from phalar.corpora.excerpts import bar_lines, crop
+from phalar.corpora.arrangement import Arrangement, Part, Stroke, crop
 from phalar.corpora.parts import fifth, lead
 from phalar.datasets.store import FULL_SCALE, write_track
 from phalar.errors import InputError, RunError
@@ -111,7 +110,7 @@ def passage(piece: str) -> Arrangement:
     from phalar.corpora import studio
 
     page = studio.arrangement(piece)
-    lines = bar_lines(page)
+    lines = page.bar_lines
     quarters = page.bpm * page.beat / 60  # quarter notes a second
     starts = [line for line in lines if line + (SECONDS + MARGIN) * quarters <= lines[-1]]
 

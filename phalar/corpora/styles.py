@@ -1,6 +1,6 @@
 """The styles that a band knows, read from ``styles.yaml``: tempo, harmony, who plays, and every player's patterns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -9,16 +9,9 @@ import yaml
 from phalar.errors import InputError
 
 TABLE = Path(__file__).with_name("styles.yaml")
-
-STEPS = {"duple": 16, "triple": 12, "compound": 12}
-"""Characters that one bar of a pattern has, a sixteenth note each, by family of metres."""
-
-SYMBOLS = {"drums": "Xxog?", "bass": "R3578aw", "strum": "Xxosumbf0123/", "comp": "Xxosumbf0123/", "arpeggio": "0123"}
-SYMBOLS |= {"riff": "x"}
-"""What the patterns of a role may hold besides ``.`` and ``-``; ``styles.yaml`` says what it means."""
-
-LEAN = {"pushing": -0.007, "": 0.0, "laid back": 0.012}
-"""Seconds by which the players of a style aim behind the beat."""
+STEPS = {"duple": 16, "triple": 12, "compound": 12}  # sixteenth notes in one bar of a pattern, by family of metres
+CHORDS = "Xxosumbf0123"
+SYMBOLS = {"drums": "Xxog?", "bass": "R3578aw", "strum": CHORDS, "comp": CHORDS, "arpeggio": "0123", "riff": "x"}
 
 
 @dataclass(frozen=True)
@@ -27,50 +20,27 @@ class Instrument:
 
     name: str
     program: int
-    low: int
-    high: int
+    low: int = 27
+    high: int = 87
     drums: bool = False
 
 
 @dataclass(frozen=True)
 class Style:
-    """What a band knows of a style before it sees the tune.
-
-    Attributes
-    ----------
-    family : str
-        Metres it fits: ``"duple"``, ``"triple"`` or ``"compound"``.
-    colour : str
-        How the tune is harmonised (:data:`phalar.corpora.harmony.COLOURS`).
-    bpm : tuple of int
-        Beats a minute. Few, and shared between styles, so that a tempo does not tell which piece it is.
-    swing : float
-        Where the second half of a beat falls.
-    players : tuple of (str, tuple of str)
-        Role, and instruments to choose from; the first four always come: drums, bass, chords and lead.
-    patterns : dict of str to tuple
-        By role. For drums and fills a mapping of drums to patterns, else patterns.
-    lean, click : float
-        Seconds behind the beat; how often such a band records to a click.
-    quiet : bool
-        Fills on the snare drum, hardly a crash.
-    rate : float
-        Notes a second above which a melody is thinned.
-    ornaments : dict of str to float
-        How often, of the notes that allow it, the lead has ``"grace"`` notes, comes ``"late"`` or ``"split"`` s notes.
-    """
+    """What a band knows of a style before it sees the tune: a row of ``styles`` in ``styles.yaml``, which says what the
+    fields mean. ``patterns`` are by role; those of drums and fills are mappings of drums to patterns."""
 
     family: str
     colour: str
-    bpm: tuple[int, ...]
+    bpm: list[int]
     swing: float
-    players: tuple[tuple[str, tuple[str, ...]], ...]
-    patterns: dict[str, tuple]
-    lean: float
-    click: float
-    quiet: bool
-    rate: float
-    ornaments: dict[str, float]
+    players: list[tuple[str, list[str]]]
+    patterns: dict[str, list]
+    lean: float = 0.0
+    click: float = 0.4
+    quiet: bool = False
+    rate: float = 7.5
+    ornaments: dict[str, float] = field(default_factory=lambda: {"late": 0.05})
 
 
 @cache
@@ -80,28 +50,25 @@ def table() -> dict:
     Raises
     ------
     InputError
-        If a pattern has a wrong length or character, or an instrument or drum is not known, naming the place.
+        If a pattern has a wrong length or character, or an instrument or drum is not known, naming it.
     """
     data = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
-    families = [(which, role, data[f"{role}s"][which]) for which in STEPS for role in ("arpeggio", "riff")]
-    families += [(which, "drums", data["fills"][which]) for which in STEPS]
-    families += [(which, "drums", rhythms[which]) for rhythms in data["percussion"].values() for which in STEPS]
+    shared = [data["fills"], *data["percussion"].values()]
+    rows = [(which, "drums", rhythms[which]) for rhythms in shared for which in STEPS]
+    rows += [(which, role, data[role][which]) for which in STEPS for role in ("arpeggio", "riff")]
+    rows += [("duple", "comp", figures) for ways in data["comping"]["figures"].values() for figures in ways.values()]
     known = {*data["instruments"], *data["kits"], *data["percussion"]}
-    for name, row in data["styles"].items():
-        families += [(row["family"], role, row[role]) for role in ("drums", "bass", "strum", "comp")]
-        named = {player for who in row["players"] for players in who.values() for player in players}
-        if named - known or [next(iter(who)) for who in row["players"]][:2] != ["drums", "bass"]:
-            raise InputError(
-                f"{TABLE.name}: style {name!r}: unknown {sorted(named - known)}, or no drums and bass first"
-            )
-    families += [("duple", "comp", p) for ways in data["comping"]["figures"].values() for p in ways.values()]
-    for which, role, patterns in families:
+    for style in data["styles"].values():
+        rows += [(style["family"], role, style[role]) for role in ("drums", "bass", "strum", "comp")]
+        if strangers := {name for player in style["players"] for names in player.values() for name in names} - known:
+            raise InputError(f"{TABLE.name} has no instruments {sorted(strangers)}: add them, or name others")
+    for which, role, patterns in rows:
         for pattern in patterns:
+            if role == "drums" and not pattern.keys() <= data["keys"].keys():
+                raise InputError(f"{TABLE.name}: the drums {[*pattern]} are not all among its keys")
             for line in pattern.values() if role == "drums" else pattern.split("/"):
-                if len(line) % STEPS[which] or not line or set(line) - set(SYMBOLS[role] + ".-"):
+                if not line or len(line) % STEPS[which] or set(line) - set(SYMBOLS[role] + ".-"):
                     raise InputError(f"{TABLE.name}: {role} pattern {line!r} is none for a {which} metre")
-            if role == "drums" and not set(pattern) <= set(data["keys"]):
-                raise InputError(f"{TABLE.name}: drums {sorted(pattern)} are not all among its keys")
     return data
 
 
@@ -110,22 +77,11 @@ def styles() -> dict[str, Style]:
     """Every style, by name."""
     found = {}
     for name, row in table()["styles"].items():
-        which = row["family"]
-        shared = {"arpeggio": table()["arpeggios"][which], "riff": table()["riffs"][which]}
-        own = {role: tuple(row[role]) for role in ("drums", "bass", "strum", "comp")}
-        found[name] = Style(
-            family=which,
-            colour=row["colour"],
-            bpm=tuple(row["bpm"]),
-            swing=row["swing"],
-            players=tuple((role, tuple(names)) for who in row["players"] for role, names in who.items()),
-            patterns=own | {"fills": tuple(table()["fills"][which])} | {k: tuple(v) for k, v in shared.items()},
-            lean=LEAN[row.get("lean", "")],
-            click=row.get("click", 0.4),
-            quiet=row.get("quiet", False),
-            rate=row.get("rate", 7.5),
-            ornaments=row.get("ornaments", {"late": 0.05}),
-        )
+        row = dict(row)
+        patterns = {role: row.pop(role) for role in ("drums", "bass", "strum", "comp")}
+        patterns |= {role: table()[role][row["family"]] for role in ("arpeggio", "riff", "fills")}
+        players = [pair for player in row.pop("players") for pair in player.items()]
+        found[name] = Style(patterns=patterns, players=players, **row)
     return found
 
 
@@ -140,6 +96,5 @@ def instrument(name: str) -> Instrument:
     if name in table()["instruments"]:
         return Instrument(name, *table()["instruments"][name])
     if name in table()["kits"] or name in table()["percussion"]:
-        return Instrument(name, table()["kits"].get(name, 0), 27, 87, drums=True)
-    known = [*table()["instruments"], *table()["kits"], *table()["percussion"]]
-    raise InputError(f"no instrument {name!r}: choose one of {', '.join(known)}")
+        return Instrument(name, table()["kits"].get(name, 0), drums=True)
+    raise InputError(f"no instrument {name!r}: choose one of {', '.join(table()['instruments'])}, or a kit")
