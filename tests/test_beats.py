@@ -58,7 +58,7 @@ def bank(model):
 def small(tmp_path, monkeypatch):
     """A cache that starts empty, and a bank of three tempi that is made in a second."""
     monkeypatch.setenv("PHALAR_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(beats, "shifted_bank", lambda model: shifted_bank(model, (60.0, 100.0, 140.0), 0.2))
+    monkeypatch.setattr(metronomes, "shifted_bank", lambda model: shifted_bank(model, (60.0, 100.0, 140.0), 0.2))
 
 
 # --- metronomes
@@ -83,28 +83,15 @@ def test_a_metronome_clicks_at_its_tempo_from_its_first_click_on(bpm, click):
     assert onsets(metronome(bpm, 5.0, first=0.1, click=click))[0] == pytest.approx(0.1, abs=0.006)
 
 
-def test_the_published_bank_is_of_211_tempi_and_ours_a_ladder_of_72():
-    assert tuple(range(30, 241)) == metronomes.TEMPI
-    assert len(LADDER) == 72
-    assert LADDER[0] == 55
-    assert LADDER[-1] == pytest.approx(216, abs=1)
-
-
 @pytest.mark.parametrize("rate", [16_000, 44_100])
 def test_clicks_fall_on_the_beats_at_any_rate_and_not_outside(rate):
     times = [0.5, 1.25, 2.0]
     assert onsets(clicks_at([-1.0, *times, 9.0], 3 * rate, rate, TICK), rate) == pytest.approx(times, abs=0.006)
     assert not clicks_at([], 100, rate).any()
     assert not metronome(60, 1.0, first=2.0, click=TICK).any()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [((0,), "bpm=0"), ((float("nan"),), "bpm=nan"), ((120, -1.0), "seconds=-1.0"), ((120, 5.0, -0.1), "first=-0.1")],
-)
-def test_an_impossible_metronome_is_refused(arguments, named):
-    with pytest.raises(InputError, match=named):
-        metronome(*arguments)
+    for arguments, named in (((0,), "bpm=0"), ((120, -1.0), "seconds=-1.0"), ((120, 5.0, -0.1), "first=-0.1")):
+        with pytest.raises(InputError, match=named):
+            metronome(*arguments)
 
 
 # --- maps
@@ -205,14 +192,6 @@ def test_what_has_nothing_to_do_with_time_is_taken_away():
     assert np.abs(kept.mean(axis=0)).max() > 0.1, "half a second of windows cannot tell a bias from a beat"
 
 
-def test_nothing_is_lost_in_the_cache(model, small):
-    audio, ears = metronome(100, 6.0, 0.3), ZeroShot(model)
-    for _ in range(2):
-        assert ears.map(audio, SAMPLE_RATE).values == pytest.approx(
-            shifted_map(model, ears.bank, **windows_of(model, audio, SAMPLE_RATE)).values
-        )
-
-
 @pytest.mark.parametrize("name", ["gap", "mel", "cocola"])
 def test_other_variants_have_maps_too_and_mert_has_none(stirred, name):
     other = stirred(name)
@@ -242,14 +221,14 @@ def test_where_there_is_no_beat_none_is_found_and_the_score_says_so(model, small
             assert set(beat_scores(np.array([0.5, 1.0, 1.5]), found).values()) == {0.0}
 
 
-def test_a_tracker_takes_any_waveform_and_gives_seconds_in_order(model, small):
+def test_a_tracker_takes_any_waveform_and_gives_seconds_in_order_and_the_same_from_the_cache(model, small):
     samples = np.zeros((2, 6 * 22_050), np.int16)
     samples[:, ::11_025] = 20_000
-    found = ZeroShot(model).beats(samples, 22_050)
+    found, again = (ZeroShot(model).beats(samples, 22_050) for _ in range(2))
     assert len(found) > 3
     assert (np.diff(found) > 0).all()
-    assert found[0] >= 0
-    assert found[-1] < 6
+    assert 0 <= found[0] < found[-1] < 6
+    assert found.tolist() == again.tolist()
     with pytest.raises(InputError, match="NaN"):
         ZeroShot(model).beats(np.full(100_000, np.nan), SAMPLE_RATE)
 
@@ -327,18 +306,14 @@ def test_the_path_is_the_best_of_all_paths():
         assert [(round(t / 0.05), tempo) for t, tempo in pairs] == [(t, tempi[b]) for t, b in best]
 
 
-def test_contrast_says_when_a_tempo_fits_and_not_whether():
-    one = ideal(steady(120), lambda _: 120)
-    raised = BeatMap(3 * one.values + np.linspace(-5, 9, len(one.tempi))[:, None], one.tempi, one.step)
-    assert contrast(raised) == pytest.approx(contrast(one), abs=1e-6)
-    assert contrast(one).std() == pytest.approx(1)
-
-
 def test_the_prior_decides_only_where_the_map_does_not():
     both = [ideal(steady(bpm), lambda _, bpm=bpm: bpm).values for bpm in (80, 160)]
     slow, quick = (Prior(usual=usual, octaves=0.4, pull=2.0) for usual in (70, 170))
     for values, prior, bpm in ((both[0] + both[1], slow, 80), (both[0] + both[1], quick, 160), (both[0], quick, 80)):
         assert f1(steady(bpm), path_beats(BeatMap(values, np.array(LADDER)), prior)[0]) == 1
+    raised = BeatMap(3 * values + np.linspace(-5, 9, 72)[:, None], np.array(LADDER))
+    one = contrast(BeatMap(values, raised.tempi))
+    assert contrast(raised) == pytest.approx(one, abs=1e-6), "when a tempo fits, not whether"
 
 
 @pytest.mark.filterwarnings("error")

@@ -3,19 +3,18 @@
 
 How the similarity map comes about is in ``metronomes.py``. Two ways lead from a map to beats:
 
-- **As published** (:func:`published_beats`): where a metronome begins to fit, similarity rises. So the map is
+- **As published** (:func:`published_beats`): where a metronome begins to fit, similarity rises. The map is
   differentiated over time, only the steepest rises are kept, specks are cleaned away, and what remains is summed over
   tempi: an onset curve, as any beat tracker makes one of sound.
-- **Ours** (:func:`path_beats`): the sum forgets which tempo a rise came from. From each row its mean over a beat is
-  taken away: what is left says *when* a metronome fits, not *whether*. Beats are a path through the map: one at time t
-  in tempo b earns what the map holds there, and the next comes a beat of that tempo later, in the same tempo or one
-  close by. The best path is found exactly, by dynamic programming from the end.
+- **Ours** (:func:`path_beats`): the sum forgets which tempo a rise came from. Here beats are a path through the map:
+  one at time t in tempo b earns what the map holds there, and the next comes a beat of that tempo later, in the same
+  tempo or one close by. The best path is found exactly, by dynamic programming from the end.
 """
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import librosa
@@ -29,16 +28,8 @@ from phalar.datasets.files import open_tracks
 from phalar.datasets.prepare import dataset
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError, PhalarWarning
-from phalar.evaluate.metronomes import (
-    FIRST,
-    PUBLISHED_HOP,
-    Bank,
-    BeatMap,
-    published_map,
-    shifted_bank,
-    shifted_map,
-    windows_of,
-)
+from phalar.evaluate import metronomes
+from phalar.evaluate.metronomes import FIRST, PUBLISHED_HOP, Bank, BeatMap
 from phalar.evaluate.statistics import difference, estimate
 from phalar.evaluate.trackers import METRICS, TRACKERS, Tracker, beat_scores
 from phalar.model.assembly import build
@@ -146,9 +137,9 @@ def path_beats(beat_map: BeatMap, prior: Prior = Prior()) -> tuple[np.ndarray, n
 
 @dataclass(frozen=True)
 class ZeroShot:
-    """A model (in eval mode) as a beat tracker. What takes time is kept in the cache by weights, sound and code: its
-    embeddings of metronomes and of each piece's windows, and published maps; so a decoding can be changed and tried in
-    seconds. No beats for silence, for less than 4.8 s, and for a steady tone.
+    """A model (in eval mode) as a beat tracker: no beats for silence, for less than 4.8 s, and for a steady tone. What
+    takes time is kept in the cache by weights, sound and code (embeddings of metronomes and of each piece's windows,
+    published maps), so that a decoding can be changed and tried in seconds.
 
     >>> ZeroShot(phalar.load("reference")).beats(samples, 44_100)
     """
@@ -165,20 +156,19 @@ class ZeroShot:
     @cached_property
     def bank(self) -> Bank:
         """Metronomes at all shifts, embedded once."""
-        return Bank(**self._kept(lambda: vars(shifted_bank(self.model)), "bank"))
+        return Bank(**self._kept(lambda: vars(metronomes.shifted_bank(self.model)), "bank"))
 
     def map(self, audio: np.ndarray, sample_rate: int) -> BeatMap:
         """The map by sliding the metronome."""
-        piece = self._kept(
-            lambda: windows_of(self.model, audio, sample_rate), "windows", fingerprint.of_sound(audio, sample_rate)
-        )
-        return shifted_map(self.model, self.bank, **piece)
+        sound = fingerprint.of_sound(audio, sample_rate)
+        piece = self._kept(lambda: metronomes.windows_of(self.model, audio, sample_rate), "windows", sound)
+        return metronomes.shifted_map(self.model, self.bank, **piece)
 
     def published_map(self, audio: np.ndarray, sample_rate: int, hop: int = PUBLISHED_HOP) -> BeatMap:
         """The map by sliding the music, a window every ``hop`` frames of 10 ms: more than a thousand for 30 s."""
 
         def make() -> dict[str, np.ndarray]:
-            return vars(published_map(self.model, audio, sample_rate, hop=hop))
+            return vars(metronomes.published_map(self.model, audio, sample_rate, hop=hop))
 
         kept = self._kept(make, "map", hop, fingerprint.of_sound(audio, sample_rate))
         return BeatMap(kept["values"], kept["tempi"], float(kept["step"]))
@@ -222,9 +212,9 @@ def evaluate(
     Returns
     -------
     DataFrame
-        A row for each tracker and track: ``tracker`` (the variant's name for our way, ``"phalar as published"``,
-        ``"untrained"``, ``"untrained as published"``, others' names), ``track``, its ``genre`` and ``feel``, the scores
-        of :func:`phalar.evaluate.trackers.beat_scores`, and ``beats``, the seconds found.
+        A row for each ``tracker`` and ``track``: its ``genre`` and ``feel``, the scores of
+        :func:`phalar.evaluate.trackers.beat_scores`, and ``beats``, the seconds found. Trackers are the variant's name
+        and ``"untrained"`` for our way, each with ``" as published"`` for the published one, and the others' names.
     """
     few, tables = spread_over(tracks, published or len(tracks)) if published != 0 else [], []
     for name, one in ((model.variant.name, model), ("untrained", untrained(model))):
@@ -237,25 +227,22 @@ def evaluate(
 def score(
     name: str, tracker: Tracker, tracks: Sequence[Track], progress: bool = True, keep: bool = False
 ) -> pd.DataFrame:
-    """What one tracker finds in tracks: rows as of :func:`evaluate`. With ``keep`` its beats are kept in the cache by
-    name and sound."""
-    rows = []
+    """What one tracker finds in tracks: rows as of :func:`evaluate`. With ``keep`` its beats are kept in the cache, by
+    name, sound and the hash that a tracker may have as ``weights``."""
+    rows, code = [], fingerprint.of_code("evaluate/trackers.py")
     for track in tqdm(tracks, desc=f"beats by {name}", unit="piece", disable=not progress, mininterval=2.0):
         if track.beats is None:
             raise InputError(f"track {track.id} of {track.dataset} has no beats to compare with")
-        audio, rate = track.excerpt().sum(axis=0), track.sample_rate
-        if keep:
-            key = [name, fingerprint.of_sound(audio, rate), fingerprint.of_code("evaluate/trackers.py")]
-            found = fingerprint.cached("beats", key, partial(_found, tracker, audio, rate))["beats"]
-        else:
-            found = tracker(audio, rate)
+        sound = track.excerpt().sum(axis=0), track.sample_rate
+
+        def find(sound=sound) -> dict[str, np.ndarray]:
+            return {"beats": tracker(*sound)}
+
+        key = [name, getattr(tracker, "weights", ""), fingerprint.of_sound(*sound), code]
+        found = (fingerprint.cached("beats", key, find) if keep else find())["beats"]
         about = {"tracker": name, "track": track.id, "genre": track.tags.get("genre"), "feel": track.tags.get("feel")}
         rows.append(about | beat_scores(track.beats[:, 0], found) | {"beats": found})
     return pd.DataFrame(rows)
-
-
-def _found(tracker: Tracker, audio: np.ndarray, sample_rate: int) -> dict[str, np.ndarray]:
-    return {"beats": tracker(audio, sample_rate)}
 
 
 def summary(found: pd.DataFrame, by: str = "feel") -> pd.DataFrame:
@@ -296,17 +283,12 @@ def spread_over(tracks: Sequence[Track], limit: int) -> list[Track]:
 
 
 def gtzan(root: Path | str, annotations: Path | str) -> list[Track]:
-    """The clips of a copy of GTZAN that have beats, read from their own files; a PhalarWarning names those left out.
-
-    Raises
-    ------
-    InputError
-        If there are no clips or no annotations where they were said to be.
-    """
+    """The clips of a copy of GTZAN that have beats, read from their own files; a PhalarWarning names those left out, an
+    InputError says that there are none."""
     tracks, problems = open_tracks(dataset("gtzan").list(Path(root), annotations=Path(annotations)))
+    usable = [track for track in tracks if track.beats is not None]
     left = [track.id for track in tracks if track.beats is None]
     left += [problem.path.name for problem in problems if problem.fatal]
-    usable = [track for track in tracks if track.beats is not None]
     if left:
         shown = ", ".join(left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
         warnings.warn(f"{len(usable)} clips are scored; left out for want of sound or beats: {shown}", PhalarWarning, 2)

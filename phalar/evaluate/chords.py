@@ -9,7 +9,6 @@ Windows are a table, one row each; what a probe is shown of them is an array wit
 from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import blake2b
-from itertools import pairwise
 from typing import NamedTuple
 
 import librosa
@@ -19,11 +18,11 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import recall_score
+from sklearn.linear_model import LogisticRegressionCV
 from sklearn.model_selection import GroupKFold
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.class_weight import compute_sample_weight
 from tqdm import tqdm
 
 from phalar import fingerprint
@@ -80,36 +79,21 @@ def class_of(label: str, vocabulary: str = "majmin") -> int:
 
 
 def labels_at(chords: Chords, times: np.ndarray) -> list[str]:
-    """The label at each moment (T,) in seconds: of two chords that meet there, the one that begins; "X" where there is
-    none. An InputError if chords overlap."""
-    for (_, end, label), (start, _, following) in pairwise(chords):
-        if start < end - 1e-6:
-            raise InputError(f"chord {following!r} starts at {start} s, before {label!r} ends at {end} s")
-    places = np.searchsorted([start for start, _, _ in chords], np.asarray(times) + 1e-9, side="right") - 1
-    pairs = zip(places, times, strict=True)
-    return [chords[place][2] if place >= 0 and time < chords[place][1] else "X" for place, time in pairs]
+    """The label at each moment (T,), seconds in order: of two chords that meet, the one that begins; "X" if none."""
+    spans, labels = np.array([chord[:2] for chord in chords]), [chord[2] for chord in chords]
+    return mir_eval.util.interpolate_intervals(spans, labels, times, fill_value="X")
 
 
 # --- windows, and what a probe is shown of them
 
 
 def windows(tracks: Sequence[Track], hop: float) -> pd.DataFrame:
-    """All windows that lie within the tracks, ``hop`` seconds apart (published: 0.02).
+    """All windows that lie within the tracks, ``hop`` seconds apart (published: 0.02): ``track`` and its tags
+    ``player``, ``progression`` and ``piece``; ``begin``, in samples at 16 kHz; the labels at ``start`` and ``centre``.
 
     The first one begins at a moment below one hop that is drawn by the track's name. Players of one piece keep to one
     click: if the windows of all began at the same moments, a probe could know them by heart, and a coarse hop would
-    flatter.
-
-    Returns
-    -------
-    DataFrame
-        ``track`` and its tags ``player``, ``progression`` and ``piece``; ``begin``, in samples at 16 kHz; ``start`` and
-        ``centre``, the chord's label at those moments.
-
-    Raises
-    ------
-    InputError
-        For an impossible hop, a track without chords or shorter than a window.
+    flatter. An InputError for an impossible hop, and for a track without chords or shorter than a window.
     """
     step = round(hop * SAMPLE_RATE)
     if not 1 <= step <= 60 * SAMPLE_RATE:
@@ -131,12 +115,10 @@ def windows(tracks: Sequence[Track], hop: float) -> pd.DataFrame:
 def features(
     tracks: Sequence[Track], cut: pd.DataFrame, models: Mapping[str, StemModel], progress: bool = True
 ) -> dict[str, np.ndarray]:
-    """What a probe may be shown of each of T windows, by source.
+    """What a probe may be shown of each of T windows, by source: a model's name, its embeddings (T, 512); ``"NAME
+    pooled"`` (T, P); ``"chroma"`` (T, 12) and ``"mean CQT"`` (T, 96), see :func:`signals`; ``"majority"``, nothing.
 
-    A model's name: its embeddings (T, 512); ``"NAME pooled"``: what its pooling makes, before the head, (T, P).
-    ``"chroma"`` (T, 12), at each window's start, by librosa from the constant-Q transform that models are shown, and
-    ``"mean CQT"`` (T, 96), the transform's mean over the window in decibels: input without time. All that takes a
-    network or a transform is kept in the cache, by weights, sound, windows and code.
+    What takes time is kept in the cache, by weights, sound, windows and code.
     """
     code, found = fingerprint.of_code("model", "evaluate/chords.py"), {}
     keys = {name: [fingerprint.of_weights(model), code] for name, model in models.items()} | {"signals": code}
@@ -155,15 +137,13 @@ def features(
     with torch.no_grad():
         for name, model in models.items():
             found[name] = model.head(torch.from_numpy(found[f"{name} pooled"]).to(model.device)).cpu().numpy()
-    return found
+    return found | {"majority": np.zeros((len(cut), 1), np.float32)}
 
 
 @torch.no_grad()
 def pooled(model: StemModel, audio: np.ndarray, begin: np.ndarray, batch_size: int = 16) -> np.ndarray:
-    """What a model's pooling makes, before the head, of windows of audio (N,) at 16 kHz that begin at samples (T,).
-
-    (T, P); for spectral pooling P = D * C, and entry d * C + k - 1 is projection d at k cycles a window.
-    """
+    """What a model's pooling makes, before the head, of windows of audio (N,) at 16 kHz that begin at samples (T,):
+    (T, P); for spectral pooling P = D * C, and entry d * C + k - 1 is projection d at k cycles a window."""
     cut = np.lib.stride_tricks.sliding_window_view(audio, WINDOW)[begin]
     batches = [torch.from_numpy(cut[i : i + batch_size].copy()) for i in range(0, len(cut), batch_size)]
     found = [model.pooling(model.backbone(model.picture(batch.to(model.device)))) for batch in batches]
@@ -172,7 +152,8 @@ def pooled(model: StemModel, audio: np.ndarray, begin: np.ndarray, batch_size: i
 
 @torch.no_grad()
 def signals(audio: np.ndarray, begin: np.ndarray) -> dict[str, np.ndarray]:
-    """Chroma and mean CQT of windows: see :func:`features`."""
+    """What can be read off windows without a model: ``chroma`` at their start, by librosa from the constant-Q transform
+    that models are shown, and that transform's mean over the window in decibels, ``mean CQT``: input without time."""
     magnitude = ConstantQ()(torch.from_numpy(audio)[None])[0]
     at = magnitude[:, np.minimum(np.rint(begin / HOP).astype(int), magnitude.shape[1] - 1)].numpy()
     chroma = librosa.feature.chroma_cqt(C=at, fmin=FMIN, bins_per_octave=BINS_PER_OCTAVE, n_octaves=8)
@@ -212,22 +193,15 @@ class PublishedProbe:
         return self.logits(torch.as_tensor(shown)).argmax(dim=1).numpy()
 
 
-def regularised(shown: np.ndarray, targets: np.ndarray, groups: np.ndarray, seed: int = 0):
+def regularised(shown: np.ndarray, targets: np.ndarray, groups: np.ndarray, seed: int = 0) -> Pipeline:
     """A linear probe of standardised features (T, D), every class weighted alike. The penalty is the one under which a
     fifth of the training groups (T,) is named best by what the others taught."""
-
-    def fitted(chosen: np.ndarray, penalty: float):
-        # scikit-learn adds up over windows where the penalty stands beside a mean.
-        logistic = LogisticRegression(C=1 / (penalty * chosen.sum()), class_weight="balanced", max_iter=150, tol=1e-3)
-        return make_pipeline(StandardScaler(), logistic).fit(shown[chosen], targets[chosen])
-
-    penalty, held = 0.1, np.zeros(len(targets), bool)
-    if len(set(groups)) > 1:
-        held = folds(groups, seed=seed) == 0
-    if held.any() and len(set(targets[~held])) > 1:
-        scores = [np.mean(fitted(~held, p).predict(shown[held]) == targets[held]) for p in PENALTIES]
-        penalty = PENALTIES[int(np.argmax(scores))]
-    return fitted(np.ones(len(targets), bool), penalty)
+    held, penalties = folds(groups, seed=seed) == 0, [1 / (penalty * len(targets)) for penalty in PENALTIES]
+    inner = [(np.flatnonzero(~held), np.flatnonzero(held))]
+    # scikit-learn adds up over windows, where our penalty stands beside a mean.
+    options = {"class_weight": "balanced", "max_iter": 150, "tol": 1e-3, "scoring": "accuracy"}
+    logistic = LogisticRegressionCV(Cs=penalties, cv=inner, l1_ratios=(0,), use_legacy_attributes=False, **options)
+    return make_pipeline(StandardScaler(), logistic).fit(shown, targets)
 
 
 def folds(groups: Sequence[str], count: int = 5, seed: int = 0) -> np.ndarray:
@@ -237,18 +211,15 @@ def folds(groups: Sequence[str], count: int = 5, seed: int = 0) -> np.ndarray:
     if count < 2:
         raise InputError(f"{count} group in folds: at least two are needed to test on the unseen")
     fold = np.empty(len(groups), dtype=int)
-    for number, (_, tested) in enumerate(
-        GroupKFold(count, shuffle=True, random_state=seed).split(groups, groups=groups)
-    ):
+    split = GroupKFold(count, shuffle=True, random_state=seed).split(groups, groups=groups)
+    for number, (_, tested) in enumerate(split):
         fold[tested] = number
     return fold
 
 
 def leak(groups: Sequence[str], fold: np.ndarray) -> float:
-    """Share of windows of whose group (T,) there is another one in their training part: 1 is a complete leak.
-
-    ``leak(cut["progression"], folds(cut["track"]))`` says how far folds by recording leak harmony.
-    """
+    """Share of windows of whose group (T,) there is another one in their training part: 1 is a complete leak. So
+    ``leak(cut["progression"], folds(cut["track"]))`` says how far folds by recording leak harmony."""
     groups = np.asarray(groups)
     return float(np.mean([np.isin(groups[fold == k], groups[fold != k]).mean() for k in np.unique(fold)]))
 
@@ -285,25 +256,17 @@ def probe(
     cut : DataFrame
         Of :func:`windows`.
     shown : array (T, D), complex or real
-        "real part" is a linear layer on [Re z, Im z], the real part of a complex one; "modulus" is shown \\|z\\|, blind
-        to phases.
-    setting : Setting
+        "real part" is a linear layer on [Re z, Im z], the real part of a complex one; "modulus" is shown the modulus.
     learn : array (T,) bool, optional
         Windows that may be learned from; all by default. The others are named all the same.
-    seed : int
     fitted : list, optional
         Takes the probe of each fold.
 
     Returns
     -------
     DataFrame
-        ``cut`` with ``truth`` (``OUTSIDE`` where the label has no class: named, but never learned nor scored),
-        ``predicted`` and ``fold``.
-
-    Raises
-    ------
-    InputError
-        For an unknown probe, and where a fold has nothing to learn from.
+        ``cut`` with ``fold``, ``predicted`` and ``truth`` (``OUTSIDE`` where the label has no class: named, but never
+        learned nor scored).
     """
     if setting.probe not in PROBES:
         raise InputError(f"there is no probe {setting.probe!r}; choose from {', '.join(PROBES)}")
@@ -325,7 +288,7 @@ def probe(
             raise InputError(f"fold {tested}: no labelled window remains to learn from; use fewer, larger folds")
         if setting.probe == "as published":
             found = PublishedProbe(len(VOCABULARIES[setting.vocabulary]), seed=seed).fit(shown[chosen], truth[chosen])
-        elif setting.probe == "majority" or len(set(truth[chosen])) < 2:
+        elif setting.probe == "majority" or min(len(set(truth[chosen])), len(set(groups[chosen]))) < 2:
             found = DummyClassifier().fit(shown[chosen], truth[chosen])
         else:
             found = regularised(shown[chosen], truth[chosen], groups[chosen], seed)
@@ -339,8 +302,7 @@ def probe(
 
 
 def by_recording(named: pd.DataFrame) -> pd.DataFrame:
-    """The share of right windows of each recording (``right``) and its ``piece``, by track, from what :func:`probe`
-    named. Recordings without a scored window are left out."""
+    """The share of right windows (``right``) of each recording with a scored one, and its ``piece``, by track."""
     scored = named[named["truth"] != OUTSIDE]
     right = (scored["truth"] == scored["predicted"]).groupby(scored["track"]).mean()
     return pd.DataFrame({"right": right, "piece": named.groupby("track")["piece"].first()}).dropna(subset="right")
@@ -359,13 +321,13 @@ def measures(named: pd.DataFrame, setting: Setting, tracks: Sequence[Track], hop
     pay; ``mir_eval``'s scores that the vocabulary can be scored by; ``outside_vocabulary``, the share of windows whose
     label has no class of its own."""
     scored = named[named["truth"] != OUTSIDE]
-    means = (scored["truth"] == scored["predicted"]).groupby(scored["fold"]).mean()
+    right, classes = scored["truth"] == scored["predicted"], VOCABULARIES[setting.vocabulary]
+    means = right.groupby(scored["fold"]).mean()
     half = 1.96 * means.std() / len(means) ** 0.5 if len(means) > 1 else 0.0
-    occur = sorted(set(scored["truth"]))
-    balanced = recall_score(scored["truth"], scored["predicted"], labels=occur, average="macro", zero_division=0)
-    found = {"accuracy": accuracy(named), "balanced_accuracy": Estimate(float(balanced), n=named["track"].nunique())}
-    found["accuracy_by_fold"] = Estimate(means.mean(), means.mean() - half, means.mean() + half, len(means))
-    classes = VOCABULARIES[setting.vocabulary]
+    found = {"accuracy": accuracy(named)}
+    found["accuracy_by_fold"] = Estimate(float(means.mean()), means.mean() - half, means.mean() + half, len(means))
+    balance = compute_sample_weight("balanced", scored["truth"])
+    found["balanced_accuracy"] = estimate((right * balance).to_numpy(), groups=scored["piece"].tolist())
     scores = frame_scores(named, tracks, setting.moment, [classes[k] for k in named["predicted"]], hop)
     meant = {"root": MEASURES[:1], "sevenths": MEASURES}.get(setting.vocabulary, MEASURES[:3])
     found |= {name: scores[name] for name in meant if name in scores}
@@ -435,9 +397,8 @@ def recognised(track: Track) -> list[tuple[float, float, str]]:
         return {"times": np.array([span[:2] for span in spans]), "labels": np.array([span[2] for span in spans])}
 
     heard = track.excerpt().sum(axis=0), track.sample_rate
-    kept = fingerprint.cached(
-        "chords", ["madmom", fingerprint.of_sound(*heard), fingerprint.of_code("evaluate/trackers.py")], make
-    )
+    key = ["madmom", fingerprint.of_sound(*heard), fingerprint.of_code("evaluate/trackers.py")]
+    kept = fingerprint.cached("chords", key, make)
     return [(float(a), float(b), str(label)) for (a, b), label in zip(kept["times"], kept["labels"], strict=True)]
 
 
@@ -446,12 +407,10 @@ def recognised(track: Track) -> list[tuple[float, float, str]]:
 
 def settings(source: str, is_complex: bool) -> list[Setting]:
     """The rows that one model gets: as published; by folds, moments and vocabularies; modulus; baselines."""
-    rows = [
-        Setting(source, "as published", "published", folds="track"),
-        *(Setting(source, folds=kind) for kind in FOLDS),
-    ]
-    rows += [Setting(source, "modulus")] if is_complex else []
-    rows += [Setting(source, moment="centre"), *(Setting(source, vocabulary=words) for words in ("root", "sevenths"))]
+    rows = [Setting(source, "as published", "published", folds="track")]
+    rows += [Setting(source, folds=kind) for kind in FOLDS]
+    rows += [Setting(source, "modulus")] * is_complex + [Setting(source, moment="centre")]
+    rows += [Setting(source, vocabulary=words) for words in ("root", "sevenths")]
     return [*rows, Setting("majority", "majority"), Setting("chroma"), Setting("mean CQT")]
 
 
@@ -459,15 +418,9 @@ def evaluate(
     model: StemModel, tracks: Sequence[Track], hop: float = 2.0, rows: Sequence[Setting] = (), progress: bool = True
 ) -> pd.DataFrame:
     """Probe a model (in eval mode) for chords on tracks that have some, windows ``hop`` seconds apart; ``rows`` are
-    :func:`settings`, if not given.
-
-    Returns
-    -------
-    DataFrame
-        A row for each setting and metric: ``variant`` (the source), ``split``, ``metric``, ``estimate``.
-    """
+    :func:`settings`, if not given. A row each: ``variant`` (the source), ``split``, ``metric``, ``estimate``."""
     name, cut = model.variant.name, windows(tracks, hop)
-    shown = features(tracks, cut, {name: model}, progress) | {"majority": np.zeros((len(cut), 1), np.float32)}
+    shown = features(tracks, cut, {name: model}, progress)
     found = []
     for row in tqdm(rows or settings(name, model.variant.is_complex), desc="probes", disable=not progress):
         named = probe(cut, shown[row.source], row)

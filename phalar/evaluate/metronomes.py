@@ -5,10 +5,10 @@ A model that knows whether a stem fits a mix knows whether a metronome does, and
 fast, or late. Two ways to fill the map:
 
 - **Slide the music**, as published (:func:`published_map`): one metronome a tempo, and a window of the piece every
-  20 ms. A clip of 30 s needs 1,260 windows, each of which overlaps the next by 99.6 %.
-- **Slide the metronome** (:func:`shifted_map`): similarity asks only how the two lie against each other, so a metronome
-  that starts later does what a window that starts earlier does. Metronomes at all shifts are embedded once for a model
-  (:func:`shifted_bank`), and a piece needs a window every 320 ms: a sixteenth of the work.
+  20 ms, 1,260 for 30 s.
+- **Slide the metronome** (:func:`shifted_map`): a metronome that starts later does what a window that starts earlier
+  does. Metronomes at all shifts are embedded once for a model (:func:`shifted_bank`), and a piece needs a window every
+  320 ms: a sixteenth of the work.
 
 Windows are cut from one constant-Q transform of the whole piece, so that all have the same floor.
 """
@@ -54,13 +54,7 @@ SPAN = 2.0  # seconds over which windows must be spread for their mean to say wh
 
 @cache
 def woodblock() -> np.ndarray:
-    """One click of the installed SoundFont's woodblock, (N,) float32, 16 kHz, peaking at one.
-
-    Raises
-    ------
-    RunError
-        If the SoundFont is not installed.
-    """
+    """One click of the installed SoundFont's woodblock, (N,) float32, 16 kHz, peaking at one."""
     rate = 2 * SAMPLE_RATE  # the sampler interpolates without a band limit, so it plays at twice our rate
     played = play(SoundFont(installed_font()), PROGRAM, [Note(0.0, 0.1, KEY, VELOCITY)], SAMPLE_RATE, rate)
     click = soxr.resample(played, rate, SAMPLE_RATE)
@@ -75,16 +69,11 @@ def metronome(
     Parameters
     ----------
     bpm : float
-        Beats a minute, from 10 to 600.
+        Beats a minute, from 10 to 600; an InputError for others.
     seconds, first : float
         Length, and when the first click begins; the others follow at the tempo, and what sounds later is cut.
     click : np.ndarray, (N,), optional
         What one click sounds like at 16 kHz; :func:`woodblock`, as published, if not given.
-
-    Raises
-    ------
-    InputError
-        An impossible tempo or length, or a first click before the beginning.
     """
     if not 10 <= bpm <= 600:
         raise InputError(f"bpm={bpm!r}: a metronome ticks 10 to 600 times a minute")
@@ -118,19 +107,8 @@ def picture_of(model: StemModel, audio: np.ndarray, sample_rate: int) -> Tensor 
     """The front end's picture of a whole piece, (1, bins, T) or with channels before the bins, on the model's device;
     None where it is silent, shorter than a window, or a steady tone: there is no beat to find.
 
-    Parameters
-    ----------
-    model : StemModel
-        In eval mode, here and below.
-    audio : np.ndarray, (N,) or (channels, N)
-        Float in [-1, 1], or integer PCM.
-    sample_rate : int
-        Hz.
-
-    Raises
-    ------
-    InputError
-        For audio that is not a waveform, or a model whose pictures have no frames of 10 ms (MERT).
+    ``model`` is in eval mode, here and below; ``audio`` (N,) or (channels, N), float in [-1, 1] or integer PCM, at
+    ``sample_rate`` in Hz. An InputError for what is no waveform, and for MERT, whose pictures have no frames of 10 ms.
     """
     samples = mono(audio, sample_rate)
     if model.variant.backbone == "mert":
@@ -185,21 +163,11 @@ def scattered_starts(frames: int, hop: int = HOP) -> np.ndarray:
 
 @dataclass(frozen=True)
 class BeatMap:
-    """Similarity of a piece to metronomes; without columns where there is no beat to find.
+    """Similarity of a piece to metronomes; without columns where there is no beat to find."""
 
-    Attributes
-    ----------
-    values : np.ndarray, (B, T), float64
-        Row b, column t: how well a metronome of tempo b fits that clicks at t; in units of the model's score.
-    tempi : np.ndarray, (B,)
-        Beats a minute, rising.
-    step : float
-        Seconds a column; the first is at 0.
-    """
-
-    values: np.ndarray
-    tempi: np.ndarray
-    step: float = STEP
+    values: np.ndarray  # (B, T) float64: how well a metronome of tempo b fits that clicks at t, in units of the score
+    tempi: np.ndarray  # (B,) beats a minute, rising
+    step: float = STEP  # seconds a column; the first is at 0
 
     @property
     def times(self) -> np.ndarray:
@@ -211,38 +179,25 @@ def published_map(
     model: StemModel, audio: np.ndarray, sample_rate: int, tempi: Sequence[float] = TEMPI, hop: int = PUBLISHED_HOP
 ) -> BeatMap:
     """The map by sliding the music, as published: column t is the window that begins at t, ``hop`` frames of 10 ms
-    after the one before.
-
-    It ends a window before the piece. A metronome's first click is 0.02 s after the window's beginning, so a beat is
-    that much later than its column says. Other parameters, and errors, are those of :func:`picture_of`.
-    """
-    picture = picture_of(model, audio, sample_rate)
+    after the one before. It ends a window before the piece; a metronome's first click is 0.02 s after the window's
+    beginning, so a beat is that much later than its column says. The rest as of :func:`picture_of`."""
+    picture, rows = picture_of(model, audio, sample_rate), np.asarray(tempi, dtype=np.float64)
     if picture is None:
-        return BeatMap(np.empty((len(tempi), 0)), np.asarray(tempi, dtype=np.float64), hop * FRAME)
+        return BeatMap(np.empty((len(tempi), 0)), rows, hop * FRAME)
     sounds = torch.from_numpy(np.stack([metronome(bpm) for bpm in tempi])).to(model.device)
     bank = torch.cat([embed_pictures(model, model.picture(batch)) for batch in sounds.split(BATCH)])
     piece = embed_windows(model, picture, np.arange(0, picture.shape[-1] - WINDOW + 1, hop))
-    similarity = model.similarity(bank, piece).double().cpu().numpy()
-    return BeatMap(similarity, np.asarray(tempi, dtype=np.float64), hop * FRAME)
+    return BeatMap(model.similarity(bank, piece).double().cpu().numpy(), rows, hop * FRAME)
 
 
 @dataclass(frozen=True)
 class Bank:
-    """Metronomes of every tempo at every shift, embedded by one model.
+    """Metronomes of every tempo at every shift, embedded by one model: metronome (b, n) clicks n / N_b of a beat after
+    the window's beginning, and then on every beat."""
 
-    Attributes
-    ----------
-    tempi : np.ndarray, (B,)
-        Beats a minute.
-    shifts : np.ndarray, (B,), int
-        N_b, the number of shifts of each: metronome (b, n) clicks n / N_b of a beat after the window's beginning, and
-        then on every beat.
-    embeddings : np.ndarray, (sum of shifts, 512)
-    """
-
-    tempi: np.ndarray
-    shifts: np.ndarray
-    embeddings: np.ndarray
+    tempi: np.ndarray  # (B,) beats a minute
+    shifts: np.ndarray  # (B,) int: N_b, the number of shifts of each
+    embeddings: np.ndarray  # (sum of shifts, 512)
 
 
 def shifted_bank(model: StemModel, tempi: Sequence[float] = LADDER, shift: float = SHIFT) -> Bank:

