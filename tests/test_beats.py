@@ -182,16 +182,6 @@ def test_the_map_reads_every_window_at_the_shift_that_clicks_there(stirred):
     assert made.values == pytest.approx(expected, abs=1e-6)
 
 
-def test_what_has_nothing_to_do_with_time_is_taken_away():
-    rng = np.random.default_rng(0)
-    scores = rng.standard_normal((20, 8))
-    biased = scores + rng.standard_normal((20, 1)) + rng.standard_normal((1, 8))
-    assert metronomes.centred(scores) == pytest.approx(metronomes.centred(biased))
-    kept = metronomes.centred(biased, spread=False)
-    assert kept.mean(axis=1) == pytest.approx(0, abs=1e-12)
-    assert np.abs(kept.mean(axis=0)).max() > 0.1, "half a second of windows cannot tell a bias from a beat"
-
-
 @pytest.mark.parametrize("name", ["gap", "mel", "cocola"])
 def test_other_variants_have_maps_too_and_mert_has_none(stirred, name):
     other = stirred(name)
@@ -401,7 +391,8 @@ def test_halves_take_genres_and_sounds_in_turn(monkeypatch, tmp_path):
             assert {casts[name].feel for name in names} == {half}
             if limit >= 10:
                 assert len({casts[name].genre for name in names[:10]}) == 10
-                assert [casts[name].sound for name in names].count("soundfont") == limit // 2
+                sounds = [casts[name].sound for name in names]
+                assert {sounds.count(sound) for sound in sounds} == {limit // 2}
     whole = beats.halves()
     assert len(whole["straight"]) + len(whole["expressive"]) == len(casts)
     with pytest.raises(InputError, match="limit=-1"):

@@ -29,7 +29,7 @@ from phalar import fingerprint
 from phalar.audio import SAMPLE_RATE, mono_16k
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError
-from phalar.evaluate.statistics import Estimate, estimate
+from phalar.evaluate.statistics import Estimate, difference, estimate
 from phalar.evaluate.trackers import madmom_chords
 from phalar.model.complex_layers import complex_kaiming_
 from phalar.model.frontend import BINS_PER_OCTAVE, FMIN, HOP, ConstantQ, decibels
@@ -196,6 +196,7 @@ class PublishedProbe:
 def regularised(shown: np.ndarray, targets: np.ndarray, groups: np.ndarray, seed: int = 0) -> Pipeline:
     """A linear probe of standardised features (T, D), every class weighted alike. The penalty is the one under which a
     fifth of the training groups (T,) is named best by what the others taught."""
+    groups = groups if len(set(groups)) > 1 else np.arange(len(groups))  # two players: one remains to learn from
     held, penalties = folds(groups, seed=seed) == 0, [1 / (penalty * len(targets)) for penalty in PENALTIES]
     inner = [(np.flatnonzero(~held), np.flatnonzero(held))]
     # scikit-learn adds up over windows, where our penalty stands beside a mean.
@@ -288,7 +289,7 @@ def probe(
             raise InputError(f"fold {tested}: no labelled window remains to learn from; use fewer, larger folds")
         if setting.probe == "as published":
             found = PublishedProbe(len(VOCABULARIES[setting.vocabulary]), seed=seed).fit(shown[chosen], truth[chosen])
-        elif setting.probe == "majority" or min(len(set(truth[chosen])), len(set(groups[chosen]))) < 2:
+        elif setting.probe == "majority" or len(set(truth[chosen])) < 2:
             found = DummyClassifier().fit(shown[chosen], truth[chosen])
         else:
             found = regularised(shown[chosen], truth[chosen], groups[chosen], seed)
@@ -313,6 +314,12 @@ def accuracy(named: pd.DataFrame) -> Estimate:
     are alike."""
     table = by_recording(named)
     return estimate(table["right"].to_numpy(), groups=table["piece"].tolist())
+
+
+def apart(one: pd.DataFrame, other: pd.DataFrame) -> Estimate:
+    """How much more accurate one probe is than another, recording by recording; pieces are resampled."""
+    pair = by_recording(one).assign(other=by_recording(other)["right"]).dropna()
+    return difference(pair["right"].to_numpy(), pair["other"].to_numpy(), groups=pair["piece"].tolist())
 
 
 def measures(named: pd.DataFrame, setting: Setting, tracks: Sequence[Track], hop: float) -> dict[str, Estimate]:
