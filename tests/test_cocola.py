@@ -1,6 +1,4 @@
-"""COCOLA: its front end against librosa, its backbone against the definition, all of it against published vectors."""
-
-from pathlib import Path
+"""COCOLA: its front end against librosa, its backbone against the definition."""
 
 import librosa
 import numpy as np
@@ -11,12 +9,9 @@ import torchaudio.transforms as T
 
 from phalar.errors import InputError
 from phalar.model.assembly import build
-from phalar.model.cocola import Cocola, EfficientNet, same_padding
+from phalar.model.cocola import Cocola, EfficientNet
 from phalar.model.mel import SHORTEST, HarmonicPercussiveMel
-from phalar.model.official import load_official
 from phalar.train.objective import Objective
-
-VECTORS = Path(__file__).resolve().parents[2] / "shared" / "official_vectors"
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -47,10 +42,6 @@ def model() -> Cocola:
     return model.eval()
 
 
-def test_parameter_count():
-    assert build("cocola").num_parameters == 5_189_980
-
-
 @pytest.mark.parametrize("samples", [16_000, 24_077])
 def test_front_end_equals_librosa(samples):
     audio = music(2, samples)
@@ -63,11 +54,6 @@ def test_front_end_equals_librosa(samples):
         ]
         expected = np.stack([librosa.power_to_db(mel, ref=np.max) for mel in mels])
         np.testing.assert_allclose(features.numpy(), expected, atol=1e-3)  # decibels, of 80
-
-
-def test_silence_is_full_scale():
-    """As librosa has it: relative to its own maximum, nothing is as loud as it gets."""
-    assert not HarmonicPercussiveMel()(torch.zeros(1, 8_000)).any()
 
 
 def reference_backbone(state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
@@ -110,14 +96,6 @@ def test_backbone_equals_its_definition(model, frames):
     assert (ours[0] - ours[1]).norm() > 0.1 * ours.norm()  # the comparison sees the input
 
 
-@pytest.mark.parametrize(
-    ("kernel", "stride", "size", "margins"),
-    [(3, 2, 224, (0, 1)), (5, 2, 14, (1, 2)), (3, 1, 7, (1, 1)), (1, 1, 7, (0, 0)), (3, 2, 7, (1, 1))],
-)
-def test_same_padding(kernel, stride, size, margins):
-    assert same_padding(kernel, stride, size) == margins
-
-
 def test_drop_connect_drops_whole_items_and_keeps_the_mean():
     torch.manual_seed(0)
     block = EfficientNet(2).blocks[-2]  # the deepest with a residual
@@ -129,17 +107,6 @@ def test_drop_connect_drops_whole_items_and_keeps_the_mean():
     dropped = (branch.flatten(1).abs().amax(1) < 1e-6).float().mean().item()
     assert dropped == pytest.approx(block.drop, abs=0.04)
     assert torch.equal(block.eval()(x), block(x))
-
-
-def test_embedding_never_depends_on_batch_mates(model):
-    audio = music(3, 12_000)
-    audio[1] *= 1e-3
-    with torch.no_grad():
-        together = model.encode(audio)
-        alone = torch.cat([model.encode(item[None]) for item in audio])
-    assert (together[0] - together[1]).norm() > 1e-2 * together.norm()  # or the comparison would say nothing
-    assert together.dtype == torch.float32
-    assert (together - alone).abs().max() <= 1e-5
 
 
 def test_score_is_the_formula_for_every_pair(model):
@@ -181,22 +148,6 @@ def test_random_draws_in_training_only():
     assert torch.equal(model.draw_parts(2), torch.tensor([[True, False]] * 2))
 
 
-def test_pairs_can_share_what_they_show(model):
-    audio = music(2, 12_000)
-    parts = torch.tensor([[True, False], [True, True]])
-    features = model.frontend(audio)
-    features[0, 1] = 0
-    with torch.no_grad():
-        assert torch.equal(model.encode(audio, parts), model.encode_picture(features))
-
-
-def test_both_of_a_pair_show_the_same():
-    torch.manual_seed(0)
-    parts = build("cocola").train().shown(torch.ones(80, 2, 1, 1))[:, :, 0, 0]
-    assert torch.equal(parts[:40], parts[40:])
-    assert parts.unique(dim=0).tolist() == [[0, 1], [1, 0], [1, 1]]
-
-
 def test_training_hides_parts_as_the_model_does(monkeypatch):
     """The training loop goes from waves to scores by its own way; what a pair shows must be drawn there too."""
     torch.manual_seed(0)
@@ -212,16 +163,6 @@ def test_training_hides_parts_as_the_model_does(monkeypatch):
     assert torch.equal(seen[0], whole * drawn.repeat(2, 1)[:, :, None, None])
 
 
-def test_a_training_step_reaches_every_weight():
-    torch.manual_seed(0)
-    model = build("cocola").train()
-    model.mode = "both"
-    audio = music(4, 8_000)
-    F.cross_entropy(model.form(*model(audio, audio.flip(1))), torch.arange(4)).backward()
-    silent = [name for name, p in model.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
-    assert not silent
-
-
 @pytest.mark.parametrize("shape", [(SHORTEST,), (1, SHORTEST - 1), (1, 1, 16_000)])
 def test_unusable_audio_is_refused(model, shape):
     with pytest.raises(InputError, match="at least 4960 samples"):
@@ -234,22 +175,3 @@ def test_an_unknown_mode_is_refused():
     with pytest.raises(InputError, match="'loud'; choose from harmonic, percussive, both, random"):
         model.mode = "loud"
     assert model.mode == "random"
-
-
-@pytest.mark.parametrize("clip", [0, 1, 2])
-def test_published_vectors(clip):
-    if not VECTORS.is_dir():
-        pytest.skip(f"the published vectors are not at {VECTORS}")
-    model = load_official(VECTORS / "cocola.ckpt")
-    assert isinstance(model, Cocola)
-    assert not model.training
-    with np.load(VECTORS / "phalar.npz") as audio, np.load(VECTORS / "cocola.npz") as expected, torch.no_grad():
-        embedding = model.encode(torch.from_numpy(audio[f"audio_{clip}"]))
-        raw = model.form(embedding, embedding)
-        for name, ours in (
-            ("embedding", embedding),
-            ("similarity", raw),
-            ("similarity_symmetric", (raw + raw.T) / 2),
-        ):
-            theirs = torch.from_numpy(expected[f"{name}_{clip}"])
-            assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max(), name

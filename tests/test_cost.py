@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from torch import nn
 
 from phalar.evaluate import cost
 from phalar.model.assembly import build
@@ -54,20 +53,6 @@ def test_the_transform_and_the_backbone_by_hand(rows):
             backbone += 2 * block.widen.weight.numel() * 96 * steps
     rest = 8 * (640 * 512 + 512 * 512) + 2 * 16 * 5760 * 80
     assert rows["phalar"]["flops_per_second"] * 5 == pytest.approx(transform + backbone + rest, rel=1e-3)
-
-
-def test_complex_products_count_four_times_real_ones():
-    class Model(nn.Module):
-        def __init__(self, dtype):
-            super().__init__()
-            self.weight = nn.Parameter(torch.zeros(16_000, 7, dtype=dtype))
-
-        def encode(self, audio):
-            return audio.to(self.weight.dtype) @ self.weight
-
-    real, imaginary = (cost.count_flops(Model(d).to("meta"), 1.0) for d in (torch.float32, torch.complex64))
-    assert real == 2 * 16_000 * 7
-    assert imaginary == 4 * real
 
 
 def test_the_stand_in_for_mert_costs_what_mert_costs():

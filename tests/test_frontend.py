@@ -1,11 +1,18 @@
-"""The constant-Q front end: against nnAudio, against the definition of a decibel, and in what it does to music."""
+"""The front ends, constant-Q, mel, harmonic/percussive: against nnAudio, torchaudio, scipy, librosa and definitions."""
 
+import librosa
+import numpy as np
 import pytest
+import scipy.ndimage
 import torch
 import torchaudio.transforms as T
 from nnAudio.features.cqt import CQT1992v2
 
-from phalar.model.frontend import BINS, FMIN, HOP, SAMPLE_RATE, ConstantQ, LogCQT, decibels
+from phalar.errors import InputError
+from phalar.model import hpss as module
+from phalar.model.frontend import BINS, FMIN, HOP, SAMPLE_RATE, ConstantQ, decibels
+from phalar.model.hpss import hpss, median_filter, separate
+from phalar.model.mel import LogMel
 
 
 def sine(bin_number: float, seconds: float = 3.0, amplitude: float = 1.0) -> torch.Tensor:
@@ -43,12 +50,6 @@ def test_a_sine_lights_its_own_bin(ours, number):
     assert picture[number].mean() == pytest.approx(length**0.5 / 2, rel=0.01)
 
 
-def test_a_hop_later_is_a_frame_later(ours, music):
-    audio = music(1, 5)
-    early, late = ours(audio[:, 7 * HOP :]), ours(audio)[..., 7:]
-    torch.testing.assert_close(early[..., 110:-110], late[..., 110 : late.shape[-1] - 110], rtol=1e-4, atol=1e-4)
-
-
 def test_decibels_equal_torchaudio_on_one_item(music):
     picture = ConstantQ()(music(1, 2))
     reference = (T.AmplitudeToDB("amplitude", top_db=80)(picture) + 80) / 80
@@ -71,21 +72,133 @@ def test_values_span_at_most_one_and_one_is_full_scale():
     torch.testing.assert_close(values, torch.tensor([[[1.0, 0.75, 0.0, 0.0]]]))
 
 
-def test_silence_is_finite():
-    assert torch.isfinite(LogCQT()(torch.zeros(1, 32_000))).all()
+def test_no_lower_precision_gets_in(ours, music):
+    """Neither a caller's autocast nor TF32 or bfloat16 products: cuDNN's default is off by 2.5 dB in quiet bins."""
+    audio, expected = music(2, 2), ours(music(2, 2))
+    seen, conv = [], torch.nn.functional.conv1d
+    switches = (torch.backends.cudnn.conv, torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
+    before = [switch.fp32_precision for switch in switches]
+    with pytest.MonkeyPatch.context() as patch, torch.autocast("cpu", torch.bfloat16):
+        torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+        noted = lambda *a, **k: seen.extend(s.fp32_precision for s in switches) or conv(*a, **k)  # noqa: E731
+        patch.setattr(torch.nn.functional, "conv1d", noted)
+        found = ours(audio)
+        assert torch.backends.mkldnn.matmul.fp32_precision == "bf16"
+    torch.backends.mkldnn.matmul.fp32_precision = before[2]
+    assert set(seen) == {"ieee"}
+    assert [switch.fp32_precision for switch in switches] == before
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
 
 
-def test_tables_are_not_weights():
-    assert not LogCQT().state_dict()
-    assert not list(LogCQT().parameters())
+# ---------------------------------------------------------------- mel
 
 
-def test_nothing_is_printed(capsys):
-    ConstantQ()
-    assert capsys.readouterr() == ("", "")
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_another_default_device_does_not_matter():
-    with torch.device("meta"):
-        frontend = ConstantQ()
-    assert torch.isfinite(frontend.gain.cpu()).all()
+@pytest.fixture(scope="module")
+def mel_reference():
+    """As the variant is defined."""
+    steps = torch.nn.Sequential(
+        T.Spectrogram(n_fft=1024, win_length=400, hop_length=160),
+        T.MelScale(n_mels=96, sample_rate=16_000, f_min=60.0, f_max=7800.0, n_stft=513),
+        T.AmplitudeToDB("power", top_db=80),
+    )
+    return lambda audio: (steps(audio) + 80) / 80
+
+
+@pytest.mark.parametrize("samples", [513, 16_000, 32_017])
+def test_mel_equals_torchaudio_on_one_item(mel_reference, samples):
+    audio = noise(1, samples) * torch.linspace(1, 1e-5, samples)  # a decay beyond 80 dB
+    ours = LogMel()(audio)
+    assert ours.shape == (1, 96, 1 + samples // 160)
+    torch.testing.assert_close(ours, mel_reference(audio), rtol=1e-5, atol=1e-5)
+
+
+def test_each_item_has_its_own_floor_in_mel(mel_reference):
+    """The trap: torchaudio lets the loudest item of (B, F, T) set the floor of the whole batch."""
+    audio = torch.stack([noise(8_000), noise(8_000, seed=1) * 1e-3, torch.zeros(8_000)])
+    audio[1, 4_000:] *= 1e-5
+    ours = LogMel()(audio)
+    alone = torch.cat([mel_reference(item[None]) for item in audio])
+    torch.testing.assert_close(ours, alone, rtol=1e-5, atol=1e-5)
+    assert (mel_reference(audio) - alone).abs().max() > 0.1  # what the published code would have given
+
+
+@pytest.mark.parametrize("shape", [(16_000,), (1, 512), (1, 0), (1, 1, 16_000)])
+def test_audio_without_a_spectrogram_is_refused(shape):
+    with pytest.raises(InputError, match="batch, samples"):
+        LogMel()(torch.zeros(shape))
+
+
+# ---------------------------------------------------------------- harmonic and percussive
+
+
+def spectrogram(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Magnitudes over six decades, as music has them."""
+    generator = torch.Generator().manual_seed(seed)
+    return 10 ** (torch.rand(shape, generator=generator) * 6 - 4)
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5, 7, 9, 15, 17, 31, 33])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (7, 40), (40, 33)])
+@pytest.mark.parametrize("dim", [-1, -2])
+def test_median_equals_scipy(kernel, shape, dim):
+    x = torch.randn(2, *shape, generator=torch.Generator().manual_seed(kernel))
+    size = [1, 1, 1]
+    size[dim] = kernel
+    expected = scipy.ndimage.median_filter(x.numpy(), size=size, mode="reflect")
+    assert np.array_equal(median_filter(x, kernel, dim).numpy(), expected)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 14, 15, 16, 30, 31, 32])
+def test_median_is_the_median_of_the_mirrored_window(length):
+    """By brute force, for axes shorter than the kernel too (scipy itself is wrong at length 2)."""
+    x = np.random.default_rng(length).normal(size=length)
+    mirrored = np.pad(x, 15, mode="symmetric")
+    expected = [np.median(mirrored[i : i + 31]) for i in range(length)]
+    assert np.array_equal(median_filter(torch.tensor(x)[None], 31, dim=-1)[0].numpy(), expected)
+
+
+def test_chunks_do_not_change_the_result(monkeypatch):
+    x = spectrogram(3, 37, 41)
+    whole = [median_filter(x, 31, dim) for dim in (-1, -2)]
+    monkeypatch.setattr(module, "CHUNK", {"cpu": 100})
+    for dim, expected in zip((-1, -2), whole, strict=True):
+        assert torch.equal(median_filter(x, 31, dim), expected)
+
+
+def test_complex_spectrograms_equal_librosa():
+    magnitude = spectrogram(100, 70)
+    angle = torch.rand(100, 70, generator=torch.Generator().manual_seed(1)) * 2 * torch.pi
+    x = torch.polar(magnitude, angle)
+    x[:, 30:] = 0  # digital silence
+    for ours, theirs in zip(hpss(x), librosa.decompose.hpss(x.numpy()), strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_parts_sum_to_the_whole_and_silence_is_split():
+    x = spectrogram(40, 90)
+    x[:, 40:] = 0
+    harmonic, percussive = separate(x)
+    assert torch.allclose(harmonic + percussive, torch.ones(()), atol=1e-6)
+    assert torch.equal(harmonic[:, 60:], torch.full((40, 30), 0.5))
+
+
+def test_quiet_spectrograms_separate_as_loud_ones():
+    """Squares of 1e-30 would vanish in float32."""
+    x = spectrogram(30, 30)
+    quiet = separate(x * 1e-30)
+    for loud_mask, quiet_mask in zip(separate(x), quiet, strict=True):
+        assert torch.allclose(loud_mask, quiet_mask, atol=1e-5)
+
+
+def test_no_second_axis_is_refused():
+    with pytest.raises(InputError, match="F, T"):
+        separate(torch.ones(5))
+    with pytest.raises(InputError, match="abs"):
+        separate(torch.ones(5, 5, dtype=torch.complex64))
+    with pytest.raises(InputError, match="at least one"):
+        separate(torch.ones(5, 0))

@@ -1,7 +1,6 @@
 """Every model of the registry as a whole: what it counts, what it computes, and what it does with any sound."""
 
 import re
-import warnings
 
 import numpy as np
 import pytest
@@ -9,12 +8,11 @@ import torch
 
 import phalar
 from phalar.errors import InputError, SilentAudioWarning
-from phalar.model.assembly import StemModel, assemble, build
-from phalar.model.cocola import Cocola
+from phalar.model.assembly import StemModel, build
 from phalar.model.complex_layers import ComplexHead
 from phalar.model.official import load_official, read_official, translate
 from phalar.model.tensors import fill
-from phalar.model.variants import PHALAR, VARIANTS, Variant, variant
+from phalar.model.variants import VARIANTS, Variant, variant
 
 OWN = [name for name in VARIANTS if not name.startswith("mert")]
 PARAMETERS = dict.fromkeys(("phalar", "psd", "hermitian", "mel"), 2_293_104)
@@ -88,11 +86,6 @@ def test_a_row_that_names_no_part_is_refused(change):
         build(Variant("mine", "", **change))
 
 
-def test_only_mert_takes_a_backbone(tmp_path):
-    with pytest.raises(InputError, match="'gap' has its own backbone"):
-        build("gap", backbone=tmp_path)
-
-
 def test_a_seed_makes_the_weights_and_leaves_torch_alone():
     torch.manual_seed(5)
     expected = torch.rand(3)
@@ -128,12 +121,6 @@ def test_clips_of_any_length_in_one_call_are_embedded_as_if_alone(name, stirred,
     assert (together - alone).abs().max() <= 1e-5 * together.abs().max().clamp(min=1)
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 100])
-def test_the_batch_size_changes_the_speed_only(batch_size, stirred, music):
-    model, audio = stirred("phalar"), music(4)
-    torch.testing.assert_close(model.embed(audio, 16_000, batch_size=batch_size), model.embed(audio, 16_000))
-
-
 def test_shapes_of_sound_that_mean_the_same(stirred, music):
     model, audio = stirred("gap"), music(2).numpy()
     expected = model.embed(audio, 16_000)
@@ -141,19 +128,6 @@ def test_shapes_of_sound_that_mean_the_same(stirred, music):
     for same in (torch.from_numpy(audio), list(audio), tuple(audio), audio[:, None], stereo, [audio[0], stereo[1]]):
         torch.testing.assert_close(model.embed(same, 16_000), expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(model.embed(audio[1], 16_000), expected[1:])
-
-
-def test_pcm_and_other_rates_are_the_same_sound(stirred, music):
-    import soxr
-
-    model, audio = stirred("phalar"), music(1, 3.0)[0].numpy()
-    expected = model.embed(audio, 16_000)
-    pcm = np.round(audio * 2**15).clip(-(2**15), 2**15 - 1).astype(np.int16)
-    high = soxr.resample(audio, 16_000, 44_100)
-    for same, rate in ((pcm, 16_000), (np.stack([high, high]), 44_100)):
-        clip = same[None] if same.ndim == 2 else same
-        other = model.embed(clip, rate)
-        assert (other - expected).norm() < 0.02 * expected.norm()
 
 
 def test_embedding_leaves_the_mode_and_the_graph_alone(stirred, music):
@@ -205,15 +179,6 @@ def test_silence_is_zeros_and_scores_zero(name, stirred, music):
     assert scores[0, 2] != 0
 
 
-def test_loudness_hardly_matters_above_the_floor(stirred, music):
-    """Decibels shift, and the norms take the shift away: no score may overflow or turn to NaN at any level."""
-    model, audio = stirred("phalar"), music(1)
-    for gain in (1e-3, 1e3, 1e18):
-        z = model.embed(audio * gain, 16_000)
-        assert torch.isfinite(torch.view_as_real(z)).all()
-        assert torch.isfinite(model.similarity(z, z)).all()
-
-
 # ---------------------------------------------------------------- scores
 
 
@@ -226,12 +191,6 @@ def test_the_score_is_symmetric(name, stirred, music):
     assert scores.shape == (1, 3)
     assert scores.dtype == torch.float32
     torch.testing.assert_close(scores, model.similarity(y, x).T, rtol=1e-4, atol=1e-5)
-
-
-def test_the_raw_score_of_phalar_is_not_symmetric(stirred, music):
-    model = stirred("phalar")
-    z = model.embed(music(4), 16_000)
-    assert (model.form(z, z) - model.form(z, z).T).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize(
@@ -265,31 +224,6 @@ def test_training_scores_are_the_forms_of_one_batch(name, music):
         if p.grad is None or not torch.isfinite(torch.view_as_real(p.grad) if p.is_complex() else p.grad).all()
     ]
     assert not idle
-
-
-def test_a_pair_set_of_eight_can_be_learned_by_heart(music):
-    """Eight mixes against their own missing stems, without noise: 100 % after a few steps."""
-    from phalar.train.config import Recipe
-    from phalar.train.loop import optimisers
-    from phalar.train.objective import contrastive_loss
-
-    anchors, positives = music(8, 2.0, seed=0), music(8, 2.0, seed=1).flip(0)
-    model = build("phalar", seed=0).train()
-    steps = optimisers(model, Recipe())
-    torch.manual_seed(0)
-    with torch.no_grad():
-        untrained = contrastive_loss(model.form(*model.eval()(anchors, positives))).item()
-    model.train()
-    for _ in range(5):
-        loss = contrastive_loss(model.form(*model(anchors, positives)))
-        for optimiser in steps.values():
-            optimiser.zero_grad()
-        loss.backward()
-        for optimiser in steps.values():
-            optimiser.step()
-    scores = model.similarity(model.embed(anchors, 16_000), model.embed(positives, 16_000))
-    assert (scores.argmax(dim=1) == torch.arange(8)).all()
-    assert loss < 0.7 * untrained
 
 
 # ---------------------------------------------------------------- what the authors' code computes
@@ -338,12 +272,6 @@ def test_official_checkpoints_convert(official_vectors, tmp_path):
     assert all(torch.equal(v, again.state_dict()[k]) for k, v in model.state_dict().items())
 
 
-def test_official_refusals_name_the_file(tmp_path):
-    (tmp_path / "no.ckpt").write_bytes(b"no")
-    with pytest.raises(InputError, match=r"no\.ckpt"):
-        phalar.load_official(tmp_path / "no.ckpt")
-
-
 # ---------------------------------------------------------------- the package
 
 
@@ -371,16 +299,3 @@ def test_the_version_is_the_projects():
 
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     assert phalar.__version__ == project["version"]
-
-
-def test_nothing_else_warns(stirred, music):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        stirred("phalar").embed(music(1), 16_000)
-
-
-def test_cocola_is_assembled_like_the_others():
-    model = build("cocola", seed=0)
-    assert type(model) is Cocola
-    assert model.mode == "random"
-    assert assemble(PHALAR, build("phalar").backbone).variant is PHALAR
