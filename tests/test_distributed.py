@@ -20,7 +20,7 @@ from phalar.train import interrupts, loop
 from phalar.train.objective import Objective
 
 CODE = """
-import os, signal, sys; sys.path.insert(0, sys.argv[2])
+import os, signal, sys; sys.path[:0] = [sys.argv[2], os.path.dirname(sys.argv[2])]
 from pathlib import Path
 from test_distributed import two_shards
 from phalar.train import loop

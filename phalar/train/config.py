@@ -31,12 +31,10 @@ NEGATIVES = ("shard", "all")
 
 PRESETS = {
     "published": Recipe(as_published=True),
-    # For runs shorter than the paper's. LayerScales start at zero, and until they have grown the backbone is linear;
-    # the form starts small, and until it has grown all scores are alike: both learn faster here. A start that does not
-    # overshoot and an end that settles do the rest.
+    # For runs shorter than the paper's: LayerScales (they start at zero) and the form (it starts small) learn faster,
+    # and a start that does not overshoot and an end that settles do the rest.
     "default": Recipe(vector_lr=2e-2, form_lr=1e-2, warmup=0.05, decay=0.5),
-    # For a few thousand pairs. Noise makes a model robust in the end and slow at the start: a run this short does not
-    # get beyond the start, and is tested on clean sound.
+    # For a few thousand pairs: noise makes a model robust in the end and slow at the start.
     "short": Recipe(vector_lr=2e-2, form_lr=1e-2, warmup=0.05, decay=0.5, noise=0.0),
     # For some tens of thousands: a fifth of the paper's noise, so that a third of the clips have some.
     "long": Recipe(vector_lr=2e-2, form_lr=1e-2, warmup=0.03, decay=0.5, noise=0.2),
@@ -95,26 +93,11 @@ def config(
     target: float | None = None,
     **sizes: object,
 ) -> TrainConfig:
-    """A checked TrainConfig from plain values.
+    """A checked TrainConfig from plain values: fields of it, the name of a preset, and a target in place of its own.
 
     COCOLA is trained as its authors do, whatever the preset: their rates, no smoothing of labels, no augmentation
     (paper section 3). The higher rates of ours were found for PHALAR's LayerScales and small form; COCOLA's form starts
     large. The published Mel variant has noise on its spectrogram.
-
-    Parameters
-    ----------
-    variant : str
-    corpora : sequence of str
-        A mixture, each with the same chance.
-    preset : str
-        One of `PRESETS`.
-    seconds : (float, float)
-        Shortest and longest excerpt.
-    target : float, optional
-        Goes before the preset's, for an ablation of the smoothing.
-    sizes
-        The other fields of `TrainConfig`: ``steps``, ``seed``, ``batch_size``, ``shards``, ``negatives``, ``limit``,
-        ``valid_every``.
     """
     if preset not in PRESETS:
         raise InputError(f"unknown preset {preset!r}; there are {', '.join(PRESETS)}")

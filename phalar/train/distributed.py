@@ -26,11 +26,8 @@ def world_size() -> int:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[torch.device]:
-    """Inside, the processes that ``torchrun`` started are connected; gives this process's own device.
-
-    By NCCL between GPUs, by gloo between processors. A process that was not started by ``torchrun``, or whose caller
-    has connected it already, gets its device back unchanged.
-    """
+    """Inside, the processes that ``torchrun`` started are connected, by NCCL or gloo; gives this process's own device,
+    unchanged if it was not started so or is connected already."""
     if "TORCHELASTIC_RUN_ID" not in os.environ or dist.is_initialized():
         yield device
         return
@@ -45,11 +42,8 @@ def joined(device: torch.device) -> Iterator[torch.device]:
 
 
 def gather(z: Tensor) -> Tensor:
-    """Embeddings (n, d) of all processes, (world_size * n, d), in order of rank.
-
-    Gradients flow back to the process that each embedding came from, summed over all that used it; averaged over
-    processes after that, the gradient is exactly that of one process holding the joined batch.
-    """
+    """Embeddings (n, d) of all processes, (world_size * n, d), in order of rank. Gradients flow back to where each came
+    from, summed over all that used it; averaged after that, they are those of one process with the joined batch."""
     if world_size() == 1:
         return z
     whole = torch.cat(all_gather(torch.view_as_real(z) if z.is_complex() else z))

@@ -30,18 +30,13 @@ def keep(path: Path, objective: Objective, shards: list[Tensor], seeds: list[int
 
 
 def replay(path: Path) -> dict:
-    """Repeat a kept step on the CPU.
+    """Repeat a kept step on the CPU; an InputError if the file holds none.
 
     Returns
     -------
     dict
         What :func:`keep` was told, and ``loss``, ``first_output`` and ``first_gradient``: the loss, and the names of
         the first module and of the first weight (in the order of the backward pass) that are not finite, or None.
-
-    Raises
-    ------
-    InputError
-        If the file is not one of these.
     """
     tensors, metadata = checkpoints.read_tensors(path)
     if "about" not in metadata:
@@ -49,8 +44,7 @@ def replay(path: Path) -> dict:
     about = json.loads(metadata["about"])
     objective = Objective(build(about["variant"], seed=0).train(), **{name: about[name] for name in SETTINGS})
     objective.model.picture_noise = about["picture_noise"]
-    own = {name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")}
-    objective.model.load_state_dict(own)  # not `fill`, which would refuse what is not finite
+    objective.model.load_state_dict(below("model/", tensors))  # not `fill`, which would refuse what is not finite
     outputs, gradients = [], []
     for name, module in objective.model.named_modules():
         module.register_forward_hook(lambda m, given, out, name=name: None if finite(out) else outputs.append(name))
@@ -60,6 +54,11 @@ def replay(path: Path) -> dict:
     loss.backward()
     first = {"first_output": next(iter(outputs), None), "first_gradient": next(iter(gradients), None)}
     return about | {"loss": loss.item()} | first
+
+
+def below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
 def finite(value: object) -> bool:

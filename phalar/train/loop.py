@@ -93,18 +93,16 @@ def train(config: TrainConfig, folder: Path, *, device: str = "auto", progress: 
         Belongs to this run alone; holds ``config.json``, ``state.safetensors`` while it goes on,
         ``best.safetensors`` (highest validation accuracy) and, at the end, ``done.json``.
     device : str
-        ``"auto"`` (a GPU if there is one), ``"cpu"`` or ``"cuda"``.
+        As of :func:`chosen_device`.
     progress : bool
         A bar on standard error with loss, batch accuracy, pairs a second and the time left.
 
     Raises
     ------
     InputError
-        The folder holds a run of another config, a corpus has fewer tracks than a step needs, or the shards cannot be
-        shared out evenly.
+        The folder holds another run, there are fewer tracks than a step needs, or shards cannot be shared out evenly.
     RunError
-        The loss or a gradient is not finite. The weights from before the step and its batch are kept; the message says
-        how to look at them.
+        The loss or a gradient is not finite: the message says where the step is kept and how to look at it.
     """
     folder = Path(folder)
     if (folder / DONE).is_file():
@@ -137,10 +135,9 @@ class Trainer:
     def __init__(
         self, config: TrainConfig, folder: Path, device: str | torch.device = "auto", progress: bool = True
     ) -> None:
-        rank, world = distributed.rank(), distributed.world_size()
+        rank, world, recipe = distributed.rank(), distributed.world_size(), config.recipe
         self.config, self.folder, self.device = config, Path(folder), chosen_device(device)
-        self.progress = progress and rank == 0
-        self.pairs = config.batch_size * config.shards  # of a step
+        self.progress, self.pairs = progress and rank == 0, config.batch_size * config.shards  # of a step
         if config.shards % world:
             raise InputError(f"{config.shards} shard(s) for {world} processes; give a multiple of {world} (--shards)")
         data = self._tracks("train")
@@ -152,16 +149,15 @@ class Trainer:
         self.valid = self._tracks("valid") if rank == 0 else []
         self.mine = range(rank * config.shards // world, (rank + 1) * config.shards // world)
         self.model = build(config.variant, seed=config.seed).to(self.device)
-        joint = config.recipe.as_published and config.shards > 1 and bool(batch_norm.norms_of(self.model))
+        joint = recipe.as_published and config.shards > 1 and bool(batch_norm.norms_of(self.model))
         if joint and world > 1:
             if self.device.type != "cuda":
                 raise InputError("batch norms are shared between GPUs only; train this preset in one process")
             self.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
-        self.model.picture_noise = config.recipe.picture_noise
-        self.objective = Objective(self.model, config.recipe.target, config.negatives, joint)
-        self.optimisers = optimisers(self.model, config.recipe)
-        self.history: list[dict] = []
-        self.best = -1.0
+        self.model.picture_noise = recipe.picture_noise
+        self.objective = Objective(self.model, recipe.target, config.negatives, joint)
+        self.optimisers = optimisers(self.model, recipe)
+        self.history, self.best = [], -1.0
         self.ahead = ThreadPoolExecutor(1, "batches")  # draws and reads the next step's pairs during this one
         self.coming: dict[int, Future] = {}
 
@@ -229,8 +225,7 @@ class Trainer:
 
     def _stop_at(self, loss: float, size: float, shards: list[Tensor], seeds: list[int], cuts: batches.Cuts) -> None:
         """Keep the step that went wrong, leave the weights as they were before it, and say so."""
-        step, seed = len(self.history), self.config.seed
-        path = self.folder / failure.FAILED
+        step, seed, path = len(self.history), self.config.seed, self.folder / failure.FAILED
         path = path.with_stem(f"{path.stem}-{distributed.rank()}") if distributed.world_size() > 1 else path
         ids = [self.tables.tracks[i].id for i in cuts.track]
         about = {"step": step, "seed": seed, "tracks": ids, "start": cuts.start.tolist()}
@@ -312,14 +307,12 @@ class Trainer:
             path.rename(path.with_suffix(".broken"))
             warnings.warn(f"{path} could not be read ({error}); training starts again", PhalarWarning, stacklevel=3)
             return
-        own = {name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")}
-        checkpoints.fill(self.model, own, str(path))
+        checkpoints.fill(self.model, failure.below("model/", tensors), str(path))
         for kind, optimiser in self.optimisers.items():
             state = optimiser.state_dict()
-            for name, tensor in tensors.items():
-                if name.startswith(f"{kind}/"):
-                    _, i, slot = name.split("/")
-                    state["state"].setdefault(int(i), {})[slot] = tensor
+            for name, tensor in failure.below(f"{kind}/", tensors).items():
+                i, slot = name.split("/")
+                state["state"].setdefault(int(i), {})[slot] = tensor
             optimiser.load_state_dict(state)
         self.best, self.history = progress["best"], progress["history"]
 
@@ -375,20 +368,15 @@ def _seed(*parts: int) -> int:
 def with_steps(
     config: TrainConfig, minutes: float, folder: Path, device: str = "auto", progress: bool = True
 ) -> TrainConfig:
-    """The config with as many steps as fit into some minutes here, timed on a few steps that are thrown away.
-
-    If ``folder`` holds a run that differs in nothing else, that run's number of steps: a run that was stopped goes on.
-    Processes started by ``torchrun`` agree on one number.
-    """
+    """The config with as many steps as fit into some minutes here, timed on a few steps that are thrown away; or, if
+    ``folder`` holds a run that differs in nothing else, with that run's number, so that it goes on."""
     if not minutes > 0:
         raise InputError(f"minutes = {minutes}; give a positive number")
     path = Path(folder) / CONFIG
     theirs = json.loads(path.read_text()) if path.is_file() else {}
     with distributed.joined(chosen_device(device)) as chosen:
-        begun = replace(config, steps=theirs.get("steps", config.steps))
-        if _described(begun) == theirs:
-            steps = begun.steps
-        else:
+        steps = theirs.get("steps", 1)
+        if _described(replace(config, steps=steps)) != theirs:
             trial = Trainer(config, Path(), chosen, progress)
             seconds = [trial.step()["seconds"] for _ in range(4)]
             steps = max(1, math.floor(60 * minutes / float(np.median(seconds[1:]))))

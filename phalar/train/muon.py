@@ -31,16 +31,12 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
 
 
 def muon_update(step: Tensor, as_published: bool = False) -> Tensor:
-    """The update of one weight of two or more dimensions: orthogonalised, then scaled by sqrt(max(1, rows / columns)).
+    """The update of one weight, given its momentum (out, in) or (out, in, h, w), real or complex: orthogonalised, then
+    scaled by sqrt(max(1, rows / columns)) of the flattened matrix.
 
-    Parameters
-    ----------
-    step : Tensor
-        Momentum of a matrix (out, in), a kernel (out, in, h, w), or a complex matrix.
-    as_published : bool
-        As the authors' code does it: complex matrices stacked as real ones [Re; Im], which does not make them nearly
-        unitary; and a kernel's scale read off its own height and width, so that a 3 x 1 kernel steps sqrt(3) times as
-        far as a 1 x 3 kernel.
+    ``as_published``, as the authors' code does it: complex matrices stacked as real ones [Re; Im], which does not make
+    them nearly unitary; and a kernel's scale read off its own height and width, so that a 3 x 1 kernel steps sqrt(3)
+    times as far as a 1 x 3 kernel.
     """
     if as_published and step.is_complex():
         stacked = muon_update(torch.cat([step.real, step.imag]), as_published)
