@@ -235,7 +235,8 @@ def test_a_step_that_is_not_finite_stops_the_run_spoils_nothing_and_can_be_repea
 
 def test_a_signal_is_obeyed_after_the_step_in_hand_with_everything_saved(finished, tmp_path):
     code = (
-        "import os, sys; sys.path[:0] = [sys.argv[2], os.path.dirname(sys.argv[2])]; from pathlib import Path; from test_train import sliver\n"
+        "import os, sys; sys.path[:0] = [sys.argv[2], os.path.dirname(sys.argv[2])]\n"
+        "from pathlib import Path; from test_train import sliver\n"
         "import signal\nfrom phalar.train import loop\nreal = loop.Trainer.step\n"
         "def step(trainer):\n"
         "    if len(trainer.history) == 1: os.kill(os.getpid(), signal.SIGTERM)\n"

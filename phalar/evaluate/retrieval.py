@@ -135,6 +135,25 @@ def by_track(scores: np.ndarray, k: int) -> np.ndarray:
     return np.mean([top1(matrix, k) for matrix in scores], axis=0)
 
 
+@dataclass(frozen=True)
+class Retrieval:
+    """Top-1 accuracy at one K, with its 95 % interval over tracks, and each track's own (n,)."""
+
+    k: int
+    accuracy: float
+    low: float | None
+    high: float | None
+    tracks: int
+    by_track: np.ndarray
+
+
+def summarise(scores: np.ndarray, k: int) -> Retrieval:
+    """Accuracy at K of scores (draws, n, n)."""
+    own = by_track(scores, k)
+    found = estimate(own)
+    return Retrieval(k, found.value, found.low, found.high, found.n, own)
+
+
 def evaluate(
     score: Scorer,
     tracks: Sequence[Track],
@@ -180,28 +199,3 @@ def evaluate(
             found.append(make() if key is None else fingerprint.cached("scores", [*identity, draw], make))
             bar.update((draw + 1) * len(tracks) - bar.n)
     return {name: np.stack([each[name] for each in found]) for name in found[0]}
-
-
-# The older names below go as soon as nothing calls them any more: use `evaluate` and `by_track`.
-
-
-@dataclass(frozen=True)
-class Retrieval:
-    """Top-1 accuracy at one K, with its 95 % interval over tracks."""
-
-    k: int
-    accuracy: float
-    low: float
-    high: float
-    tracks: int
-
-
-def summarise(scores: np.ndarray, k: int) -> Retrieval:
-    """Accuracy at K of scores (draws, n, n), with an interval over tracks."""
-    found = estimate(by_track(scores, k))
-    return Retrieval(k, found.value, found.low, found.high, found.n)
-
-
-def pair_embeddings(model, pairs: Sequence[Pair], advance: Callable[[int], object] | None = None):
-    """:func:`embeddings` of pairs that are read here."""
-    return embeddings(model, ((pair, pair.audio()) for pair in pairs), advance)
