@@ -1,8 +1,6 @@
-"""Sound and pages that move, which a notebook saves as files and its output plays: written, found again, moved with the
-book. A second of base64 WAV weighs 43 kB in a page; a file beside it costs nothing until it is played."""
+"""Sound that a notebook saves as files and its output plays: written, found again, moved with the book. A second of base64 WAV weighs 43 kB in a page; a file beside it costs nothing until it is played."""
 
 import html
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,9 +12,6 @@ import soundfile
 
 from phalar.audio import SAMPLE_RATE
 from phalar.errors import InputError
-
-PAGES = Path(__file__).with_name("pages")
-"""Templates of the interactive pieces."""
 
 _SOURCE = re.compile(r"""(<(?:audio|source|img|video)\b[^>]*?\bsrc=)(["'])([^"']*)\2""", re.IGNORECASE)
 
@@ -62,14 +57,6 @@ def players(folder: Path, sounds: Mapping[str, np.ndarray], prefix: str = "", sa
         shown += player(save_audio(folder / f"{name}.ogg", np.asarray(sound), sample_rate), label)
     grid = "display: grid; grid-template-columns: repeat(auto-fit, minmax(16rem, 1fr)); column-gap: 1rem"
     return f'<div style="{grid}">{shown}</div>'
-
-
-def fragment(name: str, data: dict) -> str:
-    """HTML of an interactive piece: the template ``"piece"`` or ``"clocks"`` with its data inside, which works from a
-    file, without kernel or network."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    page = (PAGES / f"{name}.html").read_text(encoding="utf-8")
-    return page.replace("/*DIALS*/", (PAGES / "dials.js").read_text(encoding="utf-8")).replace("/*DATA*/", text)
 
 
 def spread(items: Sequence, count: int) -> list:
