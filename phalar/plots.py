@@ -7,7 +7,6 @@ several side by side and name everything once with :func:`legend`. A figure of a
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,34 +16,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-# The palette of Okabe and Ito (2008), by what it stands for.
-COLOURS = {
-    "phalar": "#0072B2",
-    "trained": "#0072B2",
-    "reference": "#00436B",
-    "gap": "#D55E00",
-    "magnitude": "#E69F00",
-    "cosine": "#009E73",
-    "psd": "#CC79A7",
-    "hermitian": "#56B4E9",
-    "mel": "#7F7F7F",
-    "cocola": "#000000",
-    "untrained": "#999999",
-    "librosa": "#E69F00",
-    "madmom": "#CC79A7",
-    "beat this": "#56B4E9",
-    "chroma": "#009E73",
-    "chorales": "#0072B2",
-    "band": "#D55E00",
-    "studio": "#009E73",
-}
+BLUE, RED, ORANGE, GREEN = "#0072B2", "#D55E00", "#E69F00", "#009E73"
+PINK, SKY, GREY = "#CC79A7", "#56B4E9", "#7F7F7F"
+"""The palette of Okabe and Ito (2008)."""
+COLOURS = {"phalar": BLUE, "trained": BLUE, "reference": "#00436B", "gap": RED, "magnitude": ORANGE, "cosine": GREEN}
+COLOURS |= {"psd": PINK, "hermitian": SKY, "mel": GREY, "cocola": "#000000", "untrained": "#999999", "chroma": GREEN}
+COLOURS |= {"librosa": ORANGE, "madmom": PINK, "beat this": SKY, "chorales": BLUE, "band": RED, "studio": GREEN}
+"""One colour a model, a rival or a corpus."""
 CHANCE = "#999999"
-REAL, COMPLEX = "#0072B2", "#D9822B"
+REAL, COMPLEX = BLUE, "#D9822B"
 """Colours of real and of complex numbers."""
-KEEPS, BREAKS = "#009E73", "#8E4585"
+KEEPS, BREAKS = GREEN, "#8E4585"
 """Colours of layers that commute with turns, and of those that do not."""
-BEFORE = "#9A9A9A"
-SERIES = (COMPLEX, REAL, KEEPS, BREAKS, "#56B4E9", "#7F7F7F")
+SERIES = (COMPLEX, REAL, KEEPS, BREAKS, SKY, GREY)
 """Colours of curves or arrows that have no colour of their own elsewhere, in this order."""
 
 MARKERS = "os^DvPXd"
@@ -53,21 +37,9 @@ CIRCLE = np.exp(2j * np.pi * np.linspace(0, 1, 241))
 
 def use_style() -> None:
     """Set the book's look for all figures that follow."""
-    sns.set_theme(
-        context="notebook",
-        style="ticks",
-        rc={
-            "figure.figsize": (7.0, 3.6),
-            "figure.dpi": 110,
-            "savefig.dpi": 160,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "grid.color": "#e5e5e5",
-            "legend.frameon": False,
-            "figure.constrained_layout.use": True,
-        },
-    )
+    sns.set_theme(context="notebook", style="ticks", rc={"figure.figsize": (7.0, 3.6), "figure.dpi": 110})
+    plt.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e5e5e5"}
+    plt.rcParams |= {"legend.frameon": False, "figure.constrained_layout.use": True, "savefig.dpi": 160}
 
 
 def colour(name: str) -> str:
@@ -91,16 +63,6 @@ def legend(figure: Figure, place: str = "outside right center", **options) -> No
     entries = {label: handle for handles, labels in named for handle, label in zip(handles, labels, strict=True)}
     if len(entries) > 1:
         figure.legend(entries.values(), entries.keys(), loc=place, fontsize=9, **options)
-
-
-def save(figure: Figure, path: Path | str) -> Path:
-    """Write a figure to a file, the same bytes each time, and close it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    dated = {".svg": "Date", ".pdf": "CreationDate"}.get(path.suffix)
-    figure.savefig(path, metadata={dated: None} if dated else None)
-    plt.close(figure)
-    return path
 
 
 def _figure(axes: Axes | None, size: tuple[float, float]) -> tuple[Figure, Axes]:
@@ -395,7 +357,7 @@ def phasors(panels: Mapping[str, Mapping[str, complex]], columns: int = 6) -> Fi
     panels : mapping of title to mapping of name to complex
     """
     names = list(dict.fromkeys(name for arrows in panels.values() for name in arrows))
-    colours = dict(zip(names, (BEFORE, COMPLEX) if len(names) == 2 else cycle(SERIES), strict=False))
+    colours = dict(zip(names, (CHANCE, COMPLEX) if len(names) == 2 else cycle(SERIES), strict=False))
     reach = max(1.0, *(abs(complex(z)) for arrows in panels.values() for z in arrows.values()))
     figure, grid = planes(list(panels), columns, reach)
     for axes, arrows in zip(grid, panels.values(), strict=True):
@@ -428,84 +390,4 @@ def trajectories(
         axes.plot(path[0].real, path[0].imag, "o", markerfacecolor="none", color=COMPLEX, markersize=9, zorder=3)
     if values is not None:
         figure.colorbar(dots, ax=grid, label=label, shrink=0.7, aspect=30)
-    return figure
-
-
-def learning_curves(histories: Mapping[str, Sequence[Sequence[dict]]], candidates: int) -> Figure:
-    """Validation accuracy against pairs seen, and training loss below it.
-
-    Parameters
-    ----------
-    histories : mapping of variant to histories, one a seed
-        Entries with ``pairs``, ``loss`` and, where it was measured, ``valid``.
-    candidates : int
-        K of the validation accuracy; chance is 1 / K.
-    """
-    figure, (top, bottom) = plt.subplots(1, 2, figsize=(9.0, 3.4))
-    for variant, runs in histories.items():
-        for i, history in enumerate(runs):
-            label = variant if i == 0 else None
-            measured = [e for e in history if "valid" in e]
-            top.plot(
-                [e["pairs"] for e in measured],
-                [100 * e["valid"] for e in measured],
-                marker="o",
-                markersize=4,
-                color=colour(variant),
-                label=label,
-            )
-            loss = np.array([e["loss"] for e in history])
-            width = max(1, len(loss) // 40)
-            smooth = np.convolve(loss, np.ones(width) / width, mode="valid")
-            bottom.plot([e["pairs"] for e in history][width - 1 :], smooth, color=colour(variant), label=label)
-    top.axhline(100 / candidates, color=CHANCE, linestyle=":", label="chance")
-    top.set(xlabel="training pairs seen", ylabel=f"validation top-1 among {candidates} (%)", ylim=(0, 100))
-    bottom.set(xlabel="training pairs seen", ylabel="training loss")
-    top.legend()
-    return figure
-
-
-def accuracy_by_k(
-    results: Mapping[str, Mapping[str, Sequence]], paper: Mapping[str, Mapping[str, Mapping[int, float]]] | None = None
-) -> Figure:
-    """Top-1 accuracy against K with 95 % intervals, chance, and the paper's numbers as open diamonds.
-
-    Parameters
-    ----------
-    results : mapping of corpus to mapping of variant to results with ``k``, ``accuracy``, ``low``, ``high``
-        One panel a corpus.
-    paper : mapping of corpus to mapping of variant to mapping of K to share, optional
-    """
-    figure, panels = plt.subplots(1, len(results), figsize=(1.6 + 3.1 * len(results), 3.4), sharey=True, squeeze=False)
-    for axes, (corpus, by_variant) in zip(panels[0], results.items(), strict=True):
-        for variant, rows in by_variant.items():
-            middle = np.array([100 * r.accuracy for r in rows])
-            bars = np.array([[100 * (r.accuracy - r.low), 100 * (r.high - r.accuracy)] for r in rows]).T
-            ks = [r.k for r in rows]
-            axes.errorbar(ks, middle, yerr=bars, marker="o", capsize=3, color=colour(variant), label=f"{variant}, here")
-        for variant, points in (paper or {}).get(corpus, {}).items():
-            x, y = list(points), [100 * share for share in points.values()]
-            style = {"marker": "D", "markerfacecolor": "none", "linestyle": "none"}
-            axes.plot(x, y, color=colour(variant), label=f"{variant}, paper", **style)
-        ks = sorted({r.k for rows in by_variant.values() for r in rows})
-        axes.plot(ks, [100 / k for k in ks], linestyle=":", color=CHANCE, label="chance")
-        axes.set_xscale("log", base=2)
-        axes.set(title=corpus, xlabel="candidates K", ylim=(0, 102), xticks=ks, xticklabels=ks)
-        axes.minorticks_off()
-    panels[0, 0].set_ylabel("top-1 accuracy (%)")
-    entries = {name: line for axes in panels[0] for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
-    panels[0, -1].legend(entries.values(), entries.keys(), loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return figure
-
-
-def similarity_matrices(scores: Mapping[str, np.ndarray], shown: int = 32) -> Figure:
-    """Scores of the first anchors against the first positives, one picture a variant, each on its own scale."""
-    figure, axes = plt.subplots(1, len(scores), figsize=(4.4 * len(scores), 3.9), squeeze=False)
-    for panel, (variant, matrix) in zip(axes[0], scores.items(), strict=True):
-        part = matrix[:shown, :shown]
-        limit = np.abs(part).max()
-        picture = panel.imshow(part, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
-        panel.set(title=variant, xlabel="positive of track", ylabel="anchor of track")
-        panel.grid(False)
-        figure.colorbar(picture, ax=panel, label="score", shrink=0.85)
     return figure

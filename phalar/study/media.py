@@ -1,4 +1,7 @@
-"""Sound that a notebook saves as files and its output plays: written, found again, moved with the book. A second of base64 WAV weighs 43 kB in a page; a file beside it costs nothing until it is played."""
+"""Sound that a notebook saves as files and its output plays: written, found again, moved with the book.
+
+A second of base64 WAV weighs 43 kB in a page; a file beside it costs nothing until it is played.
+"""
 
 import html
 import os

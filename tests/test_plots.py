@@ -1,0 +1,129 @@
+"""Figures show the numbers they are given, at their place, and nothing else."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import same_color
+
+from phalar import plots
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    """No figure outlives its test."""
+    yield
+    plt.close("all")
+
+
+def table(rows, *columns):
+    return pd.DataFrame(
+        [(*row, v - 0.02, v + 0.03) for row in rows for v in [row[-1]]], columns=[*columns, "low", "high"]
+    )
+
+
+def dots(axes, marker):
+    return [line for line in axes.lines if line.get_marker() == marker]
+
+
+def bars(axes):
+    return [tuple(np.round(np.sort(s[:, i]), 9)) for c in axes.collections for s in c.get_segments() for i in (0, 1)]
+
+
+def test_a_model_has_one_colour_and_those_without_one_are_told_apart():
+    assert plots.colour("phalar") == plots.colour("phalar path") == plots.COLOURS["phalar"]
+    found = plots.styles(["gap", *(f"cell {i}" for i in range(20))])
+    assert found["gap"]["color"] == plots.colour("gap")
+    assert len({(look["color"], look["linestyle"]) for look in found.values()}) == 21
+
+
+def test_a_forest_has_a_dot_and_an_interval_for_every_row_under_its_heading():
+    groups = {"paper": ["gap", "mel"], "added": ["cell"]}
+    rows = [(g, v, c, i / 10) for g, vs in groups.items() for v in vs for i, c in enumerate(("band", "studio"))]
+    found = table(rows, "group", "label", "corpus", "value")
+    axes = plots.forest(found, "corpus", {"gap": 0.189, "cosine": 0.09}).axes[0]
+    heights = dict(zip([t.get_text() for t in axes.get_yticklabels()], axes.get_yticks(), strict=True))
+    assert list(heights) == ["gap", "mel", "cell"]
+    headings = {text.get_text(): text.get_position()[1] for text in axes.texts}
+    assert headings["paper"] > heights["gap"] > heights["mel"] > headings["added"] > heights["cell"]
+    for marker, value in (("o", 0), ("s", 10)):
+        assert [line.get_xdata()[0] for line in dots(axes, marker)] == [value] * 3
+    assert {(-2, 3), (8, 13)} <= set(bars(axes))
+    (diamond,) = dots(axes, "D")  # of the paper's two numbers, the one whose row is shown
+    assert (diamond.get_xdata()[0], diamond.get_ydata()[0]) == (pytest.approx(18.9), heights["gap"])
+
+
+def test_a_row_without_an_interval_has_its_dot():
+    axes = plots.forest(pd.DataFrame({"label": ["a"], "value": [0.1], "low": [np.nan], "high": [np.nan]})).axes[0]
+    assert dots(axes, "o")[0].get_xdata()[0] == pytest.approx(10)
+
+
+@pytest.mark.parametrize("x", [[16, 64], ["band", "studio"]])
+def test_points_stand_at_their_values_with_their_intervals(x):
+    found = table(
+        [(model, at, 0.1 * i) for model in ("phalar", "gap") for i, at in enumerate(x, 1)], "model", "x", "value"
+    )
+    axes = plots.points(found, "x", "model", log=x[0] == 16, levels={"chance": 0.02}).axes[0]
+    shown = {line.get_label(): line for line in axes.lines}
+    for marker, model in (("o", "phalar"), ("s", "gap")):
+        (line,) = dots(axes, marker)
+        np.testing.assert_allclose(line.get_ydata(), [10, 20])
+        assert same_color(line.get_color(), plots.colour(model))
+        np.testing.assert_allclose(np.asarray(line.get_xdata(), float), x if x[0] == 16 else [0, 1], atol=0.3)
+    assert {(8, 13), (18, 23)} <= set(bars(axes))
+    assert shown["chance"].get_ydata()[0] == 2
+
+
+def test_learning_curves_are_means_over_seeds_where_all_were_measured():
+    def history(*valid):
+        return [{"pairs": 10 * i, "loss": 1.0} | ({} if v is None else {"valid": v}) for i, v in enumerate(valid)]
+
+    histories = {"phalar": [history(0, 0.2, 0.4), history(0, None, 0.8)], "gap": [], "mel": [history(None)]}
+    axes = plots.curves(histories, candidates=64).axes[0]
+    curve, chance = axes.lines
+    assert curve.get_label() == "phalar  60"
+    np.testing.assert_allclose(curve.get_xydata(), [[0, 0], [20, 60]])
+    assert chance.get_ydata()[0] == 100 / 64
+    (band,) = axes.collections
+    assert band.get_datalim(axes.transData).y1 == pytest.approx(80)
+
+
+def test_bars_add_up():
+    axes = plots.bars({"a": {"right": 0.5, "wrong": 0.5}, "b": {"right": 0.2, "wrong": 0.8}}).axes[0]
+    np.testing.assert_allclose([patch.get_width() for patch in axes.patches], [50, 20, 50, 80])
+    np.testing.assert_allclose([patch.get_x() for patch in axes.patches], [0, 0, 50, 20])
+
+
+def test_a_row_of_a_picture_is_at_its_pitch():
+    _, axes = plt.subplots()
+    values = np.zeros((96, 10))
+    values[57] = 1
+    plots.picture(values, 5.0, axes)
+    low, high = axes.images[0].get_extent()[2:]
+    assert low + (57 + 0.5) * (high - low) / 96 == 69
+    assert axes.get_xlim() == (0, 5)
+    assert axes.images[0].get_clim()[0] == pytest.approx(0.4)
+
+
+def test_the_same_name_has_the_same_colour_in_every_panel_and_stands_once_in_the_legend():
+    figure = plots.lines({"left": {"a": [1, 2], "b": [2, 3]}, "right": {"b": [1, 1]}}, [0, 1], "x", "y", yscale="log")
+    left, right = figure.axes
+    assert left.lines[1].get_color() == right.lines[0].get_color() == plots.REAL
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
+
+
+def test_arrows_stems_and_paths_end_where_their_numbers_are():
+    first, second, _ = plots.phasors({"one": {"z": 1j, "w": -2}, "two": {"z": 1}, "three": {}}).axes
+    tips = [text.xy for text in first.texts]
+    assert tips == [(0, 1), (-2, 0)]
+    assert second.texts[0].xy == (1, 0)
+    assert first.get_xlim() == second.get_xlim()
+    axes = plots.stems({"a": [1.0, -2.0]}, "t", x=[3, 4], ylabel="v").axes[0]
+    np.testing.assert_allclose(axes.lines[1].get_xydata(), [[3, 1], [4, -2]])
+    path = np.array([1, 1j, -1])
+    axes = plots.trajectories({"path": path}, [0.0, 1.0, 2.0], "shift (s)").axes[0]
+    np.testing.assert_allclose(axes.collections[0].get_offsets(), np.column_stack([path.real, path.imag]))
+    assert axes.lines[-1].get_marker() == "o"
