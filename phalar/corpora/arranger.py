@@ -48,7 +48,7 @@ def styles_for(sheet: LeadSheet) -> list[str]:
 def arrange(
     sheet: LeadSheet, style: str, rng: np.random.Generator, seconds: tuple[float, float] = (40, 60)
 ) -> Arrangement:
-    """Arrange a tune for a band.
+    """Arrange a tune for a band: four to nine parts, the drums first, then the bass. Beats and chords cover all of it.
 
     Parameters
     ----------
@@ -61,55 +61,31 @@ def arrange(
     seconds : (float, float)
         How long the piece shall be, at least and at most.
 
-    Returns
-    -------
-    Arrangement
-        Four to nine parts, the drums first, then the bass. Beats and chords cover all of it. Taught in
-        ``book/band-and-studio.md``.
-
     Raises
     ------
     InputError
-        If there is no such style, if it does not fit the metre, or if nothing fits between the two lengths.
+        If there is no such style, if it does not fit the metre, or if nothing fits between the two lengths. Taught in
+        ``book/band-and-studio.md``.
     """
     if style not in styles_for(sheet):
         raise InputError(f"there is no style {style!r} for the metre of {sheet.id}: choose one of {styles_for(sheet)}")
     known = styles()[style]
     if sheet.beat == 2.0:  # a tune in 2/2 is counted in four, as the patterns are
         sheet = replace(sheet, beats_per_bar=4, beat=1.0)
-    bpm = float(rng.choice(known.bpm))
-    tonic = int(rng.choice(KEYS[sheet.mode], p=KEY_SHARES))
+    bpm, tonic = float(rng.choice(known.bpm)), int(rng.choice(KEYS[sheet.mode], p=KEY_SHARES))
     chart = lay_out(sheet, bpm, tonic, seconds, rng)
     band = _players(known, rng)
-    playing = _who_plays_when(chart, [role for role, _ in band], rng)
     tune = parts.melody(chart, known, band[3][1], rng)  # the others listen to the lead
-    written = [
-        tune if role == "lead" else _part(chart, known, role, who, bars, tune, rng)
-        for (role, who), bars in zip(band, playing, strict=True)
-    ]
+    made = []
+    for (role, who), bars in zip(band, _who_plays_when(chart, [role for role, _ in band], rng), strict=True):
+        strokes = tune if role == "lead" else _strokes(chart, known, role, who, bars, tune, rng)
+        strokes = tuple(sorted(strokes, key=lambda stroke: stroke.onset))
+        made.append(Part(role, who.name, who.program, who.drums, strokes, (who.low, who.high)))
+    beats = tuple((bar.onset + n * sheet.beat, n + 1) for bar in chart.bars for n in range(sheet.beats_per_bar))
+    sections = tuple((bar.onset, chart.sections[bar.section]) for bar in chart.bars if bar.place == 0)
+    key = tonic, sheet.mode
     return Arrangement(
-        id=sheet.id,
-        title=sheet.title,
-        style=style,
-        bpm=bpm,
-        beat=sheet.beat,
-        swing=known.swing,
-        tonic=tonic,
-        mode=sheet.mode,
-        beats=tuple((bar.onset + n * sheet.beat, n + 1) for bar in chart.bars for n in range(sheet.beats_per_bar)),
-        chords=chart.chords,
-        sections=tuple((bar.onset, chart.sections[bar.section]) for bar in chart.bars if bar.place == 0),
-        parts=tuple(
-            Part(
-                role,
-                who.name,
-                who.program,
-                who.drums,
-                tuple(sorted(strokes, key=lambda s: s.onset)),
-                (who.low, who.high),
-            )
-            for (role, who), strokes in zip(band, written, strict=True)
-        ),
+        sheet.id, sheet.title, style, bpm, sheet.beat, known.swing, *key, beats, chart.chords, sections, tuple(made)
     )
 
 
@@ -132,32 +108,23 @@ def _who_plays_when(chart: Chart, roles: list[str], rng: np.random.Generator) ->
     Introduction and break are given to some. All play the final chord.
     """
     body = [s for s, name in enumerate(chart.sections) if name not in ("intro", "break", "ending")]
-    entry = np.concatenate([np.zeros(4), rng.uniform(0.15, 0.85, len(roles) - 4)])
-    thin = body[rng.integers(len(body))] if len(body) > 2 else None  # here some of the rhythm section rest
+    entry = [0.0] * 4 + rng.uniform(0.15, 0.85, len(roles) - 4).tolist()
     silent = ({"drums"}, {"bass"}, {"drums", "bass"})[rng.choice(3, p=[0.5, 0.25, 0.25])]
     giving = {"intro": INTROS[rng.integers(len(INTROS))], "break": BREAKS[rng.integers(len(BREAKS))]}
     giving["ending"] = set(roles)
-    plays = np.zeros((len(roles), len(chart.sections)), bool)
-    for section, name in enumerate(chart.sections):
-        for player, role in enumerate(roles):
-            come = section in body and body.index(section) / max(len(body) - 1, 1) >= entry[player]
-            plays[player, section] = (come and not (section == thin and role in silent)) or role in giving.get(name, ())
-    return [[n for n, bar in enumerate(chart.bars) if row[bar.section]] for row in plays]
+    come = {
+        s: {role for role, at in zip(roles, entry, strict=True) if n >= at * (len(body) - 1)}
+        for n, s in enumerate(body)
+    }
+    if len(body) > 2:  # in one section some of the rhythm section rest
+        come[body[rng.integers(len(body))]] -= silent
+    plays = [come.get(s, giving.get(name, set())) for s, name in enumerate(chart.sections)]
+    return [[n for n, bar in enumerate(chart.bars) if role in plays[bar.section]] for role in roles]
 
 
-def _part(
-    chart: Chart,
-    style: Style,
-    role: str,
-    who: Instrument,
-    bars: list[int],
-    tune: list[Stroke],
-    rng: np.random.Generator,
-) -> list[Stroke]:
+def _strokes(chart: Chart, style: Style, role: str, who: Instrument, bars: list[int], tune: list[Stroke], rng):
     """What one player plays in some bars; ``tune`` is the lead's part."""
-    patterns, voices = style.patterns, int(rng.choice([3, 4]))
-    low = int(np.clip(rng.integers(48, 58), who.low, max(who.high - parts.EXTENT, who.low)))
-    keys = low, min(low + parts.EXTENT, who.high)  # of an accompanist's voicings: somewhere between C3 and E5
+    patterns = style.patterns
     if role == "counter":
         return parts.counter(chart, who, tune, bars, rng)
     if role == "drums":
@@ -166,13 +133,14 @@ def _part(
         return parts.drums(chart, table()["percussion"][who.name][style.family], (), False, bars, rng)
     if role in ("bass", "riff"):
         return getattr(parts, role)(chart, patterns[role], who, bars, rng)
-    if role == "pad":
-        held = parts.chordal(chart, parts.sustained(chart), bars, voices, keys)
-        return parts.tied(held, 4 * chart.bars[0].length)
-    # Nobody picks sixteenths faster than this.
-    quick = chart.seconds(parts.STEP) < 0.11 and role == "arpeggio"
-    chosen = parts.by_section(chart, [p for p in patterns[role] if "-" in p or not quick], rng)
     if role == "strum":
-        power = 3 if style.colour == "modal" else 1
+        chosen, power = parts.by_section(chart, patterns[role], rng), 3 if style.colour == "modal" else 1
         return parts.chordal(chart, chosen, bars, 4, (who.low + 12, who.low + 31), power)
-    return parts.chordal(chart, chosen, bars, 4 if role == "arpeggio" else voices, keys)
+    low = int(np.clip(rng.integers(48, 58), who.low, max(who.high - parts.EXTENT, who.low)))
+    keys = low, min(low + parts.EXTENT, who.high)  # somewhere between C3 and E5
+    if role == "pad":
+        held = parts.chordal(chart, parts.sustained(chart), bars, int(rng.choice([3, 4])), keys)
+        return parts.tied(held, 4 * chart.bars[0].length)
+    quick = role == "arpeggio" and chart.seconds(parts.STEP) < 0.11  # nobody picks sixteenths faster than this
+    chosen = parts.by_section(chart, [p for p in patterns[role] if "-" in p or not quick], rng)
+    return parts.chordal(chart, chosen, bars, 4 if role == "arpeggio" else int(rng.choice([3, 4])), keys)

@@ -16,7 +16,7 @@ import soxr
 
 from phalar import audio
 from phalar.corpora import seeds, tunes
-from phalar.corpora.arrangement import Arrangement, crop
+from phalar.corpora.arrangement import Arrangement
 from phalar.corpora.band import FAMILIES, mixed
 from phalar.corpora.leadsheet import PITCH_CLASSES
 from phalar.corpora.styles import styles, table
@@ -25,7 +25,6 @@ from phalar.datasets.store import FULL_SCALE, write_track
 SEED = 0
 SAMPLE_RATE = 22_050  # Hz, GTZAN's
 SECONDS = 30.0
-MARGIN = 3.0  # seconds played besides the excerpt
 FINAL = 2.5  # seconds from the last chord of an expressive piece to the end of its excerpt
 TEMPI = (60.0, 200.0)  # beats a minute; around those that a style knows every piece has a tempo of its own
 PER_GENRE = 22
@@ -88,7 +87,9 @@ def build(piece: str, folder: Path) -> None:
     page = orchestrated(page, rng) if cast.genre == "classical" else page
     straight = cast.feel == "straight"
     feel = performance.TIGHT if straight else performance.draw_feel("expressive", rng)
-    page = _stretch(page, straight, rng)
+    final = max(stroke.onset for part in page.parts for stroke in part.strokes)
+    if not straight:  # the clock ends with the last chord's first beat, so that the ritardando is in what comes before
+        page = replace(page, beats=tuple(beat for beat in page.beats if beat[0] < final + page.beat))
     if cast.sound == "band":
         page = replace(page, parts=tuple(part for part in page.parts if part.strokes))
         notes, seconds = performance.perform(page, feel, rng)
@@ -96,9 +97,9 @@ def build(piece: str, folder: Path) -> None:
     else:
         song = studio.record(f"beats/{piece}", page, feel)
         stems, seconds = song.audio, song.seconds
-    # The straight ones end where they are cut, the expressive ones with the music: their ritardando is to be heard.
-    last = float(performance.moment(page, seconds, max(s.onset for part in page.parts for s in part.strokes)))
-    start = rng.uniform(0, 1) if straight else max(last + FINAL - SECONDS, 0.0)
+    # The straight ones are cut somewhere, the expressive ones end with the music: their ritardando is to be heard.
+    last = float(performance.moment(page, seconds, final))
+    start = max(last + FINAL - SECONDS, 0.0) * (rng.random() if straight else 1.0)
     beats = np.column_stack([seconds - start, [number for _, number in page.beats]])
     audible = min(last - start + 0.05, SECONDS)  # while the last chord is held nobody can hear the beats go on
     write_track(
@@ -123,18 +124,6 @@ def orchestrated(page: Arrangement, rng: np.random.Generator) -> Arrangement:
             name = str(rng.choice(list(ORCHESTRA[part.role])))
             parts.append(replace(part, program=ORCHESTRA[part.role][name], instrument=name))
     return replace(page, parts=tuple(parts))
-
-
-def _stretch(page: Arrangement, straight: bool, rng: np.random.Generator) -> Arrangement:
-    """What is played, a little longer than the excerpt: any bars of a straight piece; of the others the last ones, and
-    of the final chord one beat, so that the ritardando is in what comes before it."""
-    lines, length = page.bar_lines, (SECONDS + MARGIN) * page.bpm * page.beat / 60
-    final = max(stroke.onset for part in page.parts for stroke in part.strokes)
-    end = page.length if straight else min(final + page.beat, page.length)
-    latest = max(int(np.searchsorted(lines, end - length, "right")) - 1, 0)
-    first = int(rng.integers(latest + 1)) if straight else latest
-    last = min(int(np.searchsorted(lines, lines[first] + length)), len(lines) - 1)
-    return crop(page, lines[first], lines[last] if straight else end)
 
 
 def _excerpt(mix: np.ndarray, start: float) -> np.ndarray:

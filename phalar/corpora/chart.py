@@ -95,28 +95,18 @@ def hits(pattern: str, bar: Bar) -> Iterator[tuple[float, str, float]]:
         yield bar.onset + STEP * found.start(), found[1], STEP * len(found[0])
 
 
-def events(
-    chart: Chart, patterns: list[str], bars: list[int], entering: str = ""
-) -> Iterator[tuple[float, float, str, Chord]]:
-    """What patterns, one a section, ask for in some bars: (onset, end, character, chord).
-
-    No note is longer than its chord, and a chord that enters where the pattern holds another is struck anew; where the
-    pattern rests, it is struck as ``entering``, if that is given. The final chord is one ``!`` in any pattern.
-    """
+def events(chart: Chart, patterns: list[str], bars: list[int]) -> Iterator[tuple[float, float, str, Chord]]:
+    """What patterns, one a section, ask for in some bars: (onset, end, character, chord). No note is longer than its
+    chord, and a chord that enters where the pattern holds another is struck anew. The final chord is one ``!``."""
     for bar in (chart.bars[number] for number in bars):
         if bar.source < 0 and bar.place == 0:
             yield bar.onset, chart.bars[-1].end, "!", chart.chord(bar.onset)
-        found = list(hits(patterns[bar.section], bar)) if bar.source >= 0 else []
-        for chord in chart.chords if entering else ():
-            if bar.onset - NEAR < chord.onset < bar.end - NEAR and all(at != chord.onset for at, _, _ in found):
-                following = min((at for at, _, _ in found if at > chord.onset), default=bar.end)
-                found.append((chord.onset, entering, following - chord.onset))
-        for first, symbol, held in sorted(found):
-            onset = first
-            while onset < first + held - NEAR:
+        for onset, symbol, held in hits(patterns[bar.section], bar) if bar.source >= 0 else ():
+            end = onset + held
+            while onset < end - NEAR:
                 chord = chart.chord(onset)
-                stop = min(first + held, chord.onset + chord.duration) if chord else onset + STEP
-                if chord and (onset == first or not entering):
+                stop = min(end, chord.onset + chord.duration) if chord else onset + STEP
+                if chord:
                     yield onset, stop, symbol, chord
                 onset = stop
 

@@ -70,7 +70,7 @@ def arrangement(piece: str, rng: np.random.Generator) -> Arrangement:
     stand = Chart(laid, ("A",) * (bars // 2), chords, (), key, mode, 1.0, float(bpm))
     figures = table()["comping"]["figures"][style][player.get("elsewhere", {}).get(style, player["hands"])]
     chosen = [figures[int(rng.random() < 0.4)] for _ in stand.sections]
-    strokes = chordal(stand, chosen, list(range(bars)), player["voices"], tuple(player["keys"]), player["low"], True)
+    strokes = chordal(stand, chosen, list(range(bars)), player["voices"], tuple(player["keys"]), player["low"])
     part = Part("strum", name, player["program"], False, tuple(strokes), (28, 88))
     beats = tuple((float(n), n % 4 + 1) for n in range(4 * bars))
     swing = player["swing"] if style == "jazz" else 0.5

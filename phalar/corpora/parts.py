@@ -130,25 +130,13 @@ def lead(chord: Chord, voices: int, low: int, high: int, before: Sequence[int] |
     return tuple(ways[np.argmin(cost)].tolist())
 
 
-def chordal(chart: Chart, patterns: list[str], bars: list[int], voices: int, keys, low: int = 0, stating: bool = False):
+def chordal(chart: Chart, patterns: list[str], bars: list[int], voices: int, keys: tuple[int, int], low: int = 0):
     """Chords in a written rhythm: strummed, comped, held or broken, by one hand or two.
 
-    Parameters
-    ----------
-    chart, patterns, bars
-        As for :func:`phalar.corpora.chart.events`. A pattern of two lines (``/``) is for two hands.
-    voices, keys : int, (int, int)
-        How many notes a chord has, each led from the chord before, and the keys between which they lie.
-    low : int
-        Notes of a low hand below them: 1 the root, 2 its fifth too; 3 a power chord, root, fifth and octave, and
-        nothing above.
-    stating : bool
-        Whether every chord is struck where it enters, also where the pattern rests.
-
-    Returns
-    -------
-    list of Stroke
-        The notes of a chord in the order in which they are struck.
+    ``patterns`` and ``bars`` are those of :func:`phalar.corpora.chart.events`; a pattern of two lines (``/``) is for
+    two hands. A chord has so many ``voices``, led from the chord before, between two MIDI ``keys``, and ``low`` notes
+    below: 1 the root, 2 its fifth too; 3 is a power chord, root, fifth and octave, and nothing above. The notes of a
+    chord come in the order in which they are struck.
     """
     voiced, before, strokes = {}, None, []
     for chord in chart.chords:
@@ -156,8 +144,7 @@ def chordal(chart: Chart, patterns: list[str], bars: list[int], voices: int, key
         voiced[chord.onset] = [root, root + fifth(chord), root + 12][:low], [*before] if low < 3 else []
     hands = [pattern.split("/") for pattern in patterns]
     for hand in range(len(hands[0])):
-        entering = ("b" if hand == 0 and len(hands[0]) > 1 else "X") if stating else ""
-        for onset, end, symbol, chord in events(chart, [lines[hand] for lines in hands], bars, entering):
+        for onset, end, symbol, chord in events(chart, [lines[hand] for lines in hands], bars):
             under, over = voiced[chord.onset]
             both = under + [key for key in over if not under or key > under[-1]]
             upper = over if len(hands[0]) > 1 else both
@@ -172,13 +159,10 @@ def tied(strokes: list[Stroke], longest: float) -> list[Stroke]:
     """The same notes, those joined that follow each other at one pitch, up to a length in quarter notes."""
     result, held = [], {}
     for stroke in strokes:
-        last, end = held.get(stroke.pitch), stroke.onset + stroke.duration
-        if (
-            last is not None
-            and stroke.onset - result[last].onset - result[last].duration < 0.3
-            and (end - result[last].onset <= longest + NEAR)
-        ):
-            result[last] = replace(result[last], duration=end - result[last].onset)
+        last = held.get(stroke.pitch)
+        lasting = stroke.onset + stroke.duration - result[last].onset if last is not None else np.inf
+        if lasting <= longest + NEAR and stroke.onset - result[last].onset - result[last].duration < 0.3:
+            result[last] = replace(result[last], duration=lasting)
         else:
             held[stroke.pitch] = len(result)
             result.append(stroke)

@@ -24,28 +24,16 @@ SHORTEST = 0.03  # seconds that a note lasts at least
 class Feel:
     """How a piece is played. The defaults are a machine's.
 
-    Attributes
-    ----------
-    looseness, push : float, mapping of str to float
-        Standard deviation, in seconds, of a player's onsets around where this player aims; and by how many seconds the
-        players of a role aim behind the beat (laid back), or before it if negative (pushing).
-    swing : float, optional
-        Where the second half of a beat falls, instead of where the arrangement says.
-    velocity, strum : float
-        Standard deviation of velocities; seconds from one string to the next in a strummed chord.
-    drift, rubato : float
-        Standard deviations, relative, of the tempo's slow wander, and of the tempo within phrases: 0.1 is a singer's
-        freedom, 0.3 hardly keeps a pulse.
-    ritardando, fermata : float
-        How much longer a beat lasts, relative, at the end, slowing over eight beats, and under a fermata, over two
-        quarter notes before it.
-    arch, accent : float
-        Velocity steps between the edge of a phrase (from one fermata to the next) and its middle, and between the first
-        beat of a bar and a note off the beat.
-    detached : float
-        Share of a note's length that a player leaves out at most; each draws an own one, most of them less.
-    lead_in : float
-        Seconds before the first beat, so that who plays ahead of it is not cut.
+    ``looseness``: standard deviation, in seconds, of a player's onsets around where this player aims; ``push``:
+    seconds by which the players of a role aim behind the beat; ``swing``: where the second half of a beat falls,
+    instead of where the arrangement says; ``velocity``: standard deviation of velocities; ``strum``: seconds from
+    one string to the next; ``drift``, ``rubato``: standard deviations, relative, of the tempo's slow wander, and of
+    the tempo within phrases (0.1 is a singer's freedom, 0.3 hardly keeps a pulse); ``ritardando``, ``fermata``: how
+    much longer a beat lasts, relative, at the end, slowing over eight beats, and under a fermata, over two quarter
+    notes before it; ``arch``, ``accent``: velocity steps between the edge of a phrase and its middle, and between
+    the first beat of a bar and a note off the beat; ``detached``: share of a note's length that a player leaves out
+    at most, most of them less; ``lead_in``: seconds before the first beat, so that who plays ahead of it is not
+    cut.
     """
 
     looseness: float = 0.0
