@@ -17,12 +17,8 @@ import numpy as np
 from phalar.datasets.listing import KNOWN_FAULT, Dataset, Listing, SourceStem, SourceTrack, Survey, one_of
 from phalar.errors import InputError
 
-Beats = tuple[tuple[float, int], ...]
-"""Seconds of each beat, rising, and its number in the bar counted from 1, or 0 where it is not known."""
-
-Chords = tuple[tuple[float, float, str], ...]
-"""Start, end (seconds) and label of each chord, rising."""
-
+Beats = tuple[tuple[float, int], ...]  # rising seconds, and number in the bar counted from 1, or 0 if not known
+Chords = tuple[tuple[float, float, str], ...]  # rising: start, end (seconds) and label
 LARGEST = 16 * 2**20  # bytes; GuitarSet has 1.7 MB for a take of 22 s, and no take of a minute
 LATEST = 86_400.0  # seconds: no recording of these data sets lasts a day
 LONGEST_BAR = 99  # beats; GTZAN's longest has 5
@@ -84,27 +80,22 @@ def _length(value: object) -> float | None:
     return None if value is None or value != value else _seconds(value)
 
 
-def _numbered(times: list[float], numbers: list[float]) -> Beats:
+def _numbered(times: list[float], numbers: list[float], lowest: int = 0) -> Beats:
     """Beats, if their times rise and their numbers are such."""
     for time, following in pairwise(times):
         if following <= time:
             raise InputError(f"the beat at {time} s is followed by one at {following} s: times must rise")
     for number in numbers:
-        if number not in range(LONGEST_BAR + 1):
+        if number not in range(lowest, LONGEST_BAR + 1):
             raise InputError(f"a beat has the number {number!r:.40} in its bar; it counts from 1")
     return tuple((_seconds(time), int(number)) for time, number in zip(times, numbers, strict=True))
 
 
 def read_beats(path: Path) -> Beats:
-    """Beats of a clip of GTZAN, in any of the forms in which they are handed round.
+    """Beats of a clip of GTZAN, in any of the forms in which they are handed round; an InputError if it is of none.
 
     ``.beats``: one beat a line, its time in seconds and, after a tab, its number in the bar; six files have times only.
     ``.jams`` (GTZAN-Rhythm): times of the beats and times of the downbeats, from which the numbers follow.
-
-    Raises
-    ------
-    InputError
-        If the file is not of its form, or beats are negative, out of order, or none at all.
     """
     if path.suffix == ".jams":
         annotations = read_jams(path, "beat")
@@ -120,9 +111,8 @@ def read_beats(path: Path) -> Beats:
             raise InputError("is no table of times in seconds and numbers in the bar, one beat a line") from error
         if not len(table) or table.shape[1] > 2:
             raise InputError("holds no beats, or more than a time and a number in the bar for each")
-        if table.shape[1] == 2 and (table[:, 1] < 1).any():
-            raise InputError(f"a beat has the number {table[:, 1].min()} in its bar; it counts from 1")
-        beats = tuple(zip(table[:, 0].tolist(), [*table[:, 1:].flat] or [0] * len(table), strict=True))
+        numbered = table.shape[1] == 2
+        return _numbered(table[:, 0].tolist(), [*table[:, 1:].flat] if numbered else [0] * len(table), int(numbered))
     if not beats:
         raise InputError("holds no beats")
     return _numbered(*(list(column) for column in zip(*beats, strict=True)))
@@ -216,9 +206,8 @@ GTZAN = Dataset(
     size="1.2 GB",
     source="audio: genres.tar.gz of the Marsyas project (MD5 5b3d6dddb579ab49814ab86dba69e7c7), or Kaggle's 'GTZAN "
     "Dataset'; beats: the GitHub repository CPJKU/beat_this_annotations, v1.0, folder gtzan",
-    citation="G. Tzanetakis, P. Cook: Musical genre classification of audio signals. IEEE Transactions on Speech and "
-    "Audio Processing 10(5), 2002. Beats: U. Marchand, Q. Fresnel, G. Peeters: GTZAN-Rhythm: Extending the GTZAN "
-    "Test-Set with Beat, Downbeat and Swing Annotations. ISMIR late-breaking session, 2015.",
+    citation="G. Tzanetakis, P. Cook: Musical genre classification of audio signals. IEEE Trans. Speech and Audio "
+    "Processing 10(5), 2002. Beats: U. Marchand and others: GTZAN-Rhythm. ISMIR late-breaking session, 2015.",
     expected={"test": 1000},
     list=gtzan,
     options={"annotations": (None, "folder of the beat annotations (.beats files, or GTZAN-Rhythm's .jams)")},
@@ -278,12 +267,8 @@ def _takes(copy: Survey, folder: Path, ending: str, mode: str) -> dict[str, Path
 def read_chords(path: Path, chords: str) -> Chords:
     """Chords of a take, ``"instructed"`` or ``"performed"``; one of no stated length lasts until the next, or the end.
 
-    The two annotations are told apart by metadata: only the performed one says how it was made.
-
-    Raises
-    ------
-    InputError
-        If there is not exactly one annotation of the kind, or its chords overlap, have no label, or do not end.
+    The two annotations are told apart by metadata: only the performed one says how it was made. Raises InputError if
+    there is not exactly one of the kind, or its chords overlap, have no label, or do not end.
     """
     annotations = [each for each in read_jams(path, "chord") if bool(each.source) == (chords == "performed")]
     if len(annotations) != 1 or not annotations[0].observations:
@@ -307,9 +292,7 @@ def read_beat_positions(path: Path) -> Beats | None:
         raise InputError(f"{len(annotations)} annotations of beat positions where 1 was expected")
     seen = [observation for each in annotations for observation in each.observations]
     positions = [value.get("position") if isinstance(value, dict) else None for *_, value in seen]
-    if 0 in positions or not all(isinstance(position, int | float) for position in positions):
-        raise InputError("a beat has no position in its bar, counted from 1")
-    return _numbered([time for time, *_ in seen], positions) if seen else None
+    return _numbered([time for time, *_ in seen], positions, lowest=1) if seen else None
 
 
 GUITARSET = Dataset(
@@ -318,8 +301,7 @@ GUITARSET = Dataset(
     licence="CC BY 4.0",
     size="1.5 h of accompaniment, 0.5 GB unpacked, and the solos",
     source="Zenodo record 3371780: annotation.zip and audio_mono-mic.zip, each to be unpacked into its own folder",
-    citation="Q. Xi, R. M. Bittner, J. Pauwels, X. Ye, J. P. Bello: GuitarSet: A Dataset for Guitar Transcription. "
-    "ISMIR 2018.",
+    citation="Q. Xi and others: GuitarSet: A Dataset for Guitar Transcription. ISMIR 2018.",
     expected={"test": 180},
     list=guitarset,
     options={

@@ -35,29 +35,23 @@ BURSTS = Noise(0.2, (6, 12))
 GAIN_DB = 6.0  # a pair's common gain is uniform in +-6 dB
 LOWEST = 20.0  # Hz: pink and brown spectra are flat below it, so that their power is in what can be heard
 BAND_EDGES = (100.0, 8000.0)  # Hz
-BURST_COUNT = (1, 3)
-BURST_LENGTH = (10, 30)  # samples
+BURST_COUNT, BURST_LENGTH = (1, 3), (10, 30)  # bursts, and samples of each
 
 
 def augment(waves: Tensor, generator: torch.Generator, share: float = 1.0, as_published: bool = False) -> Tensor:
-    """A common gain for each pair, then noise for each clip, its level set by the clip's.
+    """A common gain for each pair, then noise for each clip, at a level set by its own. Taught in ``book/training.md``.
 
     Parameters
     ----------
     waves : Tensor (2, B, N) float32
-        Anchors and positives at 16 kHz. The published code hands in 10 s and crops afterwards (:func:`crop`), so that
-        the level is that of the whole, and a crop may hold none of the bursts.
+        Anchors and positives at 16 kHz, and the result is alike. The published code hands in 10 s and crops afterwards
+        (:func:`crop`): the level is that of the whole, and a crop may hold none of the bursts.
     generator : torch.Generator
         On the same device; the result is a function of its state.
     share : float
         Factor on the chance of every noise, 0 to 1.
     as_published : bool
         Pink and brown noise as the published code makes them, band edges even in hertz, a level for each burst.
-
-    Returns
-    -------
-    Tensor (2, B, N)
-        Taught in ``book/training.md``.
     """
     gain = 10 ** (_uniform((1, waves.shape[1], 1), -GAIN_DB, GAIN_DB, generator) / 20)
     clips = (waves * gain).flatten(0, 1)
@@ -135,19 +129,16 @@ def bursts(
     sample = torch.arange(BURST_LENGTH[1], device=device)
     lasting = (sample < duration[..., None]) & (torch.arange(BURST_COUNT[1], device=device) < count)[..., None]
     crackle = torch.randn(lasting.shape, generator=generator, device=device) * lasting
-    level = (added > 0) * _decibels(duration.shape, BURSTS, generator) if as_published else added
+    if as_published:  # each burst has its own
+        added = (added > 0) * 10 ** (-_uniform(duration.shape, *BURSTS.snr_db, generator) / 20)
     position = (start[..., None] + sample).clamp(max=length - 1)
-    return position.flatten(1), (crackle * level[..., None]).flatten(1)
+    return position.flatten(1), (crackle * added[..., None]).flatten(1)
 
 
 def _level(noise: Noise, shape: tuple[int, ...], generator: torch.Generator, share: float = 1.0) -> Tensor:
     """Amplitude of a noise against clips of power one; zero where chance leaves it out."""
     added = torch.rand(shape, generator=generator, device=generator.device) < share * noise.chance
-    return added * _decibels(shape, noise, generator)
-
-
-def _decibels(shape: tuple[int, ...], noise: Noise, generator: torch.Generator) -> Tensor:
-    return 10 ** (-_uniform(shape, *noise.snr_db, generator) / 20)
+    return added * 10 ** (-_uniform(shape, *noise.snr_db, generator) / 20)
 
 
 def _band(clips: int, generator: torch.Generator, as_published: bool) -> tuple[Tensor, Tensor]:

@@ -25,20 +25,11 @@ ROUNDS = 25  # of so many tries, before a track is given up
 class Tables:
     """What drawing needs to know of n tracks with at most S stems.
 
-    All blocks of all stems lie on one line, one stem after the other: it is as long as the music, however unequal the
-    tracks are, and only the places where sound begins and ends are kept.
-
-    Attributes
-    ----------
-    tracks : tuple of Track
-    stems, samples : np.ndarray, (n,) int64
-        Stems of each track, and its length.
-    weights : np.ndarray, (n,)
-        Chance of each track: every data set has the same, whatever its size (paper section 4).
-    origin : np.ndarray, (n,) int64
-        Where a track's first stem begins on the line.
-    edges : np.ndarray, (2 spans + 1,) int64
-        Rising: where a sounding span begins, where it ends, where the next begins, ..., and a place beyond all others.
+    ``stems``, ``samples`` (n,) count the stems of each track, and its length; ``weights`` (n,) are the chances of the
+    tracks: every data set has the same, whatever its size (paper section 4). All blocks of all stems lie on one line,
+    one stem after the other, as long as the music, however unequal the tracks are; ``origin`` (n,) is where a track's
+    first stem begins there, and ``edges`` (2 spans + 1,), rising, where a sounding span begins, where it ends, where
+    the next begins, ..., and a place beyond all others.
     """
 
     tracks: tuple[Track, ...]
@@ -51,19 +42,8 @@ class Tables:
 
 @dataclass(frozen=True)
 class Cuts:
-    """Where the pairs of a batch are cut. It names tracks by number, so it can be read from any list of tracks alike.
-
-    Attributes
-    ----------
-    track, start : np.ndarray, (B,) int64
-        Number of the track, and first sample.
-    anchor, positive : np.ndarray, (B, S) bool
-        Which stems are summed to either side.
-    length : int
-        Samples.
-    silent : int
-        How many silent cuts were drawn before these.
-    """
+    """Where the pairs of a batch are cut: number of the track and first sample (B,) int64, which stems are summed to
+    the anchor and the positive (B, S) bool, ``length`` in samples; and how many silent cuts were drawn before these."""
 
     track: np.ndarray
     start: np.ndarray
@@ -79,15 +59,7 @@ class Cuts:
 
 
 def tables(tracks: Sequence[Track]) -> Tables:
-    """Measure tracks, each of at least two stems.
-
-    Raises
-    ------
-    InputError
-        If there are no tracks, or one has a single stem.
-    RunError
-        If a track was not stored with its silences and its audio cannot be read to find them.
-    """
+    """Measure tracks, each of at least two stems, or an InputError. Audio is read only where silences are not known."""
     if not tracks:
         raise InputError("no tracks to draw from")
     for track in tracks:
@@ -110,25 +82,12 @@ def tables(tracks: Sequence[Track]) -> Tables:
 
 
 def draw(known: Tables, size: int, length: int, rng: np.random.Generator) -> Cuts:
-    """The pairs of a batch, all of different tracks.
+    """B = ``size`` pairs of ``length`` samples, all of different tracks. Taught in ``book/training.md``.
 
     Two excerpts of one piece are no fair negatives of each other, so no track comes twice. A cut in which one side is
-    silent is drawn again; sides are as in :func:`phalar.datasets.pairs.draw_stems`.
-
-    Parameters
-    ----------
-    known : Tables
-    size : int
-        B, the number of pairs.
-    length : int
-        Samples of each excerpt. A track that is shorter is cut at its beginning and padded with zeros when read.
-
-    Raises
-    ------
-    InputError
-        If there are fewer tracks than pairs.
-    RunError
-        If a track does not seem to have two stems that sound within one excerpt. Taught in ``book/training.md``.
+    silent is drawn again; sides are as in :func:`phalar.datasets.pairs.draw_stems`. A track that is shorter is cut at
+    its beginning and padded with zeros when read. Raises InputError if there are fewer tracks than pairs, RunError if
+    a track does not seem to have two stems that sound within one excerpt.
     """
     if size > len(known.tracks):
         raise InputError(

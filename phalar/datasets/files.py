@@ -21,10 +21,7 @@ from phalar.datasets.listing import Listing, Problem, SourceTrack
 from phalar.datasets.tracks import Track
 from phalar.errors import RunError
 
-QUALITY = "HQ"
-"""Of soxr's filter. From 44.1 kHz it passes 7 kHz and less unchanged and keeps what folds back below -137 dB; "MQ"
-keeps it below -110 dB and is no faster."""
-
+QUALITY = "HQ"  # of soxr's filter: what folds back stays below -137 dB; "MQ" keeps it below -110 dB and is no faster
 REACH = 320  # samples of the lower of two rates within which the filter's response has faded to -120 dB, with room
 DECODED = 1 << 16  # frames decoded at a time, few enough to stay in the processor's cache
 LOUDEST = 100.0  # largest sample that is believed, 40 dB above full scale: more would make the rest inaudible
@@ -57,13 +54,10 @@ class DamagedFile(RunError):
 
 
 def read_header(path: Path) -> Header:
-    """Header of one file, checked against what the file holds.
+    """Header of one file, checked against what the file holds. Taught in ``book/datasets.md``.
 
-    Raises
-    ------
-    DamagedFile
-        If the file is no regular file or no audio, has no frames, an impossible rate, fewer bytes than its header
-        claims or far more, or cannot be read to its end. Taught in ``book/datasets.md``.
+    Raises DamagedFile if the file is no regular file or no audio, has no frames, an impossible rate, fewer bytes than
+    its header claims or far more, or cannot be read to its end.
     """
     try:
         status = path.stat()
@@ -125,11 +119,8 @@ class SourceFile:
 
         Only the part asked for is decoded and resampled, with as much on either side as the filter reaches, from a
         frame on that falls on a sample at 16 kHz: so it is the same part of the whole file resampled, within 1e-4.
-
-        Raises
-        ------
-        DamagedFile
-            If the file cannot be decoded, ends too early, or has samples that are not finite or absurdly loud.
+        Raises DamagedFile if the file cannot be decoded, ends too early, or has samples that are not finite or absurdly
+        loud.
         """
         frames, rate, _ = self.header
         if rate == SAMPLE_RATE:
@@ -229,7 +220,7 @@ def open_track(track: SourceTrack, pool: ThreadPoolExecutor | None = None) -> tu
     problems = [Problem(file, what) for file, what in bad.items()]
     kept = [i for i, stem in enumerate(track.stems) if not bad.keys() & set(stem.files)]
     if not enough_stems(len(kept), track):
-        return None, [*problems, too_few(track, len(kept))]
+        return None, [*problems, lost(track, len(kept))]
     usable = track.keep(kept)
     audio = FileAudio(tuple(tuple(SourceFile(file, headers[file]) for file in stem.files) for stem in usable.stems))
     shortest = min(usable.files, key=seconds.get)
@@ -250,10 +241,10 @@ def enough_stems(left: int, track: SourceTrack) -> bool:
     return left >= min(2, len(track.stems))
 
 
-def too_few(track: SourceTrack, left: int) -> Problem:
-    """The track as a whole is lost with its stems."""
-    what = f"track {track.id} left out: {left} of its {len(track.stems)} stems are usable"
-    return Problem(track.stems[0].files[0].parent, what)
+def lost(track: SourceTrack, why: int | str) -> Problem:
+    """The track as a whole is left out: so many of its stems are usable, or for another reason."""
+    why = f"{why} of its {len(track.stems)} stems are usable" if isinstance(why, int) else why
+    return Problem(track.stems[0].files[0].parent, f"track {track.id} left out: {why}")
 
 
 def open_tracks(listing: Listing) -> tuple[list[Track], list[Problem]]:

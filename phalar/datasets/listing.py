@@ -21,9 +21,8 @@ from typing import NamedTuple
 from phalar import paths
 from phalar.errors import InputError
 
+# What a split's folder is called, and the split: CocoChorales says valid, Slakh validation.
 SPLIT_FOLDERS = {"train": "train", "valid": "valid", "validation": "valid", "test": "test"}
-"""What a split's folder is called, and the split. CocoChorales says valid, Slakh validation."""
-
 METADATA_LIMIT = 1 << 20  # bytes; the longest genuine metadata file has some tens of thousands
 KNOWN_FAULT = "known fault of the published data: "  # how a problem begins that a perfect copy has too
 
@@ -116,13 +115,7 @@ class Found(NamedTuple):
 
 
 class Survey:
-    """A copy of a data set while it is looked through, with the problems met so far.
-
-    Raises
-    ------
-    InputError
-        If ``root`` is no folder, or may not be read.
-    """
+    """A copy of a data set while it is looked through, with the problems met so far; an InputError if there is none."""
 
     def __init__(self, root: Path | str) -> None:
         self.root, self.problems = Path(root), []
@@ -195,13 +188,8 @@ class Survey:
         return value
 
     def locate(self, holds: Callable[[list[str]], bool], layout: str) -> Path:
-        """The folder whose subfolders are as they should: the root, or one at most two levels below.
-
-        Raises
-        ------
-        InputError
-            If there is none, or more than one on the same level.
-        """
+        """The folder whose subfolders are as they should: the root, or one at most two levels below. An InputError if
+        there is none, or several on the same level."""
         scout, level = Survey(self.root), [self.root]  # what is met on the way down is not part of the data set
         for _ in range(3):
             seen = {place: scout.entries(place)[0] for place in level}

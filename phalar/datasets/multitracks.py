@@ -81,8 +81,7 @@ MOISESDB = Dataset(
     licence="CC BY-NC-SA 4.0; the audio must not be passed on",
     size="83 GB to download, 120 to 150 GB unpacked (as users report)",
     source="by a form on the research pages of Moises (Music.AI): moisesdb.zip, MD5 13cf74eda129c38b914a51ea79fb1778",
-    citation="I. Pereira, F. Araújo, F. Korzeniowski, R. Vogl: MoisesDB: A Dataset for Source Separation Beyond "
-    "4-Stems. ISMIR 2023.",
+    citation="I. Pereira and others: MoisesDB: A Dataset for Source Separation Beyond 4-Stems. ISMIR 2023.",
     expected={"train": 192, "valid": 24, "test": 24},
     list=moisesdb,
     options={"unit": ("source", "source: every file is a stem, as in PHALAR; stem: the files of a stem are summed")},
@@ -163,8 +162,7 @@ SLAKH2100 = Dataset(
     size="104 GB at 44.1 kHz, 49 GB at 16 kHz (as users report)",
     source="Zenodo record 4599666 (slakh2100_flac_redux.tar.gz, MD5 f4b71b6c45ac9b506f59788456b3f0c4) or 7708270 "
     "(slakh2100_redux_16k.tar.gz); for a first look: 4603870 (babyslakh_16k.tar.gz, 20 tracks)",
-    citation="E. Manilow, G. Wichern, P. Seetharaman, J. Le Roux: Cutting Music Source Separation Some Slakh: "
-    "A Dataset to Study the Impact of Training Data Quality and Quantity. WASPAA 2019.",
+    citation="E. Manilow and others: Cutting Music Source Separation Some Slakh. WASPAA 2019.",
     expected={"train": 1289, "valid": 270, "test": 151},
     list=slakh2100,
 )
@@ -220,21 +218,13 @@ COCOCHORALES = Dataset(
     title="CocoChorales v1, tiny",
     licence="CC BY 4.0 (to be confirmed on its page)",
     size="77 GB for training, 26 GB each for validation and test (as users report); the full set has 569 GB",
-    source="the public bucket magentadata of Google Cloud Storage, "
-    "datasets/cocochorales/cocochorales_full_v1_zipped/main_dataset/SPLIT/N.tar.bz2. Tiny is N = 1 2 3 25 26 27 49 50 "
-    "51 73 74 75 of train and 1 4 7 10 of valid and test. Unpack each split into a folder of its own: the archives "
-    "themselves do not say which split they are",
-    citation="Y. Wu, J. Gardner, E. Manilow, I. Simon, C. Hawthorne, J. Engel: The Chamber Ensemble Generator: "
-    "Limitless High-Quality MIR Data via Generative Modeling. arXiv:2209.14458, 2022.",
+    source="gs://magentadata/datasets/cocochorales/cocochorales_full_v1_zipped/main_dataset/SPLIT/N.tar.bz2, N = 1 2 3 "
+    "25 26 27 49 50 51 73 74 75 of train, 1 4 7 10 of valid and test; unpack each split into a folder of its own, as "
+    "the archives do not say which split they are",
+    citation="Y. Wu and others: The Chamber Ensemble Generator. arXiv:2209.14458, 2022.",
     expected={"train": 24_000, "valid": 8_000, "test": 8_000},
     list=cocochorales,
-    options={
-        "ensembles": (
-            "all",
-            "all (which PHALAR's loader calls random), or some of string,brass,woodwind,random: random is then the one "
-            "ensemble of that name, as in COCOLA",
-        )
-    },
+    options={"ensembles": ("all", "all (PHALAR's random), or some of string,brass,woodwind,random (as COCOLA)")},
 )
 
 
@@ -274,8 +264,7 @@ MUSDB18HQ = Dataset(
     licence="by song: 46 CC BY-NC-SA 4.0, 2 CC BY-NC-SA 3.0, 102 for academic use only",
     size="22.7 GB",
     source="Zenodo record 3338373 (musdb18hq.zip)",
-    citation="Z. Rafii, A. Liutkus, F.-R. Stöter, S. I. Mimilakis, R. Bittner: MUSDB18-HQ, an uncompressed version of "
-    "MUSDB18. 2019. doi:10.5281/zenodo.3338373.",
+    citation="Z. Rafii and others: MUSDB18-HQ, an uncompressed version of MUSDB18. 2019. doi:10.5281/zenodo.3338373.",
     expected={"train": 86, "valid": 14, "test": 50},
     list=musdb18hq,
 )
@@ -322,8 +311,7 @@ FOLDER = Dataset(
     title="A folder of multitracks",
     licence="whatever the recordings have",
     size="whatever they take",
-    source="your own: one subfolder a track, one audio file a stem (wav, flac, aiff, au, ogg or mp3), if wanted in "
-    "folders train, valid and test",
+    source="your own: one subfolder a track, one audio file a stem, if wanted in folders train, valid and test",
     citation="whoever made the music",
     expected={},
     list=folder,

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from phalar import paths
 from phalar.datasets import annotated, multitracks, store
-from phalar.datasets.files import DamagedFile, FileAudio, Opened, enough_stems, open_track, too_few
+from phalar.datasets.files import DamagedFile, FileAudio, Opened, enough_stems, lost, open_track
 from phalar.datasets.listing import Dataset, Listing, Problem, SourceTrack, track_ids
 from phalar.datasets.pool import in_processes
 from phalar.datasets.store import FULL_SCALE
@@ -250,13 +250,22 @@ def prepare(
                 made = _made(where, opened.track)
                 if made is None or made["source"] != task.source or made["left_out"]:
                     tasks.append(task)
-        _check_space(where, sum(task.size for task in tasks))
-        total = sum(task.size for task in tasks)
+        total, free = sum(task.size for task in tasks), shutil.disk_usage(where).free
+        if SPARE * total > free:
+            raise RunError(
+                f"{where} needs {SPARE * total / 1e9:.1f} GB more, and the disk has {free / 1e9:.1f} GB free: make "
+                f"room, or set PHALAR_CACHE (now {paths.cache()}) to a folder on a larger disk"
+            )
         with tqdm(total=total, desc=f"preparing {title}", unit="B", unit_scale=True, disable=not progress) as bar:
             try:
                 for task, outcome in in_processes(partial(_store, where), tasks, jobs):
                     bar.update(task.size)
-                    problems += _problems(where, task.opened.track, outcome)
+                    if isinstance(outcome, OSError):  # the disk is full or gone: the next track would fare no better
+                        what = f"track {task.opened.track.id} could not be stored in {where}: {outcome}"
+                        raise RunError(f"{what}; what is done is kept, run the same command to go on") from outcome
+                    if isinstance(outcome, Exception):  # whatever is the matter with this track, others follow
+                        outcome = [lost(task.opened.track, f"{type(outcome).__name__}: {outcome}")]
+                    problems += outcome
             finally:
                 store.sweep(where, older_than=0)
         return _finish(title, where, root, listing.tracks, problems)
@@ -290,22 +299,13 @@ def _made(where: Path, track: SourceTrack) -> dict | None:
     return None if record is None else record["tags"]["prepared"]
 
 
-def _check_space(where: Path, audio: int) -> None:
-    need, have = SPARE * audio, shutil.disk_usage(where).free
-    if need > have:
-        raise RunError(
-            f"{where} needs {need / 1e9:.1f} GB more, and the disk has {have / 1e9:.1f} GB free: make room, or set "
-            f"PHALAR_CACHE (now {paths.cache()}) to a folder on a larger disk"
-        )
-
-
 def _store(where: Path, task: _Task) -> list[Problem]:
     """Convert a track and store it, in a process of its own; what was wrong with it."""
     with _locked(where, fcntl.LOCK_SH):
         usable, audio, scale, damage = convert(task.opened)
         problems = [Problem(each.path, each.what) for each in damage]
         if usable is None:
-            return [*problems, too_few(task.opened.track, len(task.opened.track.stems) - len(damage))]
+            return [*problems, lost(task.opened.track, len(task.opened.track.stems) - len(damage))]
         made = {
             "source": task.source,
             "scale": scale,
@@ -346,18 +346,6 @@ def convert(opened: Opened) -> tuple[SourceTrack | None, np.ndarray | None, floa
         else:
             return kept, audio, scale, damage
     return None, None, 1.0, damage
-
-
-def _problems(where: Path, track: SourceTrack, outcome: object) -> list[Problem]:
-    if isinstance(outcome, OSError):  # the disk is full or gone: the next track would fare no better
-        raise RunError(
-            f"track {track.id} could not be stored in {where}: {outcome}; the tracks stored so far are kept, run the "
-            "same command to go on"
-        ) from outcome
-    if isinstance(outcome, Exception):  # whatever is the matter with this track, others follow
-        what = f"track {track.id} left out: {type(outcome).__name__}: {outcome}"
-        return [Problem(track.stems[0].files[0].parent, what)]
-    return outcome
 
 
 def _finish(title: str, where: Path, root: Path, found: Sequence[SourceTrack], problems: list[Problem]) -> Prepared:

@@ -27,14 +27,11 @@ import numpy as np
 from phalar.datasets.tracks import SPLITS, Track, sounding
 from phalar.errors import InputError, RunError
 
-FORMAT = 2
-"""Version of the folder's layout."""
-
+FORMAT = 2  # version of the folder's layout
 SAMPLE_RATE = 16_000
 """Hz, of a store unless it says otherwise (as `beats` does, which is kept as GTZAN is)."""
 
-FULL_SCALE = 32768
-"""The integer that stands for 1.0 in stored audio."""
+FULL_SCALE = 32768  # the integer that stands for 1.0 in stored audio
 
 
 @dataclass(frozen=True)
@@ -71,26 +68,9 @@ def write_track(
 ) -> dict:
     """Put one track into a store. It is there as a whole when this returns, and not at all before.
 
-    Parameters
-    ----------
-    folder : Path
-        The store; made if needed.
-    track_id : str
-        Letters, digits and ``. _ -`` only, since it names a file.
-    audio : np.ndarray, (S, samples), int16
-        At the store's rate (16 kHz), full scale at 32768.
-    split, stems, tags, beats, chords, notes, pitched
-        As in :class:`phalar.datasets.tracks.Track`; ``tags`` must be plain JSON values.
-
-    Returns
-    -------
-    dict
-        The track's record.
-
-    Raises
-    ------
-    InputError
-        If the audio or the description cannot be stored.
+    ``audio`` is (S, samples) int16 at the store's rate, full scale at 32768; ``track_id`` names a file: letters, digits
+    and ``. _ -`` only. The rest is as in :class:`phalar.datasets.tracks.Track`, tags plain JSON values. Gives the
+    track's record; raises InputError if the audio or the description cannot be stored.
     """
     stems = list(stems)
     pitched = None if pitched is None else [bool(each) for each in pitched]
@@ -141,22 +121,7 @@ def incomplete(folder: Path, track_ids: Iterable[str]) -> list[str]:
 
 
 def write_index(folder: Path, dataset: str, sample_rate: int = SAMPLE_RATE) -> Path:
-    """Gather the records of all whole tracks into ``index.json``.
-
-    Parameters
-    ----------
-    folder : Path
-        The store.
-    dataset : str
-        Name that the tracks will carry.
-    sample_rate : int
-        Hz, of all tracks.
-
-    Returns
-    -------
-    Path
-        The index, put in place in one step.
-    """
+    """Gather the records of all whole tracks into ``index.json``, put in place in one step; ``sample_rate`` in Hz."""
     ids = sorted(path.stem for path in (folder / "tracks").glob("*.json"))
     records = [made for track_id in ids if (made := record(folder, track_id)) is not None]
     index = {"format": FORMAT, "dataset": dataset, "sample_rate": sample_rate, "tracks": records}
@@ -166,21 +131,11 @@ def write_index(folder: Path, dataset: str, sample_rate: int = SAMPLE_RATE) -> P
 
 
 def open_store(folder: Path, track_ids: Iterable[str] | None = None) -> list[Track]:
-    """The tracks of a store, in order of their ids.
+    """The tracks of a store, in order of their ids; all if none are named.
 
-    The size of every file is compared with the index, which costs no reading; :func:`verify` compares contents.
-
-    Parameters
-    ----------
-    folder : Path
-    track_ids : iterable of str, optional
-        Open these only; all if not given.
-
-    Raises
-    ------
-    RunError
-        If there is no index, it is damaged or of another version, it lacks one of ``track_ids``, or a track's audio is
-        missing or cut short.
+    The size of every file is compared with the index, which costs no reading; :func:`verify` compares contents. Raises
+    RunError if there is no index, it is damaged or of another version, it lacks one of ``track_ids``, or a track's
+    audio is missing or cut short. Taught in ``book/corpora.md``.
     """
     index = _read_index(folder)
     records = {record["id"]: record for record in index["tracks"]}

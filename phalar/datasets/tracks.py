@@ -18,31 +18,22 @@ class Audio(Protocol):
     def read(self, start: int, stop: int) -> np.ndarray:
         """Samples ``start`` to ``stop``, both within the track, of every stem: (S, stop - start), float32, in [-1, 1].
 
-        Raises
-        ------
-        RunError
-            If the audio is missing, damaged or cut short, naming the file.
+        Raises RunError if the audio is missing, damaged or cut short, naming the file.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One piece, stem by stem. The sum of its stems is its mix.
+    """One piece, stem by stem. The sum of its stems is its mix. Taught in ``book/corpora.md`` and ``book/datasets.md``.
 
     Attributes
     ----------
-    id : str
-        Unique within the data set.
-    dataset : str
-        Name of the data set or corpus.
-    split : str
-        ``"train"``, ``"valid"`` or ``"test"``. No composition is in two splits.
+    id, dataset, split : str
+        Unique within the data set; its name; ``"train"``, ``"valid"`` or ``"test"``. No composition is in two splits.
     stems : tuple of str
-        What plays each stem, such as ``"violin"``; a name may come twice. S of them.
-    sample_rate : int
-        Hz.
-    num_samples : int
-        Length of every stem.
+        What plays each of the S stems, such as ``"violin"``; a name may come twice.
+    sample_rate, num_samples : int
+        Hz, and length of every stem.
     audio : Audio
         Reads any excerpt of all stems.
     tags : dict
@@ -56,10 +47,7 @@ class Track:
     sounding : tuple of np.ndarray, each (spans, 2), or None
         For each stem, where it sounds (:func:`sounding`); None where that was not measured.
     pitched : tuple of bool, (S,), or None
-        For each stem, whether it has a pitch that a transposition would move; False for drums and percussion without
-        one. None where that is not known.
-
-    Taught in ``book/corpora.md`` and ``book/datasets.md``.
+        Whether a stem has a pitch that a transposition would move: not drums. None where that is not known.
     """
 
     id: str
@@ -82,28 +70,11 @@ class Track:
         return self.num_samples / self.sample_rate
 
     def excerpt(self, start: int = 0, length: int | None = None) -> np.ndarray:
-        """A piece of every stem, at the same place.
+        """A piece of every stem at the same place: (S, length) float32 in [-1, 1].
 
-        Only the samples asked for are read from the disk.
-
-        Parameters
-        ----------
-        start : int
-            First sample, from 0 to ``num_samples - 1``.
-        length : int, optional
-            Samples; up to the end if not given. Past the end of the track there are zeros.
-
-        Returns
-        -------
-        np.ndarray, (S, length), float32
-            In [-1, 1].
-
-        Raises
-        ------
-        InputError
-            If the excerpt would start outside the track, or has no samples.
-        RunError
-            If the stored audio is missing or cut short.
+        Only the samples asked for are read from the disk: ``length`` from ``start`` on (0 to ``num_samples - 1``), up
+        to the end if no length is given; past the end there are zeros. Raises InputError if the excerpt would start
+        outside the track, or has no samples; RunError if the stored audio is missing or cut short.
         """
         if not 0 <= start < self.num_samples:
             raise InputError(
@@ -119,18 +90,10 @@ class Track:
 
 
 def sounding(audio: np.ndarray) -> list[np.ndarray]:
-    """Which blocks of each stem sound.
+    """Which blocks of each stem sound: for each stem the first block, and the one after the last, of every span.
 
-    Parameters
-    ----------
-    audio : np.ndarray, (S, samples)
-        int16 with full scale at 32768, or float in [-1, 1].
-
-    Returns
-    -------
-    list of np.ndarray, each (spans, 2) int64
-        For each stem the stretches of sounding blocks: number of the first, and of the one after the last. A last block
-        that is not full counts like any other.
+    ``audio`` (S, samples) is int16 with full scale at 32768, or float in [-1, 1]; a span array is (spans, 2) int64. A
+    last block that is not full counts like any other. Book page *How it is trained*, "Silence".
     """
     scale = 32768 if audio.dtype == np.int16 else 1
     starts = np.arange(0, audio.shape[1], BLOCK)
