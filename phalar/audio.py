@@ -26,13 +26,7 @@ _PCM_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 
 
 def read(path: str | os.PathLike) -> tuple[np.ndarray, int]:
-    """Samples (channels, N) float32 and sample rate in Hz of an audio file that libsndfile can read.
-
-    Raises
-    ------
-    InputError
-        The file is missing, empty or not audio.
-    """
+    """Samples (channels, N) float32 and sample rate in Hz of a file that libsndfile can read, or an InputError."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the path of an audio file (wav, flac, ogg, mp3, aiff)")

@@ -1,12 +1,9 @@
 """Speed, side by side in one run, against plain references in the same process: never a number from another day.
 
-Every benchmark gives ``ours`` and ``reference`` in its ``unit``, their ``ratio``, ``max_relative_error``, since both
-compute the same thing, ``threads`` and ``processor``. Book page *What training costs*, "What each shortcut saves".
-
 The references do what the published code does: nnAudio's transform; PyTorch's own layers in float32, each block of the
 backbone computed twice to save memory; stems decoded from FLAC files, and noise added to one clip after the other. Much
 of that is a choice and not a need, so training has fair rivals too: the same network, fed by the same loader, keeping
-what it computed, in bfloat16, as it stands and by ``torch.compile``.
+what it computed, in bfloat16, as it stands and by ``torch.compile``. Book page *What training costs*.
 """
 
 import copy
@@ -44,7 +41,8 @@ MARGIN = 4_000  # samples at 16 kHz that are decoded on either side, for the res
 
 
 def run(name: str) -> dict:
-    """A benchmark by name, as plain values; an InputError lists those there are."""
+    """A benchmark by name: ``ours`` and ``reference`` in its ``unit``, ``ratio``, ``max_relative_error`` (both compute
+    the same thing), ``threads``, ``processor``. An InputError lists the names there are."""
     if name not in BENCHMARKS:
         raise InputError(f"unknown benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
     unit, measure = BENCHMARKS[name]
@@ -94,11 +92,8 @@ def _nnaudio() -> CQT1992v2:
 
 
 def plain_twin(model: StemModel, dtype: torch.dtype | None = None, compiled: bool = False) -> StemModel:
-    """A PHALAR again, with weights of its own that are equal, whose backbone runs on PyTorch's own layers.
-
-    In ``dtype``, keeping what it computed; or, without one, in float32, checkpointed in training, behind nnAudio's
-    transform. Both have the same parameters in the same order and draw the same dropout from the same random state.
-    """
+    """A PHALAR with equal weights of its own, and the same dropout, whose backbone runs on PyTorch's own layers: in
+    ``dtype``, keeping what it computed; or, without one, in float32, checkpointed, behind nnAudio's transform."""
     twin = copy.deepcopy(model)
     backbone, published = twin.backbone, dtype is None
     plain = torch.compile(backbone.plain, dynamic=False) if compiled else backbone.plain
@@ -114,12 +109,9 @@ def plain_twin(model: StemModel, dtype: torch.dtype | None = None, compiled: boo
 
 
 def train() -> dict:
-    """Training steps of PHALAR by the paper's recipe on *chorales*, a stand-in for CocoChorales: pairs a second, from
-    the audio on disk to the changed weights, the next batch prepared meanwhile.
-
-    ``max_relative_error`` is that of the loss or of the gradient as a whole, whichever is larger, on a few pairs.
-    ``rivals`` are speeds by name, or why there is none; ``fair_ratio`` is ours over the fastest of them.
-    """
+    """Training steps of PHALAR by the paper's recipe on *chorales*, a stand-in for CocoChorales, from the audio on disk
+    to the changed weights. ``rivals`` are speeds by name, or why there is none; ``fair_ratio`` is ours over the fastest
+    of them."""
     trainer = _trainer()
     ours, rivals = pairs_a_second(trainer, STEPS), {}
     for name, compiled in (("eager bfloat16", False), ("compiled bfloat16", True)):
@@ -151,8 +143,8 @@ def _trainer(model: StemModel | None = None) -> "loop.Trainer":
 
 
 def pairs_a_second(trainer: "loop.Trainer", steps: int) -> float:
-    """Mean over some steps, each with the preparation of one batch: the last one's is waited for."""
-    trainer.step()  # makes tables, compiles where that is asked for, and has the next batch made
+    """Mean over some steps, each with the preparation of one batch, after a step that compiles and makes tables."""
+    trainer.step()
     started = time.perf_counter()
     for _ in range(steps):
         trainer.step()
@@ -161,8 +153,7 @@ def pairs_a_second(trainer: "loop.Trainer", steps: int) -> float:
 
 
 def largest_error(model: StemModel, twin: StemModel, waves: Tensor) -> float:
-    """Relative difference of the losses, or of the gradients as one vector, of two models on the same pairs (2, B, N)
-    and with the same dropout: whichever is larger."""
+    """Relative difference of two models' losses on pairs (2, B, N), or of their gradients as vectors, if larger."""
     losses, gradients = [], []
     for each in (model, twin):
         loss = Objective(each, 0.9, "shard")([waves], [0])[0]
@@ -175,10 +166,7 @@ def largest_error(model: StemModel, twin: StemModel, waves: Tensor) -> float:
 
 def data() -> dict:
     """Excerpts of all stems of a track, stored against decoded from stereo FLAC files at 44.1 kHz and resampled, on one
-    thread and with every file in the system's memory.
-
-    ``pair_ms`` and ``pair_reference_ms`` are milliseconds from the audio on disk to both sides of an augmented pair.
-    """
+    thread. ``pair_ms``, ``pair_reference_ms``: milliseconds from there to both sides of an augmented pair."""
     with tempfile.TemporaryDirectory() as folder:
         tracks = _invented(Path(folder))
         files = as_flac(tracks, Path(folder), SOURCE_RATE)

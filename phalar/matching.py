@@ -35,25 +35,13 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Match:
-    """One stem of a ranking.
+    """One stem of a ranking."""
 
-    name : str
-        Its path, or "stem 3" for the third (from 0) where an array was given
-    index : int
-        Its place among the stems that were given, from 0
-    score : float or None
-        How well it fits; 0 where it is never heard together with the mix, None where it could not be read
-    windows : int
-        How many windows the score is the mean of
-    problem : str or None
-        Why it could not be read
-    """
-
-    name: str
-    index: int
-    score: float | None
-    windows: int
-    problem: str | None = None
+    name: str  # its path, or "stem 3" for the third (from 0) where an array was given
+    index: int  # its place among the stems that were given, from 0
+    score: float | None  # how well it fits; 0 where it never sounds together with the mix, None where it is unreadable
+    windows: int  # how many windows the score is the mean of
+    problem: str | None = None  # why it could not be read
 
 
 def score(mix: Clip, stem: Clip, model: StemModel | str | os.PathLike = "reference") -> float:
@@ -72,12 +60,8 @@ def score(mix: Clip, stem: Clip, model: StemModel | str | os.PathLike = "referen
     Returns
     -------
     float
-        The mean over windows; 0.0, with a SilentAudioWarning, where mix and stem are never heard together.
-
-    Raises
-    ------
-    InputError
-        A clip that cannot be read, is shorter than 2 s or not finite; an unknown model.
+        The mean over windows; 0.0, with a SilentAudioWarning, where mix and stem never sound together. A clip that
+        cannot be used, or an unknown model, is an InputError.
     """
     scorer = _Scorer(resolve_model(model), audio.load(mix, "mix"))
     return scorer.match(_name(stem, "stem"), 0, audio.load(stem, "stem")).score
@@ -92,8 +76,6 @@ def rank(
 ) -> list[Match]:
     """Stems by how well they fit a mix, best first.
 
-    Stems are read one at a time, and the mix is embedded once.
-
     Parameters
     ----------
     mix, model
@@ -106,14 +88,9 @@ def rank(
     Returns
     -------
     list of Match
-        Best first. A stem that is never heard together with the mix has score 0.0 and no windows, with a
-        SilentAudioWarning. One that cannot be read comes last, with score None and a PhalarWarning: the others are
-        ranked all the same.
-
-    Raises
-    ------
-    InputError
-        No stems, an unknown model, or a mix that cannot be used.
+        Best first. A stem that never sounds together with the mix has score 0.0 and no windows, with a
+        SilentAudioWarning; one that cannot be read comes last, with score None and a PhalarWarning. No stems, an
+        unknown model or a mix that cannot be used are an InputError.
     """
     if isinstance(stems, str | bytes | os.PathLike) or not isinstance(stems, Sequence) or not stems:
         raise InputError(
@@ -134,18 +111,10 @@ def rank(
 
 
 def resolve_model(model: StemModel | str | os.PathLike) -> StemModel:
-    """The model that a name stands for, in eval mode.
+    """The model, in eval mode, that a name stands for: ``"reference"``; the path of a checkpoint, ours
+    (``.safetensors``) or the authors' (``.ckpt``); or a variant's name, untrained, with the weights of seed 0.
 
-    Parameters
-    ----------
-    model : StemModel, str or path
-        A model (returned as it is); ``"reference"``; the path of a checkpoint, ours (``.safetensors``) or the authors'
-        (``.ckpt``); or a variant's name, which gives it untrained, with the weights of seed 0.
-
-    Raises
-    ------
-    InputError
-        It is none of these; the message lists what there is.
+    A model is returned as it is; for anything else an InputError lists what there is.
     """
     if isinstance(model, StemModel):
         return model

@@ -1,9 +1,7 @@
 """What a model costs: parameters, and arithmetic for a second of audio (paper section 5; book page *The model*).
 
-A FLOP is one real addition or multiplication. Counted are matrix products, convolutions, attention and Fourier
-transforms of one embedding, front end included; each term of a complex product is 8. Additions, activations, norms and
-medians in between are not counted: they cost time by the memory they move. So FLOPs are not seconds: `phalar bench`
-measures those.
+A FLOP is one real addition or multiplication. Counted are matrix products (8 for a complex term), convolutions, attention
+and Fourier transforms, front end included; what lies between costs time by the memory that it moves.
 """
 
 import math
@@ -24,14 +22,10 @@ SECONDS = 5.0  # length of the clip that is embedded, as in the tests
 
 def model_rows() -> list[dict[str, str | int]]:
     """The registry as a table: variant, learned parameters, FLOPs per second of audio, and what differs from PHALAR."""
+    counts = {name: (count_parameters(name), flops_per_second(name)) for name in VARIANTS}
     return [
-        {
-            "variant": name,
-            "parameters": count_parameters(name),
-            "flops_per_second": flops_per_second(name),
-            "differs": row.differs,
-        }
-        for name, row in VARIANTS.items()
+        {"variant": name, "parameters": parameters, "flops_per_second": flops, "differs": VARIANTS[name].differs}
+        for name, (parameters, flops) in counts.items()
     ]
 
 
@@ -66,7 +60,7 @@ def count_flops(model: StemModel, seconds: float = SECONDS) -> int:
 
 
 class _HubertBase(nn.Module):
-    """Stands for MERT-v1-95M: the same layers, as torchaudio has them, so that counting needs no other package."""
+    """Stands for MERT-v1-95M: the same layers, as torchaudio has them."""
 
     frozen = True
     out_channels = 768
@@ -95,9 +89,6 @@ def formulas() -> dict:
     def product(a: Tensor, b: Tensor, *_, out_val: Tensor, **__) -> int:
         return out_val.numel() * a.shape[-1] * (8 if a.is_complex() else 2)
 
-    def affine(bias: Tensor, a: Tensor, b: Tensor, *_, out_val: Tensor, **__) -> int:
-        return product(a, b, out_val=out_val)
-
     def real_fourier(x: Tensor, axes: Sequence[int], *_, **__) -> int:
         points = math.prod(x.shape[axis] for axis in axes)
         return round(2.5 * x.numel() * math.log2(points))  # half of the usual 5 N log2 N, as the input is real
@@ -105,8 +96,8 @@ def formulas() -> dict:
     rules = {
         aten.mm: product,
         aten.bmm: product,
-        aten.addmm: affine,
-        aten.baddbmm: affine,
+        aten.addmm: lambda bias, a, b, *_, out_val, **__: product(a, b, out_val=out_val),
+        aten.baddbmm: lambda bias, a, b, *_, out_val, **__: product(a, b, out_val=out_val),
         aten._fft_r2c: real_fourier,
         aten._fft_c2c: lambda x, axes, *_, **__: 2 * real_fourier(x, axes),
     }
