@@ -1,7 +1,7 @@
 """What a model costs: parameters, and arithmetic for a second of audio (paper section 5; book page *The model*).
 
-A FLOP is one real addition or multiplication. Counted are matrix products (8 for a complex term), convolutions, attention
-and Fourier transforms, front end included; what lies between costs time by the memory that it moves.
+A FLOP is one real addition or multiplication. Counted are matrix products (8 for a complex term), convolutions,
+attention and Fourier transforms, front end included; what lies between costs time by the memory that it moves.
 """
 
 import math
