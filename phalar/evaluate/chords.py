@@ -43,7 +43,7 @@ WINDOW = round(SECONDS * SAMPLE_RATE)  # samples
 MOMENTS = {"start": 0.0, "centre": SECONDS / 2}  # which moment of the window is labelled, in seconds from its start
 PROBES = ("real part", "modulus", "as published", "majority")
 PENALTIES = (10.0, 1.0, 0.1, 0.01)  # on half the squared length of the weights, beside the mean loss of a window
-FOLDS = {"track": 5, "player": 100, "progression": 5}  # at most; recordings (as published) are tracks
+FOLDS = {"track": 5, "player": 100, "progression": 5}  # at most; by recording (as published) is by track
 Chords = Sequence[tuple[float, float, str]]
 
 
@@ -323,10 +323,9 @@ def apart(one: pd.DataFrame, other: pd.DataFrame) -> Estimate:
 
 
 def measures(named: pd.DataFrame, setting: Setting, tracks: Sequence[Track], hop: float) -> dict[str, Estimate]:
-    """``accuracy``; ``accuracy_by_fold``, as published: mean over folds and 1.96 standard deviations over the root of
-    their number either side; ``balanced_accuracy``, mean over classes, so that naming the most frequent one does not
-    pay; ``mir_eval``'s scores that the vocabulary can be scored by; ``outside_vocabulary``, the share of windows whose
-    label has no class of its own."""
+    """``accuracy``; ``accuracy_by_fold``, as published: mean over folds and 1.96 standard errors either side;
+    ``balanced_accuracy``, mean over classes, so that naming the most frequent one does not pay; ``mir_eval``'s scores
+    that the vocabulary can be scored by; ``outside_vocabulary``, the share of windows without a class of their own."""
     scored = named[named["truth"] != OUTSIDE]
     right, classes = scored["truth"] == scored["predicted"], VOCABULARIES[setting.vocabulary]
     means = right.groupby(scored["fold"]).mean()
@@ -338,8 +337,7 @@ def measures(named: pd.DataFrame, setting: Setting, tracks: Sequence[Track], hop
     scores = frame_scores(named, tracks, setting.moment, [classes[k] for k in named["predicted"]], hop)
     meant = {"root": MEASURES[:1], "sevenths": MEASURES}.get(setting.vocabulary, MEASURES[:3])
     found |= {name: scores[name] for name in meant if name in scores}
-    lost = [label not in classes for label in named[setting.moment]]
-    lost = lost if setting.vocabulary == "published" else named["truth"] == OUTSIDE
+    lost = ~named[setting.moment].isin(classes) if setting.vocabulary == "published" else named["truth"] == OUTSIDE
     return found | {"outside_vocabulary": Estimate(float(np.mean(lost)), n=len(named))}
 
 
