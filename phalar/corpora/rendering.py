@@ -12,21 +12,13 @@ from phalar.corpora.soundfont import SoundFont
 from phalar.datasets.store import FULL_SCALE
 from phalar.errors import RunError
 
+# Notes are played at 32 kHz and then decimated, since the sampler does not limit their bandwidth. What is left below
+# 8 kHz of aliasing is at least 41 dB under the loudest, highest notes of every instrument; at 16 kHz it is 27 dB.
 OVERSAMPLING = 2
-"""Notes are played at 32 kHz and then decimated, since the sampler does not limit their bandwidth. What is left below
-8 kHz of aliasing is at least 41 dB under the loudest, highest notes of every instrument; at 16 kHz it is 27 dB."""
-
-LOUDNESS = -23.0
-"""LUFS to which each stem is brought before the common scale."""
-
-PEAK = 0.9
-"""Largest absolute value of the mix or of any stem."""
-
-TAIL = 1.5
-"""Seconds a last note may ring at most."""
-
-BLOCK = 0.4
-"""Seconds in which loudness is measured."""
+LOUDNESS = -23.0  # LUFS to which each stem is brought before the common scale
+PEAK = 0.9  # largest absolute value of the mix or of any stem
+TAIL = 1.5  # seconds a last note may ring at most
+BLOCK = 0.4  # seconds in which loudness is measured
 
 
 def loudness(audio: np.ndarray, sample_rate: int) -> float:
@@ -61,13 +53,7 @@ def render_part(
 
 
 def levelled(stem: np.ndarray, lufs: float, what: str) -> np.ndarray:
-    """A stem at a loudness.
-
-    Raises
-    ------
-    RunError
-        If it is silent or not finite, naming it as ``what``.
-    """
+    """A stem at a loudness; a RunError that names it as ``what`` if it is silent or not finite."""
     level = loudness(stem, SAMPLE_RATE) if np.isfinite(stem).all() else np.nan
     if not np.isfinite(level):
         raise RunError(f"{what} rendered to silence or to values that are not finite; use another one")
@@ -116,16 +102,11 @@ def render_stems(
     end = max(note.onset + note.duration for _, notes in parts for note in notes) + TAIL
     length = int(np.ceil(end * SAMPLE_RATE))
     gains, banks = gains or [0.0] * len(parts), banks or [0] * len(parts)
-    stems = np.stack(
-        [
-            levelled(
-                render_part(font, program, notes, length, bank, floor),
-                LOUDNESS + gain,
-                f"program {program} of bank {bank}",
-            )
-            for (program, notes), bank, gain in zip(parts, banks, gains, strict=True)
-        ]
-    )
+    stems = []
+    for (program, notes), bank, gain in zip(parts, banks, gains, strict=True):
+        stem = render_part(font, program, notes, length, bank, floor)
+        stems.append(levelled(stem, LOUDNESS + gain, f"program {program} of bank {bank}"))
+    stems = np.stack(stems)
     stems /= max(np.abs(stems.sum(0)).max(), np.abs(stems).max())
     audible = np.flatnonzero(np.abs(stems).max(0) > 1e-3)
     stems = stems[:, : audible[-1] + 1]

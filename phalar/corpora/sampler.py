@@ -71,52 +71,32 @@ def play(
     """
     sounding = [(note, zone) for note in notes for zone in font.zones(program, note.pitch, round(note.velocity), bank)]
     voices, dt = [], 1 / sample_rate
+    # What comes again at the same pitch, as most drums and notes do, is tuned once, as long as the longest lasts.
+    longest: dict[tuple[Recording, float], int] = {}
     for (note, zone), (duration, release) in zip(sounding, _ends(sounding), strict=True):
         first = round(note.onset * sample_rate)
         samples = min(math.ceil((duration + release * floor / -100) * sample_rate) + BLOCK, length - first)
         if samples > 0:
+            blocks = math.ceil(samples / BLOCK)
             cents = zone.cents + zone.cents_per_key * (note.pitch - zone.root) + note.cents
             source = font.recording(zone), zone.rate / sample_rate * 2 ** (cents / 1200)
-            voices.append(_Voice(note, zone, source, first, math.ceil(samples / BLOCK), duration, release))
-    # What comes again at the same pitch, as most drums and notes do, is tuned once, as long as the longest lasts.
-    longest: dict[tuple[Recording, float], int] = {}
-    for voice in voices:
-        if voice.steady:
-            longest[voice.source] = max(longest.get(voice.source, 0), voice.blocks)
+            if steady := note.vibrato_cents == 0 and zone.modulation_to_pitch == 0:
+                longest[source] = max(longest.get(source, 0), blocks)
+            voices.append((note, zone, source, steady, first, blocks, duration, release))
     tuned = {source: _read(source[0], np.full(blocks, source[1])) for source, blocks in longest.items()}
     out = np.zeros(length, np.float32)
-    for voice in voices:
-        note, zone, (recording, step) = voice.note, voice.zone, voice.source
-        volume, swell = (*astuple(zone.volume)[:-1], voice.release), astuple(zone.modulation)
-        if voice.steady:
-            sound = tuned[voice.source][: voice.blocks * BLOCK]
+    for note, zone, source, steady, first, blocks, duration, release in voices:
+        volume, swell = (*astuple(zone.volume)[:-1], release), astuple(zone.modulation)
+        if steady:
+            sound = tuned[source][: blocks * BLOCK]
         else:
             bends = zone.modulation_to_pitch, note.vibrato_cents, note.vibrato_hz
-            sound = _read(recording, _paces(step, voice.blocks, dt, voice.duration, swell, bends))
+            sound = _read(source[0], _paces(source[1], blocks, dt, duration, swell, bends))
         gain = 10 ** ((zone.gain - 40 * math.log10(127 / note.velocity)) / 20)
         closed = zone.cutoff - VELOCITY_TO_CUTOFF * (1 - note.velocity / 127)
         lowpass = closed, zone.modulation_to_cutoff, zone.resonance
-        _add(out[voice.first :], sound, gain, voice.duration, dt, volume, swell, lowpass, 10 ** (floor / 20))
+        _add(out[first:], sound, gain, duration, dt, volume, swell, lowpass, 10 ** (floor / 20))
     return out
-
-
-@dataclass(frozen=True)
-class _Voice:
-    """A note through one zone: what is read and the samples to go on for each one played, the sample at which it
-    begins, the blocks that it lasts at most, how long it is held and how quickly released (seconds)."""
-
-    note: Note
-    zone: Zone
-    source: tuple[Recording, float]
-    first: int
-    blocks: int
-    duration: float
-    release: float
-
-    @property
-    def steady(self) -> bool:
-        """Whether the pitch stays where it is."""
-        return self.note.vibrato_cents == 0 and self.zone.modulation_to_pitch == 0
 
 
 def _ends(sounding: list[tuple[Note, Zone]]) -> Iterator[tuple[float, float]]:

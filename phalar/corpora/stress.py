@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 
 from phalar.audio import SAMPLE_RATE
-from phalar.corpora import seeds
+from phalar.corpora import performance, seeds, studio
 from phalar.corpora.arrangement import Arrangement, Part, Stroke, crop
 from phalar.corpora.parts import fifth, lead
 from phalar.datasets.store import FULL_SCALE, write_track
@@ -45,30 +45,22 @@ SETS = {
 }
 """Every stress set, by the name of its corpus."""
 
+# General MIDI programs, from 0, of who holds the low and the high notes: strings and choir; synthesisers.
 PADS = ((48, 49, 50, 52), (89, 90, 91, 92))
-"""General MIDI programs, from 0, of who holds the low and the high notes: strings and choir; synthesisers."""
-
-MP3_RATES = (8, 160)
-"""Lowest and highest bit-rate of MPEG-2 layer III (16 to 24 kHz) in kbit/s."""
-
+MP3_RATES = (8, 160)  # lowest and highest bit-rate of MPEG-2 layer III (16 to 24 kHz) in kbit/s
+# Samples by which a decoded MP3 is late, encoder and decoder together. LAME notes this in the first frame and the
+# decoder then takes it off, but at low bit-rates that frame is too small for the note.
 LAME_DELAY = 576 + 529
-"""Samples by which a decoded MP3 is late, encoder and decoder together. LAME notes this in the first frame and the
-decoder then takes it off, but at low bit-rates that frame is too small for the note."""
 
 
 @cache
 def pieces() -> dict[str, str]:
     """The same test songs of `studio` in every set, by id."""
-    from phalar.corpora import studio
-
     return dict.fromkeys([piece for piece, split in studio.pieces().items() if split == "test"][:SONGS], "test")
 
 
 def build(name: str, piece: str, folder: Path) -> None:
     """Make one excerpt, one of :func:`pieces`, of one of :data:`SETS`, into the store ``folder``."""
-    from phalar.corpora import performance, studio
-    from phalar.corpora.leadsheet import PITCH_CLASSES
-
     stress, page = SETS[name], passage(piece)
     if stress.kind == "pads":
         page = padded(page, seeds.generator(SEED, "stress", "pads", piece))
@@ -92,14 +84,7 @@ def build(name: str, piece: str, folder: Path) -> None:
         split=pieces()[piece],
         stems=["one", "other"],
         pitched=[any(not song.sources[n].patch.drums for n in group) for group in groups],
-        tags={
-            "title": page.title,
-            "style": page.style,
-            "tempo": page.bpm,
-            "key": f"{PITCH_CLASSES[page.tonic]} {page.mode}",
-            **tags,
-            "sources": [[song.sources[n].name for n in group] for group in groups],
-        },
+        tags=studio.tags(page) | tags | {"sources": [[song.sources[n].name for n in group] for group in groups]},
         beats=beats[beats[:, 0] < SECONDS],
         chords=[(a, min(b, SECONDS), label) for a, b, label in performance.chords(page, song.seconds) if a < SECONDS],
     )
@@ -107,8 +92,6 @@ def build(name: str, piece: str, folder: Path) -> None:
 
 def passage(piece: str) -> Arrangement:
     """The bars of a song from which its excerpt is cut: where most parts play, and those parts alone."""
-    from phalar.corpora import studio
-
     page = studio.arrangement(piece)
     lines = page.bar_lines
     quarters = page.bpm * page.beat / 60  # quarter notes a second
@@ -155,31 +138,24 @@ def through_mp3(audio: np.ndarray, sample_rate: int, kbps: int) -> tuple[np.ndar
     sample_rate : int
         Hz: 16,000 or 24,000.
     kbps : int
-        Constant bit-rate asked for, in kbit/s: 8 to 160; the nearest one that MP3 has is taken.
+        Constant bit-rate in kbit/s: 8 to 160; the nearest one that MP3 has is taken.
 
     Returns
     -------
     (np.ndarray, (samples,), float32; float)
         The decoded audio, and the bit-rate of the file made, in kbit/s, with what its container takes.
-
-    Raises
-    ------
-    InputError
-        If MP3 has no such bit-rate.
-    RunError
-        If less comes back than went in. Taught in ``book/band-and-studio.md``.
     """
     low, high = MP3_RATES
     if not low <= kbps <= high:
         raise InputError(f"MP3 has no {kbps} kbit/s at this sample rate: choose {low} to {high}")
-    coded = io.BytesIO()
     level = min(1 - (kbps - low) / (high - low), 0.99)  # libsndfile's scale, straight in bit-rate; 1 itself is refused
+    coded = io.BytesIO()
     soundfile.write(coded, audio, sample_rate, format="MP3", bitrate_mode="CONSTANT", compression_level=level)
-    size = coded.tell()
+    rate = 8 * coded.tell() / 1000 / (len(audio) / sample_rate)
     coded.seek(0)
     decoded, _ = soundfile.read(coded, dtype="float32")
     late = LAME_DELAY if len(decoded) > len(audio) else 0
     decoded = decoded[late : late + len(audio)]
     if len(decoded) < len(audio):
         raise RunError(f"MP3 at {kbps} kbit/s returned {len(decoded)} of {len(audio)} samples: install soundfile 0.14")
-    return decoded, 8 * size / 1000 / (len(audio) / sample_rate)
+    return decoded, rate

@@ -14,13 +14,13 @@ import numpy as np
 import yaml
 
 from phalar.audio import SAMPLE_RATE
-from phalar.corpora import effects, seeds, tunes
-from phalar.corpora.arrangement import Arrangement, Part
+from phalar.corpora import arranger, effects, performance, seeds, tunes
+from phalar.corpora.arrangement import Arrangement, Part, fold
 from phalar.corpora.leadsheet import PITCH_CLASSES
-from phalar.corpora.performance import Feel
 from phalar.corpora.rendering import levelled, render_part, to_pcm
 from phalar.corpora.sampler import Note
 from phalar.corpora.soundfont import installed
+from phalar.corpora.styles import styles
 from phalar.datasets.store import write_track
 
 SEED = 0
@@ -55,17 +55,11 @@ class Patch:
     def within(self, notes: Sequence[Note]) -> list[Note]:
         """The same notes where the instrument has them: all moved by the octaves that suit most, and those still
         outside by further ones."""
-        low, high = self.keys
-        pitches = np.array([note.pitch for note in notes])
-        shifts = 12 * np.arange(-4, 5)
-        outside = [np.sum((pitches + shift < low) | (pitches + shift > high)) for shift in shifts]
-        best = int(min(zip(outside, np.abs(shifts), shifts, strict=True))[2])
-
-        def fold(pitch: int) -> int:
-            up, down = max(-(-(low - pitch) // 12), 0), max(-(-(pitch - high) // 12), 0)
-            return pitch + 12 * (up - down)
-
-        return [replace(note, pitch=fold(note.pitch + best)) for note in notes]
+        pitches, shifts = np.array([note.pitch for note in notes]), 12 * np.arange(-4, 5)
+        moved = pitches + shifts[:, None]
+        outside = ((moved < self.keys[0]) | (moved > self.keys[1])).sum(1)
+        best = min(zip(outside, np.abs(shifts), moved.tolist(), strict=True))[2]
+        return [replace(note, pitch=fold(pitch, self.keys)) for note, pitch in zip(notes, best, strict=True)]
 
 
 PATCHES = {
@@ -86,19 +80,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Song:
-    """A song as recorded.
-
-    Attributes
-    ----------
-    sources : tuple of Source
-        S of them.
-    audio : np.ndarray, (S, samples), int16
-        16 kHz. Their sum is the mix.
-    lengths : tuple of int
-        Samples of each source before it was padded to the longest.
-    seconds : np.ndarray, (beats,)
-        When each beat of the arrangement was played.
-    """
+    """A song as recorded: its S ``sources``; ``audio`` (S, samples), int16 at 16 kHz, whose sum is the mix;
+    ``lengths``, of each source in samples before it was padded to the longest; ``seconds`` (beats,) of every beat."""
 
     sources: tuple[Source, ...]
     audio: np.ndarray
@@ -113,8 +96,6 @@ def pieces() -> dict[str, str]:
 
 def build(piece: str, folder: Path) -> None:
     """Arrange, record and store one of :func:`pieces` in the store ``folder``."""
-    from phalar.corpora import performance
-
     page = arrangement(piece)
     song = record(piece, page, feel(piece, page))
     write_track(
@@ -124,11 +105,8 @@ def build(piece: str, folder: Path) -> None:
         split=pieces()[piece],
         stems=[source.name for source in song.sources],
         pitched=[not source.patch.drums for source in song.sources],
-        tags={
-            "title": page.title,
-            "style": page.style,
-            "tempo": page.bpm,
-            "key": f"{PITCH_CLASSES[page.tonic]} {page.mode}",
+        tags=tags(page)
+        | {
             "stem_names": [source.patch.stem for source in song.sources],
             "patches": [source.patch.patch for source in song.sources],
             "lengths": list(song.lengths),
@@ -139,21 +117,22 @@ def build(piece: str, folder: Path) -> None:
     )
 
 
+def tags(page: Arrangement) -> dict:
+    """What is known of a song as a whole."""
+    key = f"{PITCH_CLASSES[page.tonic]} {page.mode}"
+    return {"title": page.title, "style": page.style, "tempo": page.bpm, "key": key}
+
+
 def arrangement(piece: str) -> Arrangement:
     """What the band of a piece plays, on the page."""
-    from phalar.corpora import arranger
-    from phalar.corpora.styles import styles
-
     rng = seeds.generator(SEED, "arrangement", piece)
     fitting = arranger.styles_for(tunes.lead_sheet(piece, "folk"))
     style = str(rng.choice(fitting))
     return arranger.arrange(tunes.lead_sheet(piece, styles()[style].colour), style, rng, SECONDS)
 
 
-def feel(piece: str, page: Arrangement) -> Feel:
+def feel(piece: str, page: Arrangement) -> performance.Feel:
     """How the band of a piece plays it. No two swing alike, and who plays straight is never quite so."""
-    from phalar.corpora import performance
-
     rng = seeds.generator(SEED, "feel", piece)
     swing = page.swing + (0.03 * rng.standard_normal() if page.swing > 0.52 else rng.uniform(0, 0.02))
     if page.beat != 1.0:
@@ -161,28 +140,15 @@ def feel(piece: str, page: Arrangement) -> Feel:
     return replace(performance.studio_feel(page.style, rng), swing=float(np.clip(swing, 0.5, 0.72)))
 
 
-def record(piece: str, page: Arrangement, how: Feel) -> Song:
-    """Play a page and record it. The studio, the instruments and their treatment depend on the piece alone, so other
-    ways of playing can be compared.
-
-    Parameters
-    ----------
-    piece : str
-        Names the song; any text.
-    page : Arrangement
-    how : Feel
-
-    Returns
-    -------
-    Song
+def record(piece: str, page: Arrangement, how: performance.Feel) -> Song:
+    """Play a page as ``how`` and record it. The studio, the instruments and their treatment depend on ``piece`` (any
+    text) alone, so other ways of playing can be compared. Taught in ``book/band-and-studio.md``.
 
     Raises
     ------
     RunError
-        If a source came out silent or not finite. Taught in ``book/band-and-studio.md``.
+        If a source came out silent or not finite.
     """
-    from phalar.corpora import performance
-
     played, seconds = performance.perform(page, how, seeds.generator(SEED, "performance", piece))
     sources = cast(piece, page, played)
     length = int((max(n.onset + n.duration for s in sources for n in s.notes) + 3.0) * SAMPLE_RATE)
