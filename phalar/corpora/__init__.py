@@ -28,8 +28,8 @@ from phalar.errors import InputError, RunError
 @dataclass(frozen=True)
 class Corpus:
     """How a corpus is made: by ``module``, whose ``build(piece, folder)`` renders one piece into a store, depending on
-    nothing but the piece (``build``, if it is another one), and whose ``pieces()`` says the split of each, by id, in the
-    order in which a ``limit`` takes them. ``about`` is one line, ``sample_rate`` in Hz."""
+    nothing but the piece (``build``, if it is another one), and whose ``pieces()`` gives the split of each, by id, in
+    the order in which a ``limit`` takes them. ``about`` is one line, ``sample_rate`` in Hz."""
 
     module: ModuleType
     about: str
