@@ -23,17 +23,8 @@ COLUMNS = 240  # of the drawn wave, for the length of an excerpt
 
 
 def piece_data(excerpt: Excerpt, shifts: np.ndarray, seen: Trace, scores: np.ndarray) -> dict:
-    """What the interactive piece shows: numbers, names and sound.
-
-    Parameters
-    ----------
-    excerpt : Excerpt
-    shifts : array (J,), samples
-    seen : Trace
-        Of the stem at each shift.
-    scores : array (J,)
-        With the mix, at each shift.
-    """
+    """What the interactive piece shows: numbers, names and sound, of a stem (its ``seen`` trace) and its score with the
+    mix at each of some shifts (J,) in samples."""
     seconds = shifts / SAMPLE_RATE
     pooled, embedding = seen.pooled.numpy(), seen.embedding.numpy()
     of_pooled = rotation.motion(pooled, seconds, excerpt.length)
@@ -62,15 +53,8 @@ def piece_data(excerpt: Excerpt, shifts: np.ndarray, seen: Trace, scores: np.nda
 
 
 def clocks_data(wave: np.ndarray, pooled: np.ndarray) -> dict:
-    """What the animation shows: a loop that moves once round, and the strongest feature of each component.
-
-    Parameters
-    ----------
-    wave : array (N,)
-        The loop.
-    pooled : array (J, D, C) complex
-        Of the loop at J shifts, evenly once round.
-    """
+    """What the animation shows: a loop (N,) that moves once round, and the strongest feature of each component of what
+    was pooled at J shifts, evenly once round: (J, D, C) complex."""
     closed = np.concatenate([pooled, pooled[:1]])
     dials = [
         {"label": f"component {k + 1}", "turns": round(float(rotation.winding(closed[:, d, k])), 2)}
@@ -81,15 +65,7 @@ def clocks_data(wave: np.ndarray, pooled: np.ndarray) -> dict:
 
 
 def fragment(name: str, data: dict) -> str:
-    """HTML of a piece, to be shown by ``IPython.display.HTML``.
-
-    Parameters
-    ----------
-    name : str
-        ``"piece"`` or ``"clocks"``.
-    data : dict
-        From `piece_data` or `clocks_data`.
-    """
+    """HTML of the piece ``"piece"`` or ``"clocks"`` with its data, to be shown by ``IPython.display.HTML``."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     page = (PAGES / f"{name}.html").read_text(encoding="utf-8")
     return page.replace("/*DIALS*/", (PAGES / "dials.js").read_text(encoding="utf-8")).replace("/*DATA*/", text)
