@@ -52,7 +52,7 @@ def styles(names: Iterable[str]) -> dict[str, dict]:
     spare = cycle((shade, dash) for dash in ("--", "-.", ":") for shade in sns.color_palette("dark", 8).as_hex())
     found = {}
     for i, name in enumerate(dict.fromkeys(names)):
-        shade, dash = (COLOURS[name], "-") if name in COLOURS else next(spare)
+        shade, dash = (colour(name), "-") if {name, name.split()[0]} & set(COLOURS) else next(spare)
         found[name] = {"color": shade, "linestyle": dash, "marker": MARKERS[i % len(MARKERS)]}
     return found
 
@@ -63,10 +63,6 @@ def legend(figure: Figure, place: str = "outside right center", **options) -> No
     entries = {label: handle for handles, labels in named for handle, label in zip(handles, labels, strict=True)}
     if len(entries) > 1:
         figure.legend(entries.values(), entries.keys(), loc=place, fontsize=9, **options)
-
-
-def _figure(axes: Axes | None, size: tuple[float, float]) -> tuple[Figure, Axes]:
-    return (axes.figure, axes) if axes is not None else plt.subplots(figsize=size)
 
 
 def _dodge(count: int, width: float) -> np.ndarray:
@@ -92,10 +88,8 @@ def points(
     ----------
     table : pandas.DataFrame
         Columns ``x``, ``by``, ``value``, ``low``, ``high``: shares, the last two NaN where there is no interval.
-    join : bool
-        Whether points of one colour are joined by a line.
-    log : bool
-        Whether ``x`` goes by doubling.
+    join, log : bool
+        Whether points of one colour are joined by a line; whether ``x`` goes by doubling.
     levels : mapping of name to share, optional
         Horizontal dotted lines, such as chance.
     **labels
@@ -105,12 +99,12 @@ def points(
     places = list(dict.fromkeys(table[x])) if named else sorted(set(table[x]))
     style = styles(table[by])
     alone = axes is None
-    figure, axes = _figure(axes, (max(5.0, 0.75 * len(places) + 1.6) if named else 7.4, 3.4))
+    if alone:
+        _, axes = plt.subplots(figsize=(max(5.0, 0.75 * len(places) + 1.6) if named else 7.4, 3.4))
     for shift, (name, rows) in zip(_dodge(len(style), 0.6 if named else 0), table.groupby(by, sort=False), strict=True):
         at = [places.index(place) + shift for place in rows[x]] if named else rows[x]
         value, low, high = (100 * rows[column].to_numpy(float) for column in ("value", "low", "high"))
-        look = style[name] | {"color": colour(name) if named else style[name]["color"]}
-        look |= {} if join else {"linestyle": "none"}
+        look = style[name] | ({} if join else {"linestyle": "none"})
         bars = np.nan_to_num([value - low, high - value]).clip(0)
         axes.errorbar(at, value, yerr=bars, capsize=3, markersize=5, label=name, **look)
     for (name, level), dash in zip((levels or {}).items(), cycle((":", "--", "-."))):
@@ -126,8 +120,8 @@ def points(
     axes.set_ylim(bottom=0)
     axes.set(**{"xlabel": x, "ylabel": ylabel} | labels)
     if alone:
-        legend(figure)
-    return figure
+        legend(axes.figure)
+    return axes.figure
 
 
 def forest(
@@ -215,7 +209,8 @@ def curves(
         K of the accuracy; chance is 1 / K.
     """
     alone, style = axes is None, styles(histories)
-    figure, axes = _figure(axes, (9.0, 4.4))
+    if alone:
+        _, axes = plt.subplots(figsize=(9.0, 4.4))
     scale = 100 if measure == "valid" else 1
     for variant, runs in histories.items():
         seeds = [pd.Series({e["pairs"]: scale * e[measure] for e in run if measure in e}, dtype=float) for run in runs]
@@ -235,8 +230,8 @@ def curves(
     axes.set_xlabel("training pairs seen")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     if alone:
-        legend(figure)
-    return figure
+        legend(axes.figure)
+    return axes.figure
 
 
 def picture(values: np.ndarray, seconds: float, axes: Axes, lowest: int = 12, shown: float = 0.6) -> None:
@@ -276,14 +271,8 @@ def lines(
 ) -> Figure:
     """Curves over one axis, panels side by side on common axes; the same name has the same colour in all.
 
-    Parameters
-    ----------
-    panels : mapping of title to mapping of name to (N,)
-    x : (N,)
-    colours : mapping of name to colour, optional
-        Where a name means something that has a colour elsewhere.
-    **properties
-        Of all axes: ``xticks``, ``yscale`` and the like.
+    ``panels`` is a mapping of title to mapping of name to (N,), over ``x`` (N,); ``colours`` are for names that mean
+    something that has a colour elsewhere; ``properties`` are those of all axes, such as ``xticks`` and ``yscale``.
     """
     size = (7.6 if len(panels) == 1 else 2.0 + 4.1 * len(panels), 3.5)
     figure, grid = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
@@ -352,9 +341,7 @@ def arrow(axes: Axes, z: complex, shade: str = COMPLEX, start: complex = 0, widt
 def phasors(panels: Mapping[str, Mapping[str, complex]], columns: int = 6) -> Figure:
     """Complex numbers as arrows from the origin, a plane each panel, on one scale, the same colour for the same name.
 
-    Parameters
-    ----------
-    panels : mapping of title to mapping of name to complex
+    ``panels`` is a mapping of title to mapping of name to complex.
     """
     names = list(dict.fromkeys(name for arrows in panels.values() for name in arrows))
     colours = dict(zip(names, (CHANCE, COMPLEX) if len(names) == 2 else cycle(SERIES), strict=False))
