@@ -254,11 +254,14 @@ def _estimates(found, experiment: str, dataset: str, model) -> dict:
 @command(evaluate, "sensitivity", MODEL, option("--corpus", required=True), LIMIT, option("--k", type=int, default=64))
 def _sensitivity(o) -> dict:
     """How much a model minds a stem that is transposed, or late."""
+    from phalar.evaluate import sensitivity
     from phalar.matching import resolve_model
-    from phalar.study.sensitivity_study import find_or_change
+    from phalar.study.records import record
 
     model = resolve_model(o.model)
-    return _records(find_or_change(model.variant.name, model, o.corpus, o.k, limit=o.limit))
+    found = sensitivity.evaluate(model, o.corpus, o.k, limit=o.limit).to_dict("records")
+    about = {"experiment": "sensitivity", "dataset": o.corpus, "variant": model.variant.name}
+    return _records(record(row.pop("estimate"), device=model.device.type, **row, **about) for row in found)
 
 
 @command(cli, "score", argument("mix"), argument("stem"), MODEL)

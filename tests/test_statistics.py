@@ -107,6 +107,8 @@ def test_one_unit_has_no_interval_and_a_constant_one_without_width():
     assert estimate([0.5]) == statistics.Estimate(0.5, None, None, 1)
     found = estimate(np.ones((3, 5)))
     assert (found.low, found.high) == pytest.approx((1, 1))
+    shares = estimate(np.array([[0.2] * 5, [1.0] * 5, [0.9] * 5]))
+    assert shares.high == 1, "three seeds know little, but a share is at most 1"
 
 
 def test_the_gain_is_the_papers_and_over_almost_nothing_has_no_upper_end():

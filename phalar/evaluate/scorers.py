@@ -17,11 +17,12 @@ from itertools import islice
 import numpy as np
 import torch
 
-from phalar import fingerprint
+from phalar import corpora, fingerprint
 from phalar.audio import SAMPLE_RATE, SHORTEST
 from phalar.corpora.rendering import loudness
 from phalar.errors import InputError
-from phalar.evaluate.retrieval import BATCH, Cuts, Scorer
+from phalar.evaluate import retrieval
+from phalar.evaluate.retrieval import BATCH, SECONDS, Cuts, Scorer
 from phalar.model.frontend import BINS_PER_OCTAVE, HOP, OCTAVES, ConstantQ
 from phalar.model.mel import LogMel
 
@@ -175,6 +176,12 @@ def by_rules(names: Sequence[str] = tuple(RULES)) -> Scorer:
     return scores
 
 
-def code() -> str:
-    """Hash of the code that rules' scores come from, for a key in the cache."""
-    return fingerprint.of_code("model/frontend.py", "model/mel.py", "corpora/rendering.py", "evaluate/scorers.py")
+def evaluate(
+    corpus: str, draws: int, ks: Sequence[int] = (), *, limit: int = 0, seconds: float = SECONDS, progress: bool = True
+) -> dict[str, np.ndarray]:
+    """Scores (draws, n, n) of every rule on a corpus' test pairs, the same as the models', found or made."""
+    tracks = corpora.load(corpus, "test", limit=limit or None, progress=progress)
+    used = ("model/frontend.py", "model/mel.py", "corpora/rendering.py", "evaluate/scorers.py")
+    how = {"seconds": seconds, "label": f"rules on {corpus}" if progress else ""}
+    key = [corpora.version(corpus), fingerprint.of_code(*used)]
+    return retrieval.evaluate(by_rules(), tracks, draws, ks=ks, key=key, **how)

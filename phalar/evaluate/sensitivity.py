@@ -13,13 +13,17 @@ from dataclasses import replace
 from itertools import islice
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
+from phalar import corpora, fingerprint
 from phalar.audio import SAMPLE_RATE
 from phalar.datasets.pairs import Pair
 from phalar.errors import InputError
+from phalar.evaluate import retrieval
 from phalar.evaluate.retrieval import BATCH, Cuts, Scorer, scores_of
+from phalar.evaluate.statistics import estimate
 from phalar.model.stem_model import StemModel
 
 UNCHANGED = "as it was"
@@ -62,6 +66,27 @@ def by_changes(model: StemModel, changes: dict[str, tuple[int, float]] = CHANGES
         return {name: scores_of(model, torch.cat(mixes), torch.cat(moved)) for name, moved in stems.items()}
 
     return scores
+
+
+def evaluate(model: StemModel, corpus: str, k: int = 64, *, limit: int = 0, progress: bool = True) -> pd.DataFrame:
+    """How much a model minds each change, on one pair of each test track of a corpus, found or made.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``split`` (what was changed), ``metric``, ``k``, ``estimate``: ``top1`` among ``k`` (or as many as there are
+        tracks) after the change; ``preferred``, how often a stem in its place scores above the changed one.
+    """
+    tracks = corpora.load(corpus, "test", limit=limit or None, progress=progress)
+    code = fingerprint.of_code("model", "evaluate/sensitivity.py")
+    key, label = [corpora.version(corpus), fingerprint.of_weights(model), code], f"move stems of {corpus}"
+    scores = retrieval.evaluate(by_changes(model), tracks, 1, key=key, label=label if progress else "")
+    rows, among = [], min(k, len(tracks))
+    for change, (moved,) in scores.items():
+        rows.append((f"stem {change}", "top1", among, estimate(retrieval.top1(moved, among))))
+        if change != UNCHANGED:
+            rows.append((f"stem {change}", "preferred", None, estimate(preferred(scores[UNCHANGED][0], moved))))
+    return pd.DataFrame(rows, columns=["split", "metric", "k", "estimate"]).astype({"k": object})
 
 
 def transposed(spectrogram: Tensor, semitones: int) -> Tensor:

@@ -194,8 +194,12 @@ def _with_interval(value: float, resampled: np.ndarray, *models: np.ndarray) -> 
         return Estimate(float(value), n=units)
     # A resample's own value at each end, not a mixture of two: next to an infinite one that would be no number.
     ends = np.quantile(resampled, [0.025, 0.975], method="inverted_cdf")
-    low, high = value + (ends - value) * student.ppf(0.975, _luck(*models)[1]) / norm.ppf(0.975)
-    return Estimate(float(value), float(low), float(high), units)
+    freedom = _luck(*models)[1]
+    if np.isfinite(freedom):
+        ends = value + (ends - value) * student.ppf(0.975, freedom) / norm.ppf(0.975)
+    if len(models) == 1 and models[0].min() >= 0 and models[0].max() <= 1:
+        ends = ends.clip(0, 1)  # shares
+    return Estimate(float(value), float(ends[0]), float(ends[1]), units)
 
 
 def _grouped(values: np.ndarray, groups: Sequence | None) -> tuple[np.ndarray, np.ndarray]:
