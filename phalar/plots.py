@@ -44,7 +44,7 @@ def use_style() -> None:
 
 def colour(name: str) -> str:
     """The colour of a model, a rival or a corpus; a name such as ``phalar path`` has that of its first word."""
-    return COLOURS.get(name) or COLOURS.get(name.split()[0], "#444444")
+    return COLOURS.get(name) or COLOURS.get(name.partition(" ")[0], "#444444")
 
 
 def styles(names: Iterable[str]) -> dict[str, dict]:
@@ -52,7 +52,7 @@ def styles(names: Iterable[str]) -> dict[str, dict]:
     spare = cycle((shade, dash) for dash in ("--", "-.", ":") for shade in sns.color_palette("dark", 8).as_hex())
     found = {}
     for i, name in enumerate(dict.fromkeys(names)):
-        shade, dash = (colour(name), "-") if {name, name.split()[0]} & set(COLOURS) else next(spare)
+        shade, dash = (colour(name), "-") if {name, name.partition(" ")[0]} & set(COLOURS) else next(spare)
         found[name] = {"color": shade, "linestyle": dash, "marker": MARKERS[i % len(MARKERS)]}
     return found
 

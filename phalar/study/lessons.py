@@ -235,10 +235,6 @@ def _error(layer: Callable, z: Tensor, theta: float, turned: bool = True) -> Ten
     return (layer(turn(theta) * z) - (turn(theta) if turned else 1) * layer(z)).norm()
 
 
-def _modrelu(z: Tensor, b: float) -> Tensor:
-    return torch.relu(z.abs() + b) * z / z.abs().clamp(min=1e-12)
-
-
 def _blocks(W: Tensor, upper: int = -1, lower: int = 1, last: int = 1) -> Tensor:
     return torch.cat([torch.cat([W.real, upper * W.imag], 1), torch.cat([lower * W.imag, last * W.real], 1)])
 
@@ -277,16 +273,8 @@ def arrows_for_head() -> Tensor:
     return _random(64, 24, seed=14)
 
 
-def _on_circle(degrees: float, *case) -> Tensor:
-    return turn(math.radians(float(degrees)))
-
-
 def _padded(k: int, s: int, T: int, C: int) -> float:
     return -360 * k * s / max(T, 2 * (C + 1) + 1)
-
-
-def _keeps(name: str) -> bool:
-    return bool(equivariance_error(CANDIDATES[name], _random(16, 8, seed=3), [0.3, 1.0, 2.5]).max() < 1e-5)
 
 
 _REAL = torch.float32
@@ -305,7 +293,7 @@ EXERCISES = {
         (lambda k, t, T: 360 * k * t / T, "Size right, direction not: which way do the hands of a clock turn?"),
         (lambda k, t, T: -360 * t / T, "Right for component 1 only: how many rounds does the hand of k make?"),
         (lambda k, t, T: -30 * k * t, "Right on a clock of 12 steps, not on one of 32."),
-        view=_on_circle,
+        view=lambda degrees, *case: turn(math.radians(float(degrees))),
     ),
     "dft": Exercise(
         [(_random(12, seed=1, dtype=_REAL),), (_random(7, seed=2, dtype=_REAL),), (_random(8, seed=3),)],
@@ -314,7 +302,6 @@ EXERCISES = {
         (torch.fft.rfft, "Of real sequences the other half can be told from this one, but here all are wanted."),
         (lambda v: _dft(v, 1), "All lengths are right, and all angles have the wrong sign."),
         (lambda v: _dft(v) / len(v), "T times too small. The plain sum has no divisor in front."),
-        (lambda v: _dft(v) / len(v) ** 0.5, "√T times too small. The plain sum has no divisor in front."),
         (lambda v: _dft(v).real, "The imaginary parts are missing. A cosine is half of the exponential."),
     ),
     "component_of_beat": Exercise(
@@ -324,10 +311,7 @@ EXERCISES = {
         (lambda bpm, seconds: bpm * seconds, "Sixty times too much: a tempo counts beats in a *minute*."),
         (lambda bpm, seconds: bpm / 60, "That is beats a *second*. A component counts what fits the excerpt."),
         (lambda bpm, seconds: 60 / bpm, "That is how long a beat *lasts*. How many fit into the excerpt?"),
-        (
-            lambda bpm, seconds: bpm * seconds / 240,
-            "That is the component of a bar of four. One beat is asked for.",
-        ),
+        (lambda bpm, seconds: bpm * seconds / 240, "That is the component of a bar of four, not of a beat."),
     ),
     "delay": Exercise(
         [(torch.eye(12)[2], 3), (_random(9, seed=4, dtype=_REAL), 2), *zip(_SMOOTH, (2.25, 0.5, -3.7), strict=True)],
@@ -336,10 +320,7 @@ EXERCISES = {
         (lambda v, s: _delay(v, -s), "It comes earlier, not later. Mind the sign of the angle."),
         (lambda v, s: v, "The sequence comes out where it was."),
         (lambda v, s: v.roll(round(s)), "Whole steps are right, others are rounded. An angle can be halved."),
-        (
-            _delay_by_fft,
-            "Whole steps are right, others not. Component T − k runs as fast as k, the other way round.",
-        ),
+        (_delay_by_fft, "Whole steps are right, others not. Component T − k is as fast as k, the other way round."),
     ),
     "padded_turn": Exercise(
         [(1, 1, 32, 8), (1, 1, 16, 8), (3, 2, 16, 8), (2, 1, 10, 10), (1, 2, 9, 16)],
@@ -348,7 +329,7 @@ EXERCISES = {
         (lambda *given: math.radians(_padded(*given)), "These look like radians. Degrees are wanted."),
         (lambda *given: -_padded(*given), "The size is right, the direction is not."),
         (lambda k, s, T, C: -360 * k * s / T, "Right for long excerpts. What does `shortest_steps` pad others to?"),
-        view=_on_circle,
+        view=lambda degrees, *case: turn(math.radians(float(degrees))),
     ),
     "find_delay": Exercise(
         [(v, v.roll(s)) for v, s in [*_PIECES, (_BEAT, 3)]],
@@ -369,7 +350,7 @@ EXERCISES = {
     ),
     "modrelu": Exercise(
         [*((_random(64, seed=10), b) for b in (-0.5, -1.2, 0.0)), (torch.zeros(2, dtype=torch.complex64), -0.1)],
-        _modrelu,
+        lambda z, b: torch.relu(z.abs() + b) * z / z.abs().clamp(min=1e-12),
         "Angles must stay, and at z = 0 the result is 0. Draw the output's length against the input's.",
         (lambda z, b: on_parts(torch.relu)(z + b), "Some outputs point elsewhere than their inputs."),
         (lambda z, b: z * (z.abs() > -b), "Long arrows keep their full length. By how much should they shrink?"),
@@ -394,7 +375,7 @@ EXERCISES = {
     ),
     "keeps": Exercise(
         [(name,) for name in CANDIDATES],
-        _keeps,
+        lambda name: bool(equivariance_error(CANDIDATES[name], _random(16, 8, seed=3), [0.3, 1, 2.5]).max() < 1e-5),
         "Something you judged is not so. For each: put in $z = 1$, then $z = i$. Is the second output $i$ times the "
         "first? What passes may still fail for a whole row at other angles, so measure with `equivariance_error`.",
     ),
