@@ -70,23 +70,20 @@ def slakh_table(path: Path) -> list[tuple[str, str, tuple[str, ...], tuple[str, 
         ]
 
 
-def slakh(
-    folder: Path,
-    table: Iterable[tuple[str, str | None, tuple[str, ...], tuple[str, ...]]] = (
-        ("Track00001", "train", ("S00", "S01", "S03"), ()),
-        ("Track00002", "train", ("S01", "S02", "S03"), ("S00",)),
-        ("Track00049", "omitted", ("S00", "S01"), ()),
-        ("Track01501", "validation", ("S00", "S01", "S02"), ()),
-        ("Track01877", "test", ("S00", "S01", "S02"), ("S05",)),
-    ),
-    sound: Sound = Sound(extension="flac"),
-) -> Path:
+SLAKH = (
+    ("Track00001", "train", ("S00", "S01", "S03"), ()),
+    ("Track00002", "train", ("S01", "S02", "S03"), ("S00",)),
+    ("Track00049", "omitted", ("S00", "S01"), ()),
+    ("Track01501", "validation", ("S00", "S01", "S02"), ()),
+    ("Track01877", "test", ("S00", "S01", "S02"), ("S05",)),
+)
+
+
+def slakh(folder: Path, table: Iterable[tuple] = SLAKH, sound: Sound = Sound(extension="flac")) -> Path:
     """Slakh2100: rows are track, split folder (None for none, as in BabySlakh), stems with audio, stems without."""
     for number, (track, split, stems, midi_only) in enumerate(table):
         place = folder / (split or "") / track
         (place / "stems").mkdir(parents=True)
-        (place / "MIDI").mkdir()
-        (place / "all_src.mid").write_bytes(b"MThd")
         sound.write(place, "mix")
         for index, stem in enumerate(stems):
             sound.write(place / "stems", stem, number + index)
@@ -164,22 +161,18 @@ def cocochorales(
     return folder
 
 
+MUSDB = {
+    "train": ("Actions - Devil's Words", "ANiMAL - Rockshow", "Triviul feat. The Fiend - Widow"),
+    "test": ("M.E.R.C. Music - Knockout", "PR - Oh No"),
+}
+
+
 def musdb18hq(
-    folder: Path,
-    names: Mapping[str, Iterable[str]] = {
-        "train": ("Actions - Devil's Words", "ANiMAL - Rockshow", "Triviul feat. The Fiend - Widow"),
-        "test": ("M.E.R.C. Music - Knockout", "PR - Oh No"),
-    },
-    sound: Sound = Sound(rate=44_100, channels=2),
+    folder: Path, names: Mapping[str, Iterable[str]] = MUSDB, sound: Sound = Sound(rate=44_100, channels=2)
 ) -> Path:
     """MUSDB18-HQ: songs by name in each split folder."""
-    for split, songs in names.items():
-        for song in songs:
-            place = folder / split / song
-            place.mkdir(parents=True)
-            for number, name in enumerate(("mixture", "drums", "bass", "other", "vocals")):
-                sound.write(place, name, number)
-    return folder
+    parts = ("mixture", "drums", "bass", "other", "vocals")
+    return multitracks(folder, [f"{split}/{song}" for split, songs in names.items() for song in songs], parts, sound)
 
 
 def multitracks(

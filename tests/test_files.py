@@ -58,14 +58,6 @@ def test_an_excerpt_is_that_part_of_the_whole_file_resampled(recordings, rate, d
     np.testing.assert_allclose(file.read(len(whole) - 1, len(whole)), whole[-1:], atol=1e-4)
 
 
-@pytest.mark.parametrize("frames", [1, 2, 3, 5, 441, 44_101])
-def test_files_of_a_few_frames(tmp_path, frames):
-    soundfile.write(tmp_path / "short.wav", sound(44_100, 2.0)[:frames], 44_100)
-    file = source(tmp_path / "short.wav")
-    assert file.num_samples == frames * 16_000 // 44_100
-    assert file.read(0, file.num_samples).shape == (file.num_samples,)
-
-
 def test_only_the_part_asked_for_is_decoded(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "long.flac", sound(44_100, 60.0), 44_100)
     file, read, decoded = source(tmp_path / "long.flac"), soundfile.SoundFile.read, []

@@ -5,9 +5,6 @@ import json
 import os
 import random
 import shutil
-import subprocess
-import sys
-import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -15,7 +12,7 @@ import pytest
 import skeletons
 import yaml
 from conftest import SHARED
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from skeletons import Sound
 
@@ -235,13 +232,6 @@ def test_ids_name_files_and_are_unique_on_any_file_system(names):
     assert track_ids(sorted(names, reverse=True)) == ids
 
 
-def test_ids_keep_what_can_be_kept():
-    assert {len(name) for name in track_ids(["x" * 255, "x" * 254, "y"]).values()} == {1, 109}
-    nfd = unicodedata.normalize("NFD", "Café & Co.")
-    names = {"Track00001": "Track00001", "A - Song (live)": "A_-_Song__live_", nfd: "Cafe___Co.", ".hid": "_hid"}
-    assert track_ids(names) == names
-
-
 # MoisesDB
 
 
@@ -312,19 +302,6 @@ def test_ids_in_metadata_of_moisesdb_lead_nowhere(hostile, song):
     assert [stem.name for stem in listing.tracks[0].stems] == ["bass", "drums", "drums", "drums", "vocals"]
     assert "lists 1 sources without a file" in notes(listing)[path]
     json.dumps(listing.tracks[0].tags, ensure_ascii=False).encode()
-
-
-KEYS = st.sampled_from(["stems", "tracks", "id", "trackType", "song", "genre"])
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
-JSON = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4))
-
-
-@settings(deadline=None)
-@given(about=JSON, text=st.booleans())
-def test_no_metadata_hide_the_files_of_moisesdb(song, about, text):
-    root, path, _ = song
-    path.write_text(json.dumps(about)[: None if text else -1])
-    assert len(files(moisesdb(root))) == 5
 
 
 LONG = b" " * (METADATA_LIMIT + 1)
@@ -542,25 +519,6 @@ def test_stems_of_a_folder(tmp_path):
 
 # Full size
 
-MEASURE = """
-import json, resource, sys, time
-from collections import Counter
-from phalar.datasets.prepare import dataset
-start = time.process_time()
-listing = dataset(sys.argv[1]).list(sys.argv[2])
-mega = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-stems = Counter()
-for track in listing.tracks:
-    stems[track.split] += len(track.stems)
-print(json.dumps([time.process_time() - start, mega, Counter(t.split for t in listing.tracks), stems]))
-"""
-
-
-def measure(name, root):
-    """Lists a copy in a process of its own, whose memory is then its own. CPU seconds: a busy machine is no slower."""
-    done = subprocess.run([sys.executable, "-c", MEASURE, name, root], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
-
 
 def test_all_songs_of_moisesdb_and_musdb(tmp_path):
     stems = {"bass": ["bass_guitar"], "drums": ["kick_drum"]}
@@ -575,7 +533,7 @@ def test_all_songs_of_moisesdb_and_musdb(tmp_path):
 @pytest.mark.parametrize("step", [10, pytest.param(1, marks=pytest.mark.slow)])
 def test_slakh_in_full_or_in_part(fixtures, tmp_path, step):
     """All 1,539 stems of the published test split, and of training all but the published noise and copies."""
-    rows = skeletons.slakh_table(fixtures / "slakh" / "splits" / "redux_stem_index.csv")[7::step]
+    rows = skeletons.slakh_table(fixtures / "slakh" / "splits" / "redux_stem_index.csv")[::step]
     listing = slakh2100(skeletons.slakh(tmp_path, rows))
     faults = {name for name, what in published("slakh2100").items() if what not in ("omitted", "notes are missing")}
     expected = {
@@ -585,16 +543,12 @@ def test_slakh_in_full_or_in_part(fixtures, tmp_path, step):
     }
     assert {t.id: (t.split, [s.files[0].stem for s in t.stems]) for t in listing.tracks} == expected
     if step == 1:
-        seconds, mega, counts, stems = measure("slakh2100", tmp_path)
-        assert counts == DATASETS["slakh2100"].expected | {"train": 1289 - 7}  # without the first seven
-        assert stems["test"] == 1539
-        assert (seconds, mega) < (10, 1024)
+        assert Counter(splits(listing).values()) == DATASETS["slakh2100"].expected
+        assert sum(len(track.stems) for track in listing.tracks if track.split == "test") == 1539
 
 
 @pytest.mark.parametrize("share", [100, pytest.param(1, marks=pytest.mark.slow)])
 def test_tiny_cocochorales_in_full_or_in_part(tmp_path, share):
     root = skeletons.cocochorales(tmp_path, {"train": 6000 // share, "valid": 2000 // share, "test": 2000 // share})
-    seconds, mega, counts, _ = measure("cocochorales", root)
+    counts = Counter(splits(cocochorales(root)).values())
     assert {split: share * count for split, count in counts.items()} == DATASETS["cocochorales"].expected
-    assert seconds < 60
-    assert mega < 1024

@@ -23,7 +23,7 @@ import soundfile
 
 from phalar import paths
 from phalar.cli import main
-from phalar.datasets import files, prepare, store
+from phalar.datasets import files, prepare
 from phalar.datasets.listing import KNOWN_FAULT, Problem
 from phalar.datasets.prepare import DATASETS, check
 from phalar.errors import InputError, RunError
@@ -345,31 +345,6 @@ def test_what_is_not_prepared_is_refused_with_the_remedy(name, split, limit, say
         prepare.load(name, split, limit=limit)
 
 
-def test_a_store_of_an_older_layout_is_made_again(tmp_path, monkeypatch):
-    root = fill(tmp_path / "songs")
-    with monkeypatch.context() as older:
-        older.setattr(store, "FORMAT", store.FORMAT - 1)
-        folder = run(root).folder
-    with pytest.raises(RunError, match=f"phalar datasets prepare folder {root}"):
-        prepare.load("folder-songs")
-    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("tracks/*.json")}
-    run(root)
-    assert len(prepare.load("folder-songs")) == 2
-    assert all((folder / "tracks" / name).stat().st_mtime_ns > when for name, when in before.items())
-
-
-@pytest.mark.slow
-def test_an_hour_of_stems_is_prepared_a_hundred_times_faster_than_it_plays(tmp_path):
-    """In processor time, since others may be using the machine: 2 cores at 50 times each."""
-    resource = pytest.importorskip("resource")
-    root = fill(tmp_path / "songs", [f"song{i}" for i in range(8)], seconds=136.0)
-    seconds = sum(soundfile.info(path).duration for path in root.rglob("*.wav"))
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    prepare.prepare("folder", root, jobs=2, progress=False)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert seconds / (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) > 50
-
-
 # Checking
 
 
@@ -409,24 +384,6 @@ def test_every_damaged_file_is_named_as_it_is_found_and_nothing_changes(tmp_path
     assert next(first).path == root / "song00" / "bass.wav"
     assert len(looked_at) <= 8
     first.close()
-
-
-@pytest.mark.parametrize("extension", ["flac", "wav"])
-def test_cut_downloads_are_found_without_decoding_the_rest(tmp_path, extension, monkeypatch):
-    root = skeletons.multitracks(tmp_path / "copy", sound=skeletons.Sound(extension, seconds=5.0))
-    cut = root / "one" / f"drums.{extension}"
-    os.truncate(cut, cut.stat().st_size - 2_000)
-    decoded, read = [], soundfile.SoundFile.read
-
-    def counting(self, *arguments, **named):
-        block = read(self, *arguments, **named)
-        decoded.append(len(block))
-        return block
-
-    monkeypatch.setattr(soundfile.SoundFile, "read", counting)
-    (problem,), _ = checked("folder", root)
-    assert problem.path == cut
-    assert sum(decoded) <= 6
 
 
 # The command line
