@@ -97,12 +97,6 @@ def test_the_length_is_as_asked(seconds, style):
         assert seconds[0] <= page.length * 60 / page.bpm <= seconds[1]
 
 
-def test_keys_and_tempi_are_few(arrangements):
-    assert len({frozenset((page.tonic + step) % 12 for step in SCALES[page.mode]) for page in arrangements}) <= 4
-    tempi = {bpm for style in STYLES.values() for bpm in style.bpm}
-    assert (len(tempi), min(tempi), max(tempi)) == (12, 60, 192)
-
-
 def test_chords_are_the_sheets_transposed_and_the_lead_has_the_tune():
     sheet = invent(bars=16, pickup=1.0, seed=5)
     page = arranger.arrange(sheet, "disco", np.random.default_rng(1))
@@ -117,20 +111,6 @@ def test_chords_are_the_sheets_transposed_and_the_lead_has_the_tune():
     wanted = [(n.onset, (n.pitch + shift) % 12) for n in sheet.melody if n.onset < 16]
     assert np.mean([note in sung for note in wanted]) > 0.8
     assert (0.0, wanted[0][1]) in sung  # the upbeat
-
-
-def test_a_quick_tune_is_thinned_and_keeps_its_beats():
-    quick = tuple(Written(0.25 * n, 0.25, 60 + n % 12) for n in range(128))
-    page = arranger.arrange(replace(invent(bars=8), melody=quick), "hip-hop", np.random.default_rng(0))
-    (tune,) = [part for part in page.parts if part.role == "lead"]
-    assert np.median(np.diff([s.onset for s in tune.strokes])) * 60 / page.bpm > 0.2
-    assert len({round(s.onset, 3) for s in tune.strokes if s.onset % 1 == 0}) > 20
-
-
-def test_the_same_seed_gives_the_same_arrangement_and_another_gives_another():
-    one, again, other = (arranger.arrange(invent(), "pop", np.random.default_rng(seed)) for seed in (3, 3, 4))
-    assert one == again
-    assert one.parts != other.parts
 
 
 def test_bad_requests_are_refused():

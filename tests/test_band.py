@@ -141,29 +141,6 @@ def test_annotations_fit_the_performance(tracks):
             mir_eval.chord.encode(label)
 
 
-def test_the_bass_is_on_the_annotated_roots(tracks):
-    """The note of the bass nearest to a chord's beginning is its root, mostly (inversions aside)."""
-    right = []
-    for track in tracks:
-        notes = track.notes[track.tags["roles"].index("bass")]
-        for start, _, label in track.chords:
-            near = notes[np.abs(notes[:, 0] - start) < 0.06]
-            if len(near):
-                right.append(near[0, 2] % 12 == mir_eval.chord.encode(label)[0])
-    assert len(right) > 40
-    assert np.mean(right) > 0.8
-
-
-def test_drums_strike_on_the_annotated_beats(tracks):
-    """Onsets found in the drum stem's audio coincide with its notes, and beats with onsets."""
-    for track in tracks:
-        stem = track.excerpt()[track.tags["roles"].index("drums")]
-        notes = np.unique(track.notes[track.tags["roles"].index("drums")][:, 0])
-        found = librosa.onset.onset_detect(y=stem, sr=SAMPLE_RATE, hop_length=128, units="time", backtrack=False)
-        distance = [np.abs(notes - t).min() for t in found]
-        assert np.median(distance) < 0.02, track.tags["style"]
-
-
 def test_another_process_makes_the_same_bytes(tracks, tmp_path):
     track = tracks[0]
     program = (
@@ -171,6 +148,5 @@ def test_another_process_makes_the_same_bytes(tracks, tmp_path):
     )
     environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent), "PYTHONHASHSEED": "7"}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment)
-    ours, theirs = track.audio.path.parent, tmp_path / "tracks"
-    for suffix in (".npy", ".json"):
-        assert (ours / f"{track.id}{suffix}").read_bytes() == (theirs / f"{track.id}{suffix}").read_bytes()
+    for ours in track.audio.path.parent.glob(f"{track.id}.*"):
+        assert ours.read_bytes() == (tmp_path / "tracks" / ours.name).read_bytes()

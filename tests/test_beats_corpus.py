@@ -124,12 +124,6 @@ def test_straight_is_steady_and_expressive_is_not(tracks):
             assert lasting[-1] > 1.1 * np.median(lasting)  # the ritardando
 
 
-def test_the_same_piece_gives_the_same_bytes(tracks, tmp_path):
-    for track in tracks[:2]:
-        beats.build(track.id, tmp_path)
-        assert (tmp_path / "tracks" / f"{track.id}.npy").read_bytes() == track.audio.path.read_bytes()
-
-
 @pytest.mark.slow
 def test_a_tracker_trained_on_real_music_finds_the_beats(tmp_path):
     """madmom on the straight pieces among the first sixty."""

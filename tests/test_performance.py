@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from phalar.corpora import performance, styles
+from phalar.corpora import performance
 from phalar.corpora.arrangement import Arrangement, Part, Stroke
 from phalar.corpora.leadsheet import Chord
 from phalar.corpora.performance import TIGHT, Feel
@@ -67,12 +67,6 @@ def test_triplets_do_not_swing_twice_and_moments_keep_their_order():
     assert (np.diff(performance.swung(sixteenths, page(), 0.7)) > 0).all()
     for arrangement in (page(), page(beat=1.5, beats_per_bar=2)):
         np.testing.assert_allclose(performance.swung(sixteenths, arrangement, 0.5), sixteenths, atol=1e-6)
-
-
-def test_roles_push_and_lay_back():
-    (bass, lead), seconds = perform(page(bass=on_beats(40), lead=on_beats()), Feel(push={"bass": -0.01, "lead": 0.02}))
-    np.testing.assert_allclose([n.onset for n in bass] - seconds, -0.01, atol=1e-9)
-    np.testing.assert_allclose([n.onset for n in lead] - seconds, 0.02, atol=1e-9)
 
 
 def test_players_stray_as_much_as_their_feel_says():
@@ -142,12 +136,6 @@ def test_chords_are_stored_as_played_and_where_there_is_none_is_silence():
     assert performance.chords(gap, seconds)[-1][2] == "N"
 
 
-def test_only_who_makes_the_pitch_has_vibrato():
-    (violin, drums), _ = perform(page(lead=on_beats(), drums=on_beats(36)), TIGHT)
-    assert all(n.vibrato_cents > 0 for n in violin)
-    assert all(n.vibrato_cents == n.cents == 0 for n in drums)
-
-
 def test_hymns_breathe():
     """A fermata yields, phrases swell, strong beats are leaned on, and a repeated note is struck anew."""
     line = [67, 69, 71, 72, 71, 69, 67, 74, 74, 71, 69, 71, 67, 64, 66, 67]
@@ -192,14 +180,3 @@ def test_studio_expressive_and_hymn_feels_give_playable_notes(style):
         unsteady.append(np.std(np.log(np.diff(perform(arrangement, feels[1], seed)[1]))))
     assert min(unsteady) > 0.03
     assert np.ptp(np.diff(perform(arrangement, TIGHT)[1])) < 1e-9
-
-
-def test_styles_lean():
-    """Rock pushes, hip-hop lays back; the lead comes last."""
-    push = {}
-    for style in ("rock", "hip-hop"):
-        feels = [performance.studio_feel(style, np.random.default_rng(seed)) for seed in range(40)]
-        push[style] = np.mean([feel.push["bass"] for feel in feels])
-        assert np.mean([feel.push["lead"] - feel.push["bass"] for feel in feels]) > 0.004
-    assert push["rock"] < -0.002 < 0.004 < push["hip-hop"]
-    assert styles.styles()["hip-hop"].click > styles.styles()["rock"].click

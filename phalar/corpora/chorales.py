@@ -59,13 +59,8 @@ def build(piece: str, folder: Path) -> None:
     name = ensemble(piece)
     players = ENSEMBLES.get(name) or [str(rng.choice(voice)) for voice in RANDOM_ENSEMBLE]
     page = replace(arrangement(score, players, rng), title=row["title"])
-    tags = {
-        "bwv": piece.removeprefix("bwv"),
-        "composer": "Johann Sebastian Bach",
-        "group": row["group"],
-        "ensemble": name,
-        "key": score.key,
-    }
+    tags = {"bwv": piece.removeprefix("bwv"), "composer": "Johann Sebastian Bach", "group": row["group"]}
+    tags |= {"ensemble": name, "key": score.key}
     recording.record(folder, page, performance.draw_feel("hymn", rng), rng, row["split"], tags)
 
 

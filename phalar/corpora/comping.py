@@ -64,7 +64,7 @@ def arrangement(piece: str, rng: np.random.Generator) -> Arrangement:
     progression, bpm, tonic = page.split("-")
     player, style = PLAYERS[name], progression[:-1]
     bars, key = 2 * round(SECONDS * int(bpm) / 240 / 2), PITCH_CLASSES.index(tonic)
-    mode = "minor" if "I:min" in PROGRESSIONS[progression].replace("VI:", "").replace("II:", "") else "major"
+    mode = "minor" if {"I:min", "I:min7"} & set(PROGRESSIONS[progression].split()) else "major"
     laid = tuple(Bar(4.0 * n, 4.0, n, False, n // 2, n % 2) for n in range(bars))
     chords = tuple(timeline(PROGRESSIONS[progression], key, bars))
     stand = Chart(laid, ("A",) * (bars // 2), chords, (), key, mode, 1.0, float(bpm))
