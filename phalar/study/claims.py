@@ -6,8 +6,9 @@ that tests it. Book page *The claims, one by one*.
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ CAPTION = (
     "agree with it."
 )
 Evidence = dict[str, tuple[Effect, str]]  # by data set: the effect, and the numbers behind it in words
+Look = Callable[..., dict]  # `measured` of one run's records, by (experiment, metric[, split])
 
 
 def registry() -> list[dict[str, Any]]:
@@ -35,11 +37,11 @@ def registry() -> list[dict[str, Any]]:
     return yaml.safe_load(REGISTRY.read_text(encoding="utf-8"))
 
 
-def paired(records: pd.DataFrame, variant: str, experiments: Sequence[str], datasets: Sequence[str] = ()) -> Evidence:
+def paired(look: Look, variant: str, experiments: Sequence[str], datasets: Sequence[str] = ()) -> Evidence:
     """PHALAR minus a variant in retrieval: differences that were recorded, at K = 64 or the largest below it."""
     found: Evidence = {}
     for experiment in experiments:
-        apart, raw, p, top1 = (measured(records, experiment, metric) for metric in (DIFFERENCE, P_RAW, P_VALUE, "top1"))
+        apart, raw, p, top1 = (look(experiment, metric) for metric in (DIFFERENCE, P_RAW, P_VALUE, "top1"))
         for key in sorted((key for key in apart if key[1] == variant and key[2] <= K), key=lambda key: -key[2]):
             dataset, k = key[0], key[2]
             full, less = top1.get((dataset, "phalar", k)), top1.get(key)
@@ -56,26 +58,24 @@ def paired(records: pd.DataFrame, variant: str, experiments: Sequence[str], data
     return found
 
 
-def against(
-    records: pd.DataFrame, models: Sequence[str], experiment: str, metric: str, split: str = "test"
-) -> Evidence:
+def against(look: Look, models: Sequence[str], experiment: str, metric: str, split: str = "test") -> Evidence:
     """The first model minus the best of the others in any measure: the paired difference where one was recorded (as
     ``metric_minus_rival``, or of ``ours - rival``), else the difference of two intervals."""
-    (ours, *rivals), found, table = models, {}, measured(records, experiment, metric, split)
+    (ours, *rivals), found, table = models, {}, look(experiment, metric, split)
     for (dataset, variant, k), row in table.items():
         others = [table[dataset, name, k] for name in rivals if (dataset, name, k) in table]
         if variant == ours and others:
             best = max(others, key=lambda other: other.value)
-            named = measured(records, experiment, f"{metric}_minus_{best.variant.split()[0]}", split)
+            named = look(experiment, f"{metric}_minus_{best.variant.split()[0]}", split)
             apart = named.get((dataset, ours, k)) or table.get((dataset, f"{ours} - {best.variant}", k))
             effect = _effect(apart or _unpaired(row, best), min(row.seeds, best.seeds), row.high)
             found[dataset] = effect, f"{_name(dataset)}: {ours} {_plain(row)}, {best.variant} {_plain(best)}"
     return found
 
 
-def stressed(records: pd.DataFrame, name: str) -> Evidence:
+def stressed(look: Look, name: str) -> Evidence:
     """What the same weights lose on a stress set against the plain one."""
-    table, found = measured(records, "limits"), {}
+    table, found = look("limits", "top1"), {}
     for (dataset, variant, k), hurt in table.items():
         plain = table.get(("stress-plain", variant, k))
         if dataset == name and plain and variant in ("phalar", "reference"):
@@ -93,14 +93,14 @@ def _effect(row: Measured, seeds: int, level: float = math.nan) -> Effect:
     return Effect(row.value, row.low, row.high, seeds=seeds, level=level)
 
 
-def evidence(records: pd.DataFrame, entry: Mapping[str, Any]) -> Evidence:
+def evidence(look: Look, entry: Mapping[str, Any]) -> Evidence:
     """What a run's records say about an entry of the registry."""
     where = entry.get("evidence", {})
     if "paired" in where:
-        return paired(records, where["paired"], where["in"], where.get("datasets", ()))
+        return paired(look, where["paired"], where["in"], where.get("datasets", ()))
     if "against" in where:
-        return against(records, where["against"], where["experiment"], where["metric"], where.get("split", "test"))
-    return stressed(records, where["stress"]) if "stress" in where else {}
+        return against(look, where["against"], where["experiment"], where["metric"], where.get("split", "test"))
+    return stressed(look, where["stress"]) if "stress" in where else {}
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,8 @@ def judged(
         The registry by default.
     """
     claims = registry() if claims is None else claims
-    found = [evidence(records, entry) for entry in claims]
+    look = cache(partial(measured, records))
+    found = [evidence(look, entry) for entry in claims]
     family = [(i, name) for i, of in enumerate(found) for name, (effect, _) in of.items() if not effect.unjudged]
     corrected = dict(zip(family, holm([found[i][name][0].p_value() for i, name in family]), strict=True))
     made = []

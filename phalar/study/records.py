@@ -169,6 +169,7 @@ def versions() -> dict[str, str]:
     return found
 
 
+@lru_cache(maxsize=1)
 def commit() -> str:
     """Commit of the checkout, with ``-dirty`` when it has changes; ``"unknown"`` where there is none."""
     command = ["git", "-C", str(repository()), "describe", "--always", "--dirty", "--exclude", "*", "--abbrev=12"]

@@ -1,0 +1,176 @@
+"""A difference counts only beyond the luck of seeds and of tracks, and nothing that cannot be judged is."""
+
+import numpy as np
+import pytest
+
+from phalar.errors import InputError
+from phalar.evaluate import statistics
+from phalar.study import claims, records
+from phalar.study.compare import DIFFERENCE, SIZE, Effect, Verdict, against_full, comparison_records, judge, together
+from phalar.study.records import Record, frame
+
+REPRODUCED, PARTIAL, NOT, SHOWN, JUDGED = (
+    Verdict.REPRODUCED, Verdict.PARTIAL, Verdict.NOT_REPRODUCED, Verdict.NOT_SHOWN, Verdict.NOT_JUDGED,
+)  # fmt: skip
+COUNTED = {"phalar": 2_293_104, "cocola": 5_189_980}
+CORPORA = {"chorales": 104, "band": 110, "studio": 80}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Fewer resamples than the study draws: the simulations repeat."""
+    monkeypatch.setattr(statistics, "RESAMPLES", 400)
+
+
+def simulated(rng, mean, seeds, tracks, luck=0.08):
+    """Accuracies (seeds, tracks) of a model whose training runs scatter by ``luck``, on tracks that differ."""
+    hard = np.random.default_rng(tracks).normal(0, 0.25, tracks)
+    values = mean + rng.normal(0, luck, (seeds, 1)) + hard + rng.normal(0, 0.2, (seeds, tracks))
+    return values.clip(0, 1)
+
+
+def a_run(rng, means, seeds, ks=(64,)):
+    """Records of a whole retrieval table and its comparisons, from simulated models."""
+    made, by_track = [], {}
+    for dataset, tracks in CORPORA.items():
+        for variant, mean in means.items():
+            for k in ks:
+                values = simulated(rng, mean, seeds, tracks)
+                by_track[variant, dataset, k] = values
+                half = 1.96 * values.std(axis=1) / tracks**0.5
+                ends = np.stack([values.mean(axis=1) - half, values.mean(axis=1) + half]).clip(0, 1)
+                about = {"experiment": "ablations", "dataset": dataset, "split": "test", "variant": variant, "k": k}
+                for seed in range(seeds):
+                    value, (low, high) = values[seed].mean(), ends[:, seed]
+                    made.append(
+                        Record(metric="top1", value=value, ci_low=low, ci_high=high, seed=seed, n=tracks, **about)
+                    )
+    return frame(made + comparison_records(against_full(by_track), "ablations"))
+
+
+def verdicts(found):
+    return {one.claim["claim"]: one.verdict for one in claims.judged(found, COUNTED)}
+
+
+VARIANTS = ("phalar", "gap", "magnitude", "cosine", "psd", "hermitian", "mel", "cocola")
+
+
+def test_null_data_through_the_whole_chain_reproduce_nothing():
+    rng, wrong = np.random.default_rng(0), 0
+    for _ in range(20):
+        found = verdicts(a_run(rng, dict.fromkeys(VARIANTS, 0.5), seeds=3))
+        wrong += REPRODUCED in [verdict for claim, verdict in found.items() if "half the size" not in claim]
+    assert wrong <= 3, "target 5 % of repetitions: 4 or more of 20 are less likely than 2 %"
+
+
+def test_a_large_effect_is_reproduced_with_three_seeds_and_not_judged_with_fewer():
+    means = dict.fromkeys(VARIANTS, 0.8) | {"gap": 0.45}
+    gap = "Spectral pooling carries it: average pooling (GAP) does worse"
+    assert verdicts(a_run(np.random.default_rng(1), means, seeds=5))[gap] is REPRODUCED
+    assert verdicts(a_run(np.random.default_rng(1), means, seeds=2))[gap] is JUDGED
+    assert verdicts(a_run(np.random.default_rng(1), means, seeds=1))[gap] is JUDGED
+
+
+def test_seeds_of_one_model_are_never_different():
+    rng = np.random.default_rng(2)
+    one = np.stack([simulated(rng, mean, 1, 104)[0] for mean in (0.665, 0.34, 0.527)])  # as three seeds came out
+    same = {("phalar", "chorales", 64): one[:2], ("again", "chorales", 64): one[1:]}
+    (found,) = against_full(same).values()
+    assert found.corrected > 0.05
+    assert found.difference.low < 0 < found.difference.high
+    assert (
+        judge(Effect(found.difference.value, found.difference.low, found.difference.high, 0.001, seeds=2))[0] is JUDGED
+    )
+
+
+def test_a_rival_at_chance_and_an_untrained_model_prove_nothing():
+    chance = dict.fromkeys(VARIANTS, 0.0) | {"phalar": 0.9}
+    found = verdicts(a_run(np.random.default_rng(3), chance, seeds=5))
+    assert found["Finds the stem of a mix among 64 better than COCOLA, MoisesDB"] is JUDGED
+    untrained = dict.fromkeys(VARIANTS, 0.6) | {"phalar": 0.0}
+    found = verdicts(a_run(np.random.default_rng(4), untrained, seeds=5))
+    assert [claim for claim, verdict in found.items() if verdict is REPRODUCED] == ["Less than half the size of COCOLA"]
+
+
+def test_the_reference_run_of_one_seed_judges_no_model():
+    found = claims.judged(records.read(records.REFERENCE), COUNTED)
+    assert {one.verdict for one in found} == {JUDGED, REPRODUCED, Verdict.NOT_TESTABLE, Verdict.NOT_RUN}
+    assert [one.claim["claim"] for one in found if one.verdict is REPRODUCED] == ["Less than half the size of COCOLA"]
+    page = claims.claims_page(found)
+    assert "**not judged**: one seed" in page
+    assert "`phalar study run --only retrieval`" in page
+    assert "70.87" in claims.claims_table(found)
+
+
+def test_the_registry_says_of_every_claim_what_would_refute_it():
+    for entry in claims.registry():
+        assert {"claim", "measure", "refuted"} <= set(entry)
+        assert "command" in entry or "evidence" in entry or "impossible" in entry, entry["claim"]
+        assert set(entry) <= {"claim", "measure", "refuted", "command", "evidence", "paper", "impossible"}
+
+
+@pytest.mark.parametrize(
+    ("effect", "claimed", "verdict", "why"),
+    [
+        (Effect(0.1, 0.05, 0.15), 0.1, REPRODUCED, "above zero"),
+        (Effect(0.1, 0.05, 0.15), None, REPRODUCED, "above zero"),
+        (Effect(0.1, 0.05, 0.15, p=0.049), 0.1, REPRODUCED, "above zero"),
+        (Effect(0.1, 0.05, 0.15, p=0.05), 0.1, SHOWN, "corrected p = 0.05"),
+        (Effect(0.1, -0.01, 0.2), 0.1, SHOWN, "holds zero"),
+        (Effect(0.001, -0.01, 0.001), None, SHOWN, "holds zero"),
+        (Effect(0.1), 0.1, JUDGED, "no interval"),
+        (Effect(0.1, 0.05, 0.15, seeds=1), 0.1, JUDGED, "one seed"),
+        (Effect(0.1, 0.05, 0.15, seeds=2), 0.1, JUDGED, "2 seeds"),
+        (Effect(0.1, 0.05, 0.15, seeds=3, rival_low=0.01, chance=0.0156), 0.1, JUDGED, "not trained enough"),
+        (Effect(0.1, 0.05, 0.15, seeds=3, rival_low=0.02, chance=0.0156), 0.1, REPRODUCED, "above zero"),
+        (Effect(0.015, 0.011, 0.019), 0.1, PARTIAL, "under 1/5"),
+        (Effect(0.6, 0.51, 0.7), 0.1, PARTIAL, "over 5 times"),
+        (Effect(0.6, 0.49, 0.7), 0.1, REPRODUCED, "above zero"),
+        (Effect(-0.1, -0.2, -0.05), 0.1, NOT, "other way round"),
+        (Effect(0.0, -0.1, 0.0), None, NOT, "no difference"),
+        (Effect(0.001, -0.01, 0.019), 0.1, NOT, "not even 1/5"),
+    ],
+)
+def test_one_corpus(effect, claimed, verdict, why):
+    found, reason = judge(effect, claimed)
+    assert found is verdict
+    assert why in reason
+
+
+def test_the_level_counts_on_the_papers_own_data_only_against_us():
+    assert judge(Effect(0.1, 0.05, 0.15, level=0.7), 0.1, 0.7)[0] is REPRODUCED
+    assert judge(Effect(0.1, 0.05, 0.15, level=0.69), 0.1, 0.7)[0] is PARTIAL
+    assert judge(Effect(0.1, 0.05, 0.15), 0.1, 0.7)[0] is PARTIAL
+
+
+def test_corpora_together():
+    assert together([REPRODUCED] * 3) is REPRODUCED
+    assert together([NOT, NOT]) is NOT
+    assert together([REPRODUCED, NOT]) is together([REPRODUCED, PARTIAL]) is together([SHOWN, PARTIAL]) is PARTIAL
+    assert together([NOT, SHOWN]) is NOT
+    assert together([JUDGED, REPRODUCED]) is REPRODUCED
+    assert together([]) is Verdict.NOT_RUN
+
+
+def test_the_papers_own_data_decide_where_they_were_tested():
+    rows = a_run(np.random.default_rng(1), dict.fromkeys(VARIANTS, 0.8) | {"gap": 0.45}, seeds=5)
+    rows = rows.assign(dataset=rows["dataset"].replace({"studio": "moisesdb"}))
+    lost = rows["dataset"].eq("moisesdb") & rows["metric"].eq(DIFFERENCE) & rows["variant"].eq("gap")
+    rows.loc[lost, ["value", "ci_low", "ci_high"]] = [0.1, 0.05, 0.15]
+    assert verdicts(rows)["Spectral pooling carries it: average pooling (GAP) does worse"] is NOT
+
+
+def test_differences_agree_with_the_values_they_are_of():
+    rng = np.random.default_rng(5)
+    a, b = simulated(rng, 0.6, 3, 80), simulated(rng, 0.4, 3, 80)
+    compared = against_full({("phalar", "studio", 64): a, ("gap", "studio", 64): b, ("gap", "band", 64): b})
+    assert list(compared) == [("gap", "studio", 64)], "what the full model was not tested on is left out"
+    found = compared["gap", "studio", 64]
+    assert found.difference.value == pytest.approx(b.mean() - a.mean())
+    assert found.gain.value == pytest.approx(a.mean() / b.mean() - 1)
+    made = {r.metric: r for r in comparison_records(compared, "ablations", steps=5)}
+    assert made[DIFFERENCE].value == pytest.approx(b.mean() - a.mean())
+    assert {r.n for r in made.values()} == {80, None}
+    with pytest.raises(InputError, match="not paired"):
+        against_full({("phalar", "studio", 64): a, ("gap", "studio", 64): b[:, :5]})
+    assert SIZE == 5

@@ -1,0 +1,259 @@
+"""Records say everything, whole or not at all; tables of them never mix paper, this run and the reference run."""
+
+import dataclasses
+import json
+import math
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from phalar.errors import InputError, PhalarWarning, RunError
+from phalar.evaluate.statistics import Estimate
+from phalar.paths import repository
+from phalar.study import paper, prose, records, tables
+from phalar.study.compare import differing
+from phalar.study.records import COLUMNS as FIELDS
+from phalar.study.records import Record, append, frame, merge, provenance, read
+
+
+def record(**changes):
+    """A plausible record with some fields changed."""
+    fields = {"experiment": "retrieval", "dataset": "chorales", "split": "test", "variant": "phalar", "metric": "top1"}
+    fields |= {"seed": 0, "k": 64, "value": 0.9, "ci_low": 0.86, "ci_high": 0.93, "n": 480, "steps": 120}
+    fields |= {"config_hash": "c1"}
+    return Record(**(fields | changes))
+
+
+# --- the record itself
+
+
+@pytest.mark.parametrize("name", ["value", "ci_low", "ci_high", "wall_seconds"])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, np.float32("nan")])
+def test_a_number_that_is_not_finite_is_refused_by_name(name, bad):
+    with pytest.raises(InputError, match=f"{name}=.*not finite"):
+        record(**{name: bad})
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"value": "0.9"}, "value='0.9'"),
+        ({"value": None}, "value=None"),
+        ({"value": True}, "value=True"),
+        ({"k": 8.0}, "k=8.0"),
+        ({"seed": True}, "seed=True"),
+        ({"value": 90.0, "ci_low": None, "ci_high": None}, "value=90.0 of 'top1' is not a share"),
+        ({"ci_low": 0.95, "ci_high": 0.9}, "upside down"),
+        ({"dataset": ""}, "dataset=''"),
+        ({"variant": 3}, "variant=3"),
+        ({"versions": "2.11"}, "versions='2.11'"),
+    ],
+)
+def test_a_field_of_the_wrong_kind_is_refused_by_name(changes, named):
+    with pytest.raises(InputError) as caught:
+        record(**changes)
+    assert named in str(caught.value)
+
+
+def test_unknown_and_missing_fields_are_named():
+    with pytest.raises(InputError, match="unknown field 'acuracy'"):
+        Record.from_dict(record().as_dict() | {"acuracy": 1.0})
+    fields = record().as_dict()
+    del fields["metric"]
+    with pytest.raises(InputError, match="'metric' is missing"):
+        Record.from_dict(fields)
+
+
+def test_numpy_scalars_become_plain_numbers():
+    made = record(value=np.float32(0.5), ci_low=None, ci_high=None, k=np.int64(8))
+    assert type(made.value) is float
+    assert type(made.k) is int
+    json.dumps(made.as_dict())
+
+
+def test_a_record_cannot_be_changed_and_has_the_fields_of_the_results_form():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        record().value = 1.0
+    assert list(record().as_dict()) == list(FIELDS)
+    assert {field.name for field in dataclasses.fields(Record)} == set(FIELDS)
+
+
+def test_provenance_names_code_and_day_but_no_place():
+    found = provenance("cpu")
+    assert set(found) == {"device", "commit", "versions", "date"}
+    assert {"python", "torch"} <= set(found["versions"])
+    assert "/" not in json.dumps(found)
+    assert record(**found).device.startswith("cpu (")
+
+
+# --- the file
+
+
+def test_what_is_appended_is_read_back(tmp_path):
+    path = tmp_path / "new" / "folder" / "results.jsonl"
+    rows = [record(seed=0), record(seed=1, k=None, wall_seconds=1.5, versions={"torch": "2.11.0"})]
+    append(path, rows[:1])
+    append(path, rows[1:])
+    table = read(path)
+    assert list(table.columns) == list(FIELDS)
+    assert table["versions"].iloc[1] == {"torch": "2.11.0"}
+    assert pd.isna(table["k"].iloc[1])
+    assert table["k"].dtype == "Int64"
+    assert [line["seed"] for line in map(json.loads, path.read_text().splitlines())] == [0, 1]
+
+
+def test_the_newest_of_a_key_counts_and_other_keys_stay(tmp_path):
+    path = tmp_path / "results.jsonl"
+    append(path, [record(value=0.87), record(k=8, value=0.9), record(config_hash="c2", value=0.91)])
+    append(path, [record(value=0.92)])
+    table = read(path).set_index(["k", "config_hash"])["value"]
+    assert table.to_dict() == {(8, "c1"): 0.9, (64, "c2"): 0.91, (64, "c1"): 0.92}
+
+
+@pytest.mark.parametrize("kept", [1, 40, -2])
+def test_a_torn_last_line_is_left_out_with_a_warning_and_cut_off_by_the_next_append(tmp_path, kept):
+    path = tmp_path / "results.jsonl"
+    append(path, [record(seed=0), record(seed=1)])
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + second[:kept])
+    with pytest.warns(PhalarWarning, match="torn last line"):
+        assert read(path)["seed"].tolist() == [0]
+    with pytest.warns(PhalarWarning, match="cut off a torn last line"):
+        append(path, [record(seed=2)])
+    assert read(path)["seed"].tolist() == [0, 2]
+    assert path.read_bytes().startswith(first)
+
+
+def test_a_last_line_that_lacks_only_its_line_break_counts(tmp_path):
+    path = tmp_path / "results.jsonl"
+    append(path, [record(seed=0)])
+    path.write_bytes(path.read_bytes().rstrip(b"\n"))
+    assert len(read(path)) == 1
+    append(path, [record(seed=1)])
+    assert read(path)["seed"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("line", ["{broken", "[1]", '{"experiment": "retrieval"}', "null", b"\xff\xfe"])
+def test_a_damaged_line_in_the_middle_is_an_error_that_names_it(tmp_path, line):
+    path = tmp_path / "results.jsonl"
+    append(path, [record(seed=0), record(seed=1)])
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + (line if isinstance(line, bytes) else line.encode()) + b"\n" + second)
+    with pytest.raises(RunError, match=r"results\.jsonl, line 2: not a record"):
+        read(path)
+
+
+def test_nothing_is_written_when_one_of_the_records_is_none(tmp_path):
+    path = tmp_path / "results.jsonl"
+    with pytest.raises(InputError, match="dict is not a Record"):
+        append(path, [record(), record().as_dict()])
+    assert not path.exists()
+
+
+def test_a_relative_file_is_the_checkouts_whatever_the_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(repository() / "notebooks")
+    assert len(read(records.REFERENCE)) > 100
+    assert records.place("x.jsonl") == repository() / "x.jsonl"
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert records.place("x.jsonl") == tmp_path / "x.jsonl", "another checkout's own"
+
+
+def test_a_record_of_an_estimate_has_its_interval_and_provenance():
+    about = {"experiment": "beats", "dataset": "beats", "split": "test", "variant": "phalar", "metric": "f1"}
+    made = records.record(Estimate(0.5, 0.4, 0.6, 9), **about)
+    assert (made.value, made.ci_low, made.ci_high, made.n) == (0.5, 0.4, 0.6, 9)
+    assert made.device.startswith("cpu")
+    assert made.date
+    assert records.record(0.5, **about).ci_low is None
+
+
+def test_files_of_several_machines_become_one_with_the_newest_of_each(tmp_path):
+    append(tmp_path / "a", [record(value=0.1, date="2026-01-01"), record(seed=1, date="2026-01-03")])
+    append(tmp_path / "b", [record(value=0.2, date="2026-01-02")])
+    assert merge([tmp_path / "a", tmp_path / "b"], tmp_path / "a") == 2
+    assert read(tmp_path / "a")["value"].tolist() == [0.2, 0.9]
+    with pytest.raises(InputError, match="none does not exist"):
+        merge([tmp_path / "none"], tmp_path / "a")
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+# --- tables
+
+
+def some():
+    rows = [record(), record(variant="gap", value=0.5, ci_low=0.4, ci_high=0.6), record(k=8, value=0.95)]
+    return frame([*rows, record(seed=1, value=0.8, ci_low=0.7, ci_high=0.85), record(dataset="moisesdb", value=0.7)])
+
+
+def test_results_over_seeds_never_hide_the_worst_and_never_mix_lengths():
+    row = tables.measured(some())["chorales", "phalar", 64]
+    assert (row.value, row.low, row.high, row.seeds) == (pytest.approx(0.85), 0.7, 0.93, 2)
+    assert str(row) == "85.0\u00a0% [70.0, 93.0]"
+    longer = frame([record(), record(seed=1, steps=999, value=0.99, ci_high=1.0)])
+    assert tables.measured(longer)["chorales", "phalar", 64].value == 0.99
+
+
+def test_paper_this_run_and_reference_have_a_column_each():
+    table = tables.results_table(some(), frame([record(value=0.88)]), datasets=["chorales"])
+    assert set(table["data"]) == {"CocoChorales", "chorales (stand-in)"}
+    row = table[(table["data"] == "chorales (stand-in)") & (table["K"] == "64") & (table["model"] == "PHALAR")].iloc[0]
+    assert (row["paper"], row[tables.OURS], row["n"], row[tables.REFERENCE_RUN]) == (
+        "–", "85.0 [70.0, 93.0]", "480", "88.0 [86.0, 93.0]")  # fmt: skip
+    claimed = table[(table["data"] == "CocoChorales") & (table["K"] == "64") & (table["model"] == "PHALAR")].iloc[0]
+    assert (claimed["paper"], claimed[tables.OURS]) == ("98.61", tables.NOT_RUN)
+    text = tables.frame_markdown(table, tables.CAPTION, "label")
+    assert text.startswith(":::{table} Top-1")
+    assert "stand-ins for CocoChorales" in text
+    own = tables.results_table(some())
+    assert tables.REFERENCE_RUN not in own
+    assert list(own["data"]).index("MoisesDB") < list(own["data"]).index("chorales (stand-in)")
+
+
+def test_the_ablation_table_has_differences_where_they_were_recorded():
+    base = {"experiment": "ablations", "n": 80}
+    apart = record(metric="top1_minus_phalar", variant="gap", value=-0.4, ci_low=-0.5, ci_high=-0.3, **base)
+    p = record(metric="p_value", variant="gap", value=0.0001, ci_low=None, ci_high=None, **base)
+    found = frame([record(**base), record(variant="gap", value=0.5, ci_low=0.4, ci_high=0.6, **base), apart, p])
+    table = tables.ablation_table(found, {"phalar": "the whole", "gap": "averages"}, {"chorales": 64})
+    assert table["paper"].tolist() == ["70.87", "51.97 (−18.9)"]
+    assert table.iloc[1, -1] == "50.0 [40.0, 60.0]; −40.0 [−50.0, −30.0], p < 0.001"
+
+
+def test_nothing_at_all_is_a_table_that_says_so(tmp_path):
+    empty = read(tmp_path / "none.jsonl")
+    assert set(tables.results_table(empty)[tables.OURS]) == {tables.NOT_RUN}
+    assert tables.frame_markdown(tables.results_table(empty, claimed=False)) == tables.NOT_RUN
+    texts = prose.substitutions(empty, "smoke", [], {"phalar": 7})
+    assert texts["phalar_chorales_64"] == prose.MISSING
+    assert texts["parameters_phalar"] == "7"
+    assert set(texts) == set(prose.substitutions(some(), "smoke", [], {"phalar": 7}))
+
+
+def test_sentences_are_of_this_runs_numbers():
+    texts = prose.substitutions(some(), "laptop", [], {})
+    assert texts["phalar_chorales_64"] == "85.0\u00a0%"
+    assert texts["paper_phalar_moisesdb_64"] == "70.87\u00a0%"
+    assert "After 120 training steps PHALAR finds" in texts["answer"]
+    assert "reaches 50.0\u00a0% [40.0, 60.0]" in texts["answer_pooling"]
+    assert (texts["run_seeds"], texts["run_steps"]) == ("0, 1", "120")
+
+
+def test_every_number_of_the_paper_has_a_source_and_a_unit_and_stands_once():
+    table = paper.read_paper()
+    assert table["source"].str.len().min() > 5
+    assert set(table["unit"]) <= set(paper.UNITS)
+    assert not table.duplicated(["experiment", "dataset", "variant", "metric", "k"]).any()
+    assert paper.lookup("retrieval", "moisesdb", "phalar", "top1", 64) == 0.7087
+    assert paper.lookup("retrieval", "MoisesDB", "phalar", "top1", 65) is None
+    assert paper.lookup("cost", "", "cocola", "parameters") == 5.2e6
+
+
+def test_runs_differ_where_their_intervals_do_not_meet(tmp_path):
+    append(tmp_path / "a", [record(), record(k=8, value=0.95, ci_low=0.94, ci_high=0.96)])
+    append(tmp_path / "b", [record(value=0.87, config_hash="other"), record(k=8, value=0.99, ci_low=0.98, ci_high=1)])
+    assert differing(tmp_path / "a", tmp_path / "a").empty
+    (found,) = differing(tmp_path / "a", tmp_path / "b").to_dict("records")
+    assert (found["k"], found["value_a"], found["value_b"]) == (8, 0.95, 0.99)
