@@ -25,7 +25,7 @@ from phalar.datasets.tracks import Track
 from phalar.errors import InputError
 from phalar.evaluate import retrieval
 from phalar.model import checkpoints
-from phalar.model.variants import VARIANTS
+from phalar.model.variants import variant
 from phalar.study.profiles import declared_parameters, parameters_for
 from phalar.study.records import Record, append, provenance
 from phalar.study.run import Study
@@ -228,8 +228,8 @@ def table_of_rows(notebook: Path) -> dict[str, dict[str, Any]]:
 
 def differs(changes: Mapping[str, Any]) -> str:
     """In words, what a row changes in PHALAR."""
-    texts = [VARIANTS[value].differs if name == "variant" else f"{name} = {value}" for name, value in changes.items()]
-    return "; ".join(texts) or VARIANTS["phalar"].differs
+    texts = [variant(value).differs if name == "variant" else f"{name} = {value}" for name, value in changes.items()]
+    return "; ".join(texts) or variant("phalar").differs
 
 
 def choose(rows: Mapping[str, Any], names: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ exception and no output is an error. Book page: *How to read and how to run*.
 """
 
 import ast
+import hashlib
 import json
 import os
 import re
@@ -169,7 +170,7 @@ def _run_one(run: Study, name: str, progress: bool) -> Executed:
     target.parent.mkdir(parents=True, exist_ok=True)
     failed, partial = target.with_suffix(".failed.ipynb"), target.with_name(f".{name}.partial.ipynb")
     say("running")
-    started, before = time.monotonic(), _lines(run.records)
+    started, before = time.monotonic(), run.records.stat().st_size if run.records.is_file() else 0
     try:
         _execute(notebook, partial, parameters, run.root, title if progress else "")
         if failure := first_failure(nbformat.read(partial, as_version=4)):
@@ -182,7 +183,7 @@ def _run_one(run: Study, name: str, progress: bool) -> Executed:
         raise
     seconds = time.monotonic() - started
     executed = tidy(nbformat.read(partial, as_version=4), run.root)
-    made = sorted(_lines(run.records) - before)
+    made = sorted(_lines(run.records, after=before))
     executed.metadata["phalar"] = {"key": key, "parameters": parameters, "seconds": round(seconds, 1), "records": made}
     nbformat.write(executed, partial)
     os.replace(partial, target)
@@ -191,10 +192,10 @@ def _run_one(run: Study, name: str, progress: bool) -> Executed:
     return Executed(name, target, reused=False, seconds=seconds)
 
 
-def _lines(records: Path) -> set[str]:
-    """A short hash of every line of a results file."""
-    lines = records.read_text(encoding="utf-8").splitlines() if records.is_file() else []
-    return {fingerprint.fingerprint(line, 8) for line in lines}
+def _lines(records: Path, after: int = 0) -> set[str]:
+    """A short hash of every line of a results file, or of those that begin after some bytes."""
+    lines = records.read_bytes()[after:].splitlines() if records.is_file() else []
+    return {hashlib.sha256(line).hexdigest()[:8] for line in lines}
 
 
 def _is_current(run: Study, target: Path, key: str) -> bool:
