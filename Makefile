@@ -12,7 +12,7 @@ book: .venv/ready
 
 # The same in minutes on a sliver of the data: shows that everything runs, not what comes out.
 fast-book: .venv/ready
-	$(BIN)/phalar study run --profile smoke
+	$(BIN)/phalar study run --profile smoke --jobs 2
 	@echo "The book is ready:" && $(BIN)/phalar study book --profile smoke
 
 test: .venv/ready

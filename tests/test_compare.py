@@ -84,10 +84,10 @@ def test_seeds_of_one_model_are_never_different():
 
 
 def test_a_rival_at_chance_and_an_untrained_model_prove_nothing():
-    chance = dict.fromkeys(VARIANTS, 0.0) | {"phalar": 0.9}
+    chance = dict.fromkeys(VARIANTS, -1.0) | {"phalar": 0.9}
     found = verdicts(a_run(np.random.default_rng(3), chance, seeds=5))
     assert found["Finds the stem of a mix among 64 better than COCOLA, MoisesDB"] is JUDGED
-    untrained = dict.fromkeys(VARIANTS, 0.6) | {"phalar": 0.0}
+    untrained = dict.fromkeys(VARIANTS, 0.6) | {"phalar": -1.0}
     found = verdicts(a_run(np.random.default_rng(4), untrained, seeds=5))
     assert [claim for claim, verdict in found.items() if verdict is REPRODUCED] == ["Less than half the size of COCOLA"]
 

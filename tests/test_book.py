@@ -1,0 +1,210 @@
+"""The book: staged from executed notebooks and records, built with warnings as errors, whole, and off the network."""
+
+import re
+import shutil
+
+import nbformat
+import pytest
+import yaml
+from test_run import notebook
+
+from phalar.errors import RunError
+from phalar.paths import PACKAGE
+from phalar.study import book, media
+from phalar.study.records import Record, append
+from phalar.study.run import study
+
+REPOSITORY = PACKAGE.parent
+COUNTS = dict.fromkeys(book.VARIANTS, 1) | {"phalar": 1_234_567}
+
+
+def stub(*outputs):
+    """An executed notebook as papermill leaves it, with some outputs."""
+    made = nbformat.v4.new_notebook()
+    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    made.cells = [
+        nbformat.v4.new_markdown_cell("# A page\n\nOf {cite}`marincione2026phalar`: {{ phalar_chorales_64 }}."),
+        nbformat.v4.new_code_cell("steps = 1", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("steps = 5", metadata={"tags": ["injected-parameters"]}),
+        nbformat.v4.new_code_cell("work()", outputs=list(outputs), execution_count=1),
+    ]
+    return made
+
+
+def html(text):
+    return nbformat.v4.new_output("display_data", data={"text/html": text, "text/plain": "<HTML>"})
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run in a copy of the checkout's book, with stubs of executed notebooks, one sound and two records."""
+    root = tmp_path_factory.mktemp("checkout")
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(REPOSITORY / name, root / name)
+    for name in ("book", "phalar"):
+        shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "weights", "*.so"))
+    notebook(root / "notebooks" / "work.ipynb", 'profile_name = ""\nresults_path = ""')
+    (root / "notebooks" / "profiles").mkdir()
+    (root / "notebooks" / "profiles" / "tiny.yaml").write_text("profile_name: tiny\n")
+    made = study("tiny", root=root)
+    made.executed.mkdir(parents=True)
+    for page in book.pages(root / "_toc.yml"):
+        if page.startswith("notebooks/"):
+            sound = html(media.player("_build/sound/mix 1.ogg", "The mix"))
+            nbformat.write(stub(sound), made.executed / f"{page.removeprefix('notebooks/')}.ipynb")
+    (root / "_build" / "sound").mkdir()
+    (root / "_build" / "sound" / "mix 1.ogg").write_bytes(b"OggS sound")
+    base = {"experiment": "retrieval", "dataset": "chorales", "split": "test", "metric": "top1", "seed": 0, "k": 64}
+    base |= {"steps": 120, "n": 480, "date": "2026-01-02T03:04:05Z"}
+    rows = [Record(variant="phalar", value=0.912, ci_low=0.88, ci_high=0.94, **base)]
+    append(made.records, [*rows, Record(variant="gap", value=0.101, ci_low=0.07, ci_high=0.14, **base)])
+    return made
+
+
+@pytest.fixture(autouse=True, scope="module")
+def counted():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(book, "parameter_counts", lambda: COUNTS)
+        yield
+
+
+@pytest.fixture(scope="module")
+def built(run):
+    """The book, built once for this module."""
+    return book.build_book(run)
+
+
+def text_of(built, page):
+    return (built.parent / f"{page}.html").read_text(encoding="utf-8")
+
+
+def test_the_book_is_whole_and_its_numbers_are_those_of_the_records(built, run):
+    assert built == run.root / "_build" / "html" / run.name / "index.html"
+    names = book.pages(REPOSITORY / "_toc.yml")
+    assert names[0] == "book/index"
+    for name in names:
+        page = text_of(built, name)
+        assert "<h1>" in page
+        words = re.sub(r"(?s)<(script|pre|style|span class=\"math)\b.*?</(script|pre|style|span)>", "", page)
+        assert not re.search(r"\{\{ *\w+ *\}\}", words), name
+        assert str(run.root) not in page, name
+        for tag, address in book.references(page):
+            assert tag == "a" or not re.match(r"(https?:)?//", address), (name, tag, address)
+    index = text_of(built, "book/index")
+    assert "91.2\u00a0% [88.0, 94.0]" in index
+    assert "70.87" in index
+    assert "2026-01-02" in index
+    assert "1,234,567" in text_of(built, "book/model")
+    assert "91.2\u00a0%" in text_of(built, "notebooks/retrieval")
+    assert "torch.fft.rfft" in re.sub(r"<[^>]+>", "", text_of(built, "book/model")), "pages show the code they teach"
+    assert (built.parent / "_static/mathjax/tex-chtml.js").is_file()
+    assert 'preload="none" src="../_static/media/retrieval/mix 1.ogg"' in text_of(built, "notebooks/retrieval")
+    assert (built.parent / "_static/media/retrieval/mix 1.ogg").read_bytes() == b"OggS sound"
+
+
+def test_a_second_build_takes_over_what_did_not_change_and_a_fault_stops_it_every_time(built, run):
+    staged = run.root / "_build" / "book-src" / run.name
+
+    def files():
+        paths = [path for path in staged.rglob("*") if "_build" not in path.relative_to(staged).parts]
+        return {path: path.stat().st_mtime_ns for path in paths if path.is_file()}
+
+    before = files()
+    book.stage(run)
+    assert files() == before
+    page = run.root / "book" / "bibliography.md"
+    good = page.read_text()
+    page.write_text(good + "\n{{ phalar_chorals_64 }}\n\n![missing](figures/none.svg)\n")
+    try:
+        for _ in range(2):  # Sphinx alone would pass the second time: it does not read an unchanged page again
+            with pytest.raises(RunError, match="phalar_chorals_64") as caught:
+                book.build_book(run)
+            assert "figures/none.svg" in str(caught.value)
+    finally:
+        page.write_text(good)
+    assert "phalar_chorals_64" not in text_of(built, "book/bibliography"), "the published book is as it was"
+
+
+ERROR = nbformat.v4.new_output("error", ename="ValueError", evalue="bad", traceback=[])
+
+
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        (None, r"notebook retrieval: not executed .*phalar study run --profile tiny"),
+        ([ERROR], "cell 4 .* raised ValueError: bad"),
+        ([html(media.player("none.ogg", "x"))], r"the file 'none\.ogg' that it plays or shows is gone"),
+    ],
+)
+def test_what_must_not_reach_a_reader_is_refused(run, outputs, said):
+    path = run.executed / "retrieval.ipynb"
+    kept = path.read_bytes()
+    try:
+        path.unlink()
+        if outputs:
+            nbformat.write(stub(*outputs), path)
+        with pytest.raises(RunError, match=said):
+            book.stage(run)
+        failed = path.with_suffix(".failed.ipynb")
+        failed.write_text("{}")
+        with pytest.raises(RunError, match="its last run failed"):
+            book.stage(run)
+        failed.unlink()
+    finally:
+        path.write_bytes(kept)
+
+
+def test_defaults_are_folded_and_a_run_without_records_says_so_in_every_number(run):
+    kept = run.records.read_bytes()
+    try:
+        run.records.unlink()
+        staged = book.stage(run)
+    finally:
+        run.records.write_bytes(kept)
+    made = nbformat.read(staged / "notebooks" / "retrieval.ipynb", as_version=4)
+    assert made.cells[1].metadata["tags"] == ["parameters", "hide-input"]
+    config = yaml.safe_load((staged / "_config.yml").read_text())
+    assert config["parse"]["myst_substitutions"]["phalar_chorales_64"] == "not run in this profile"
+    assert config["execute"]["execute_notebooks"] == "off", "a bare off would be the truth value false"
+    assert config["only_build_toc_files"] is True
+
+
+PAGE = '<html><body><img src="a.png"><a href="b.html#x">b</a><a href="https://x.org">x</a><audio src="s.ogg"></audio>'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<p id=x>", ""),
+        ('<link rel="canonical" href="https://x.org/b.html">', ""),
+        ('<img src="gone.png">', "b.html: <img> refers to gone.png"),
+        ('<audio><source src="gone.ogg"></audio>', "b.html: <source> refers to gone.ogg"),
+        ('<a href="gone.html">', "b.html: <a> refers to gone.html"),
+        ('<script src="https://cdn.org/x.js"></script>', "b.html: <script> loads https://cdn.org/x.js"),
+        ('<link rel="stylesheet" href="//fonts.org/f.css">', "b.html: <link> loads //fonts.org/f.css"),
+        ('<iframe src="http://x.org"></iframe>', "b.html: <iframe> loads http://x.org"),
+        (None, "page b.html was not made"),
+        ("@import", "_static/x.css: loads https://fonts.org/f.css"),
+    ],
+)
+def test_a_site_that_is_not_whole_is_told_with_what_it_lacks(tmp_path, text, said):
+    (tmp_path / "index.html").write_text(PAGE if text else "")
+    for name in ("a.png", "s.ogg", "b.html"):
+        (tmp_path / name).write_text(text or "") if text or name != "b.html" else None
+    (tmp_path / "_static").mkdir()
+    if text == "@import":
+        (tmp_path / "_static" / "x.css").write_text('@import "https://fonts.org/f.css";')
+    if not said:
+        book.check(tmp_path, ["b"])
+        return
+    with pytest.raises(RunError) as caught:
+        book.check(tmp_path, ["b"])
+    assert said in str(caught.value)
+
+
+def test_every_reference_is_cited_and_every_citation_is_a_reference():
+    known = set(re.findall(r"^@\w+\{([^,]+),", (REPOSITORY / "book" / "references.bib").read_text(), flags=re.M))
+    places = [*(REPOSITORY / "book").glob("*.md"), *(REPOSITORY / "notebooks").glob("*.ipynb")]
+    pages = "".join(path.read_text() for path in places)
+    cited = {key.strip() for keys in re.findall(r"\{cite[a-z:]*\}`([^`]+)`", pages) for key in keys.split(",")}
+    assert cited == known
