@@ -174,7 +174,7 @@ def test_chords_are_told_line_by_line_where_a_number_has_no_interval_too(monkeyp
     ("options", "said"),
     [
         ([], "either the corpus"),
-        (["--corpus", "band"], "'band' is not one"),
+        (["--corpus", "band"], "'band' is not"),
         (["--gtzan", "nowhere"], "--annotations"),
         (["--gtzan", "nowhere", "--annotations", "nowhere"], "nowhere"),
         (["--corpus", "beats", "--limit", "-2"], "limit=-2"),
