@@ -138,7 +138,8 @@ def _played(measures: list[Measure]) -> list[tuple[Measure, str]]:
             start = i
         if measures[i].ending and measures[i].ending != turn:  # the second time on, pass over the first ending
             i = next(j for j in range(i, len(measures)) if measures[j].ending == turn)
-        strains += [start] if start not in strains else []
+        if start not in strains:
+            strains.append(start)
         played.append((measures[i], chr(ord("A") + strains.index(start)) if i == start else ""))
         again = measures[i].repeats and turn == "1"
         if not again and (measures[i].repeats or (measures[i].closes and turn == "2")):
@@ -156,7 +157,8 @@ def lay_out(played: list[tuple[Measure, str]], bar: float):
 
     pickup, line, strains, at = upbeat(played[0][0]), [], [], -upbeat(played[0][0])
     for (measure, letter), (following, _) in pairwise([*played, (None, "")]):
-        strains += [(-((-at + 1e-6) // bar) * bar + pickup, letter)] if letter else []
+        if letter:  # the strain begins at the next bar line
+            strains.append((-((-at + 1e-6) // bar) * bar + pickup, letter))
         line += [list(note) for note in measure.notes]
         at = round((at + measure.length) * 48) / 48
         room = -at % bar
@@ -169,6 +171,7 @@ def lay_out(played: list[tuple[Measure, str]], bar: float):
     onset, held = 0.0, False
     for duration, pitch, tied in line:
         start = melody.pop().onset if held and pitch == melody[-1].pitch else onset
-        melody += [Written(start, onset + duration - start, pitch)] if pitch is not None else []
+        if pitch is not None:
+            melody.append(Written(start, onset + duration - start, pitch))
         onset, held = round((onset + duration) * 48) / 48, tied and pitch is not None
     return pickup, tuple(melody), tuple(strains)
