@@ -72,15 +72,6 @@ def crop(waves: Tensor, length: int, generator: torch.Generator) -> Tensor:
     return waves.gather(2, sample.expand(2, pairs, length))
 
 
-def spectrogram_noise(spectrogram: Tensor, generator: torch.Generator) -> Tensor:
-    """What the published `mel` does to its input (B, ...): Gaussian noise on half of the items, with a standard
-    deviation of 0.005 to 0.05 (uniform)."""
-    shape = (len(spectrogram), *[1] * (spectrogram.ndim - 1))
-    added = torch.rand(shape, generator=generator, device=generator.device) < 0.5
-    deviation = added * _uniform(shape, 0.005, 0.05, generator)
-    return spectrogram + deviation * torch.randn(spectrogram.shape, generator=generator, device=generator.device)
-
-
 def gaussian_noise(
     clips: int, length: int, generator: torch.Generator, share: float = 1.0, as_published: bool = False
 ) -> tuple[Tensor, Tensor]:

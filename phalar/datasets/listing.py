@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import blake2b
@@ -168,24 +169,19 @@ class Survey:
 
     def text(self, path: Path) -> str:
         """A metadata file as text, whatever bytes are in it; "", and a note, if it cannot be had."""
-        try:
-            data = path.read_bytes() if path.is_file() and path.stat().st_size <= METADATA_LIMIT else None
-        except OSError:
-            data = None
-        if data is None:
-            self.note(path, "is not there or cannot be read as metadata: names are taken from the files alone")
-        return (data or b"").decode("utf-8-sig", errors="replace")
+        with suppress(OSError):
+            if path.is_file() and path.stat().st_size <= METADATA_LIMIT:
+                return path.read_bytes().decode("utf-8-sig", errors="replace")
+        self.note(path, "is not there or cannot be read as metadata: names are taken from the files alone")
+        return ""
 
     def json(self, path: Path) -> dict:
         """A metadata file that holds one JSON object; empty, and a note, if it does not."""
-        try:
-            value = json.loads(self.text(path))
-        except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, dict):
-            self.note(path, "holds no JSON object: names are taken from the files alone")
-            return {}
-        return value
+        with suppress(ValueError, RecursionError):
+            if isinstance(value := json.loads(self.text(path)), dict):
+                return value
+        self.note(path, "holds no JSON object: names are taken from the files alone")
+        return {}
 
     def locate(self, holds: Callable[[list[str]], bool], layout: str) -> Path:
         """The folder whose subfolders are as they should: the root, or one at most two levels below. An InputError if

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -183,8 +184,7 @@ class Prepared:
     problems: tuple[Problem, ...]
 
 
-@dataclass(frozen=True)
-class _Task:
+class _Task(NamedTuple):
     """A track to be stored, the digest of what it depends on, and how many bytes it will take."""
 
     opened: Opened
@@ -203,28 +203,13 @@ def prepare(
     """Turn a copy of a data set into a store of 16 kHz mono stems, as far as that is not done yet.
 
     The copy is only read. A damaged stem is left out and reported, and its track kept if two others are left. Damaged
-    tracks are tried again each time, since they may have been replaced; so is any track whose files changed.
+    tracks are tried again each time, since they may have been replaced; so is any track whose files changed. The result
+    does not depend on ``jobs``, the number of processes (one for each processor if not given).
 
-    Parameters
-    ----------
-    name : str
-        A key of :data:`DATASETS`; ``"folder"`` for any folder of multitracks.
-    root : Path
-        Where the copy lies.
-    options : mapping, optional
-        Of the data set's listing, such as ``{"unit": "stem"}``.
-    jobs : int, optional
-        Processes; one for each processor if not given. The result does not depend on it.
-    progress : bool
-        Show bars on standard error.
-
-    Raises
-    ------
-    InputError
-        If there is no such data set or option, ``root`` holds nothing of the kind, or ``jobs`` is below 1.
-    RunError
-        If the disk is too small, naming need and have; if it cannot be written; if more than 5 % of the tracks failed
-        (the others are stored all the same). Taught in ``book/datasets.md``.
+    Raises InputError if there is no such data set (a key of :data:`DATASETS`) or option of it, ``root`` holds nothing of
+    the kind, or ``jobs`` is below 1. Raises RunError if the disk is too small, naming need and have; if it cannot be
+    written; if more than 5 % of the tracks failed (the others are stored all the same). Taught in
+    ``book/datasets.md``.
     """
     root = Path(root)
     if jobs is not None and jobs < 1:
