@@ -219,20 +219,6 @@ def test_the_wrapped_network_is_the_network_where_no_border_is_near(stirred):
     assert not torch.allclose(ordinary[..., :4], loop[..., :4], atol=1e-2)
 
 
-def test_a_constant_enters_by_the_padding_of_five_seconds_only(stirred):
-    pooling = stirred("phalar").pooling
-    variation = 1e-3 * torch.randn(1, 80, 20, generator=torch.Generator().manual_seed(3))
-    for steps, enters in ((16, True), (20, False)):
-        bare, lifted = (pooling.spectrum(variation[..., :steps] + level) for level in (0.0, 1.0))
-        assert torch.allclose(bare, lifted, atol=1e-2) != enters
-
-
-def test_explained_is_one_for_the_truth_and_minus_three_for_its_opposite():
-    z = torch.randn(3, 5, 8, dtype=torch.complex64)
-    for factor, value in ((1, 1), (0, 0), (-1, -3)):
-        assert np.allclose(rotation.explained(z, factor * z), value)
-
-
 def test_turning_power_finds_the_speed_and_the_alias():
     late, pooled = np.arange(160) / 160, np.zeros((160, 2, 8), complex)
     for k in range(1, 9):
@@ -263,14 +249,6 @@ def test_contrast_tells_beats_and_bars():
     assert bar == pytest.approx(0)
     with pytest.raises(InputError, match="no contrast"):
         rotation.contrast(np.zeros(9), np.arange(9), 4)
-
-
-def test_scores_are_those_of_the_public_way(stirred):
-    model, excerpt = stirred("phalar"), rotation.choose(piece(), 2.0)
-    for shift, value in zip((0, 4_000), rotation.scores(model, excerpt, np.array([0, 4_000])), strict=True):
-        stem = excerpt.track.audio.waves[excerpt.stem, excerpt.start - shift :][: excerpt.length]
-        pair = model.similarity(model.embed(excerpt.mix(), RATE), model.embed(stem, RATE))
-        assert float(pair) == pytest.approx(value, abs=1e-4)
 
 
 def inside(fragment):

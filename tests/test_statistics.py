@@ -82,14 +82,6 @@ def test_seeds_widen_an_interval_as_much_as_they_differ():
     assert found.high - found.low > 5 * (alone.high - alone.low)
 
 
-def test_pairing_narrows_the_interval_of_a_difference():
-    rng = np.random.default_rng(0)
-    hard = rng.normal(size=100)
-    found, apart = difference(hard + 0.1 + 0.01 * rng.normal(size=100), hard), estimate(hard)
-    assert found.value == pytest.approx(0.1, abs=0.01)
-    assert found.high - found.low < (apart.high - apart.low) / 10
-
-
 def test_recordings_of_one_piece_are_one_unit():
     """Each piece recorded ten times, alike: as sure as one recording of each; treated as independent, too sure."""
     pieces = np.random.default_rng(1).random(12)

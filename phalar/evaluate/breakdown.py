@@ -35,21 +35,9 @@ _WORDS = {
 
 
 def family(stem: str, group: str = "") -> str:
-    """To which of `FAMILIES` a stem belongs, by its name in any of the corpora and data sets.
-
-    Parameters
-    ----------
-    stem : str
-        Such as ``"finger bass"``, ``"snare_drum"``, ``"Synth Pad"``.
-    group : str
-        Where the data set gives one, the group the stem belongs to (MoisesDB: ``"other_keys"``); asked only if the
-        stem's own name says nothing.
-
-    Returns
-    -------
-    str
-        ``"other"`` for a name that tells no family: mallets, harps, effects.
-    """
+    """To which of `FAMILIES` a stem belongs, by its name in any of the corpora and data sets, such as ``"synth pad"`` or
+    ``"snare_drum"``; ``"other"`` for one that tells no family. ``group``, where the data set gives one (MoisesDB:
+    ``"other_keys"``), is asked only if the stem's own name says nothing."""
     for name in (stem, group):
         words = " ".join(re.split(r"[^a-z0-9]+", name.lower()))
         for found, pattern in _WORDS.items():
@@ -70,10 +58,9 @@ def outcomes(scores: np.ndarray, pairs: Sequence[Pair], k: int) -> pd.DataFrame:
     Parameters
     ----------
     scores : array (n, n), or (draws, n, n) with as many pairs a draw one after the other
-        Rows anchors, columns positives, as :func:`phalar.evaluate.retrieval.pair_scores` gives them.
+        Rows anchors, columns positives.
     pairs : sequence of Pair
         Those of the first draw, of the second, and so on.
-    k : int
 
     Returns
     -------
@@ -100,20 +87,10 @@ def outcomes(scores: np.ndarray, pairs: Sequence[Pair], k: int) -> pd.DataFrame:
 
 
 def by_family(found: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy of pairs whose anchor holds one family and whose positive another.
+    """Accuracy of pairs whose anchor holds one family and whose positive another, from `outcomes` of one model.
 
-    A pair of several families counts in several cells: the cells share pairs, and are read one at a time.
-
-    Parameters
-    ----------
-    found : pandas.DataFrame
-        `outcomes`, of one model; of several draws or corpora one below the other.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a cell that has pairs: ``anchor``, ``positive``, ``accuracy`` (mean over tracks of their means),
-        ``tracks``, ``pairs``. In the order of `FAMILIES`.
+    A row a cell that has pairs, in the order of `FAMILIES`: ``anchor``, ``positive``, ``accuracy`` (mean over tracks of
+    their means), ``tracks``, ``pairs``. A pair of several families counts in several cells: read them one at a time.
     """
     cells = found[["track", "accuracy", "anchor", "positive"]].explode("anchor").explode("positive")
     rows = []
@@ -125,19 +102,10 @@ def by_family(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_stems(pairs: pd.DataFrame, side: str) -> pd.DataFrame:
-    """Accuracy against how many stems sound together.
+    """Accuracy against how many stems sound together in the ``"anchor"`` or the ``"positive"``, from `outcomes`.
 
-    Parameters
-    ----------
-    pairs : pandas.DataFrame
-        `outcomes`, of one model.
-    side : {"anchor", "positive"}
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a number: ``stems``, ``accuracy`` (mean over tracks of their means), ``low`` and ``high`` (95 %
-        bootstrap interval over tracks; NaN for fewer than `FEWEST` tracks), ``tracks``, ``pairs``.
+    A row a number: ``stems``, ``accuracy`` (mean over tracks of their means), ``low`` and ``high`` (95 % interval over
+    tracks; NaN for fewer than `FEWEST`), ``tracks``, ``pairs``.
     """
     if side not in ("anchor", "positive"):
         raise InputError(f"side={side!r}: choose anchor or positive")

@@ -58,17 +58,8 @@ def fixed_pairs(tracks: Sequence[Track], draw: int, seconds: float = SECONDS, se
 
 
 def embeddings(model, cuts: Cuts, advance: Callable[[int], object] | None = None) -> tuple[Tensor, Tensor]:
-    """Embeddings of all anchors and of all positives, (n, 512) each.
-
-    Parameters
-    ----------
-    model
-        Anything with ``embed(waves, sample_rate)``.
-    cuts : iterable of (Pair, array (2, N))
-        As of :func:`cut_pairs`; sixteen at a time are held.
-    advance : callable, optional
-        Told after each batch how many pairs it held (for a progress bar).
-    """
+    """Embeddings of all anchors and of all positives, (n, 512) each, by ``model.embed``; sixteen of the cuts, as of
+    :func:`cut_pairs`, are held at a time. ``advance`` is told after each batch how many it had (for a bar)."""
     found, cuts = [], iter(cuts)
     while chosen := list(islice(cuts, BATCH)):
         z = model.embed(np.concatenate([waves for _, waves in chosen]), SAMPLE_RATE, batch_size=2 * BATCH)

@@ -140,13 +140,8 @@ class Trace(NamedTuple):
 
 @torch.inference_mode()
 def trace(model: StemModel, waves: np.ndarray, as_loops: bool = False) -> Trace:
-    """Follow waves (J, N) at 16 kHz through a network, as clips or, with ``as_loops``, as if each played for ever.
-
-    Raises
-    ------
-    InputError
-        If the model keeps no phases: then there is nothing to follow. If a loop is no whole number of steps.
-    """
+    """Follow waves (J, N) at 16 kHz through a network, as clips or, with ``as_loops``, as if each played for ever. An
+    InputError if the model keeps no phases, or a loop is no whole number of steps."""
     if not (model.variant.is_complex and model.variant.pooling == "spectral"):
         raise InputError(f"variant {model.variant.name!r} keeps no phases; take one with spectral pooling and a "
                          "complex head, such as phalar")  # fmt: skip
@@ -328,15 +323,9 @@ def strongest(pooled: np.ndarray) -> np.ndarray:
 
 
 def turning_power(pooled: np.ndarray, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    """How fast each component turns while a loop of so many seconds is delayed once round: of pooled components
-    (J, D, C) at J shifts, evenly once round.
-
-    Returns
-    -------
-    (array (J,), array (C, J))
-        Turns a second of delay, ascending, positive as the shift theorem says; and each component's power at each,
-        over all projections, as shares that add up to one.
-    """
+    """How fast each component turns while a loop of so many seconds is delayed once round, from pooled components
+    (J, D, C) at J even shifts: turns a second of delay (J,), ascending, positive as the shift theorem says; and each
+    component's power at each, over all projections, as shares that add up to one, (C, J)."""
     power = (np.abs(np.fft.ifft(pooled, axis=0)) ** 2).sum(axis=1)  # ifft: a delay turns by exp(-2 pi i ...)
     order = np.argsort(np.fft.fftfreq(len(pooled)))
     return np.fft.fftfreq(len(pooled), seconds / len(pooled))[order], (power / power.sum(axis=0)).T[:, order]
