@@ -18,7 +18,7 @@ def table_of(page, header):
 
 
 def test_the_pages_count_pieces_as_the_corpora_do():
-    splits = {name: Counter(corpus.pieces().values()) for name, corpus in CORPORA.items()}
+    splits = {name: Counter(corpus.module.pieces().values()) for name, corpus in CORPORA.items()}
     rows = table_of("corpora.md", "| | `chorales`")
     names = [cell.strip("`") for cell in rows[""]]
     assert rows["pieces"] == [str(splits[name].total()) for name in names]
