@@ -26,6 +26,7 @@ class Channel:
     lufs: float
     open: bool = False
     high_pass: tuple[float, float] = (30, 90)
+    treble: float = 0.0
     drive: tuple[float, float] = (0, 0)
     driven: float = 0.0
     cabinet: bool = False
@@ -74,7 +75,7 @@ def treat(
             pb.HighpassFilter(high_pass),
             pb.LowShelfFilter(rng.uniform(80, 300), 3 * float(rng.standard_normal())),
             pb.PeakFilter(middle, 3 * float(rng.standard_normal()), rng.uniform(0.5, 1.5)),
-            pb.HighShelfFilter(rng.uniform(3000, 6000), 3 * float(rng.standard_normal())),
+            pb.HighShelfFilter(rng.uniform(1500, 5000), channel.treble + 3 * float(rng.standard_normal())),
             pb.Compressor(rng.uniform(-26, -14), rng.uniform(*channel.ratio), rng.uniform(2, 25), rng.uniform(60, 250)),
         ]
     )
