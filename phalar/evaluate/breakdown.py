@@ -35,9 +35,9 @@ _WORDS = {
 
 
 def family(stem: str, group: str = "") -> str:
-    """To which of `FAMILIES` a stem belongs, by its name in any of the corpora and data sets, such as ``"synth pad"`` or
-    ``"snare_drum"``; ``"other"`` for one that tells no family. ``group``, where the data set gives one (MoisesDB:
-    ``"other_keys"``), is asked only if the stem's own name says nothing."""
+    """To which of `FAMILIES` a stem belongs, by its name in any of the data sets (``"finger bass"``, ``"snare_drum"``), or
+    ``"other"``. ``group``, where the data set gives one (MoisesDB: ``"other_keys"``), is asked only if the stem's own
+    name says nothing."""
     for name in (stem, group):
         words = " ".join(re.split(r"[^a-z0-9]+", name.lower()))
         for found, pattern in _WORDS.items():
