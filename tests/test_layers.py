@@ -13,15 +13,11 @@ ORDER = [
     {"model"},
     {"evaluate", "matching"},
     {"train"},
-    {"study", "plots"},  # and plots_corpora and the like
+    {"study", "plots"},
     {"bench"},
     {"cli", "__init__", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
-
-
-def plain(name):
-    return "plots" if name.startswith("plots_") else name
 
 
 def imports(file):
@@ -37,8 +33,8 @@ def imports(file):
 
 def test_nothing_imports_upward():
     for file in PACKAGE.rglob("*.py"):
-        own = plain(file.relative_to(PACKAGE).parts[0].removesuffix(".py"))
-        for name in map(plain, imports(file)):
+        own = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        for name in imports(file):
             if own == "__init__":
                 continue
             assert name != "a relative import", f"{file.name}: imports are absolute here"
