@@ -35,7 +35,7 @@ _WORDS = {
 
 
 def family(stem: str, group: str = "") -> str:
-    """To which of `FAMILIES` a stem belongs, by its name in any of the data sets (``"finger bass"``, ``"snare_drum"``), or
+    """To which of `FAMILIES` a stem belongs, by its name in any of the data sets (such as ``"snare_drum"``), or
     ``"other"``. ``group``, where the data set gives one (MoisesDB: ``"other_keys"``), is asked only if the stem's own
     name says nothing."""
     for name in (stem, group):
