@@ -176,5 +176,10 @@ def test_substitutes_are_refused_where_they_carry_the_melody_less():
     for replacements, chosen in others.items():
         (dressed,) = harmony.dress(tonic, None, [rule | {"replacements": replacements}], tune, rng())
         assert (dressed.root, dressed.quality) == chosen
+    ninth = replace(tune, melody=(replace(tune.melody[0], pitch=74),))  # a d, which is a tone of the ninth chord alone
+    (dressed,) = harmony.dress(tonic, None, [rule | {"replacements": "9"}], ninth, rng())
+    assert dressed.quality == "9"
+    seventh, better = harmony.fit(ninth, [(0.0, 2.0)], [replace(tonic, quality="7"), dressed])[0]
+    assert better > seventh
     first = rule | {"part": "first", "replacements": "sus4"}
     assert [c.quality for c in harmony.dress(tonic, None, [first], tune, rng())] == ["sus4", "maj"]

@@ -47,7 +47,7 @@ FIT = 2.5
 """Of a slot full of chord tones, against the other scores."""
 STEP, LEAP, CLASH = -0.25, -0.8, -1.4
 """Of a melody note that is no chord tone (those count 1): left by step off the beat; else; a semitone off on a beat."""
-CARRIED = INTERVALS | {"maj7": (4, 7, 11)}
+CARRIED = {quality: {step % 12 for step in steps} for quality, steps in INTERVALS.items()} | {"maj7": {4, 7, 11}}
 """What counts as a chord tone: not the root of a major seventh, which rubs against the seventh."""
 MOTION = {5: 0.6, 2: 0.2, 9: 0.3, 8: 0.3, 7: 0.1, 10: 0.1, 6: -0.6, 1: -0.3, 11: -0.3, 0: -0.4}
 """For a root that goes up by so many semitones; 5 is the fall of a fifth."""
@@ -93,9 +93,8 @@ def harmonise(tune: LeadSheet, colour: str, rng: np.random.Generator) -> LeadShe
 def slots(tune: LeadSheet) -> list[tuple[float, float]]:
     """Where chords may change: two slots a bar, in three-beat bars of two beats and one. (begin, end) in quarters."""
     middle = tune.beat * (2 if tune.beats_per_bar in {3, 4} else 1)
-    return list(
-        pairwise([tune.pickup + n * tune.bar + x for n in range(tune.bars) for x in (0, middle)] + [tune.length])
-    )
+    edges = [tune.pickup + n * tune.bar + x for n in range(tune.bars) for x in (0, middle)]
+    return list(pairwise([*edges, tune.length]))
 
 
 def strength(tune: LeadSheet, onset: float) -> float:
