@@ -206,8 +206,8 @@ def prepare(
     tracks are tried again each time, since they may have been replaced; so is any track whose files changed. The result
     does not depend on ``jobs``, the number of processes (one for each processor if not given).
 
-    Raises InputError if there is no such data set (a key of :data:`DATASETS`) or option of it, ``root`` holds nothing of
-    the kind, or ``jobs`` is below 1. Raises RunError if the disk is too small, naming need and have; if it cannot be
+    Raises InputError if there is no such data set (a key of :data:`DATASETS`) or option of it, ``root`` holds nothing
+    of the kind, or ``jobs`` is below 1. Raises RunError if the disk is too small, naming need and have; if it cannot be
     written; if more than 5 % of the tracks failed (the others are stored all the same). Taught in
     ``book/datasets.md``.
     """
