@@ -9,6 +9,7 @@ import logging
 import sys
 import warnings
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,27 @@ import click
 
 from phalar.errors import InputError, RunError
 
+
+class _Later:
+    """A module of the package that is imported when something of it is used: PyTorch takes seconds, help should not."""
+
+    def __init__(self, name: str) -> None:
+        self.module = f"phalar.{name}"
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(import_module(self.module), name)
+
+
+beats, chords, cost, retrieval, sensitivity = (
+    _Later(f"evaluate.{name}") for name in ("beats", "chords", "cost", "retrieval", "sensitivity")
+)
+book, compare, experiments, profiles, records, run = (
+    _Later(f"study.{name}") for name in ("book", "compare", "experiments", "profiles", "records", "run")
+)
+bench, corpora, copies, fingerprint, matching = map(
+    _Later, ("bench", "corpora", "datasets.prepare", "fingerprint", "matching")
+)
+checkpoints, official, config, loop = map(_Later, ("model.checkpoints", "model.official", "train.config", "train.loop"))
 MANY = ("--corpus", "--k", "--only")  # options that take several values: --k 8 16 64
 SHOWN = ("experiment", "dataset", "split", "variant", "seed", "metric", "k", "value", "ci_low", "ci_high", "n")
 
@@ -94,16 +116,16 @@ def argument(name: str, **about) -> click.Argument:
 def command(into: click.Group, name: str, *parameters: click.Parameter):
     """Make a function of its options a command: ``--json`` prints the dictionary it returns; a text may follow it."""
 
-    def add(run):
+    def add(function):
         def invoke(**values) -> int:
-            found = run(SimpleNamespace(**values))
+            found = function(SimpleNamespace(**values))
             result, text = found if isinstance(found, tuple) else (found, "")
             click.echo(json.dumps(result) if values["json"] else text or _text(result))
             return int(result.get("whole") is False)
 
         as_json = option("--json", is_flag=True, help="print one JSON object and nothing else")
-        into.add_command(click.Command(name, params=[*parameters, as_json], callback=invoke, help=run.__doc__))
-        return run
+        into.add_command(click.Command(name, params=[*parameters, as_json], callback=invoke, help=function.__doc__))
+        return function
 
     return add
 
@@ -125,16 +147,12 @@ PROCESSES = option("--jobs", type=int, default=1, help="at a time, each in a pro
 @command(cli, "models")
 def _models(o) -> dict:
     """The registry: variants, parameters, what differs."""
-    from phalar.evaluate.cost import model_rows
-
-    return {"models": model_rows()}
+    return {"models": cost.model_rows()}
 
 
 @command(cli, "render", argument("corpus", nargs=-1), JOBS)
 def _render(o) -> dict:
     """Render built-in corpora into the cache; all if none is named."""
-    from phalar import corpora
-
     names = o.corpus or list(corpora.CORPORA)
     for name in names:
         corpora.folder(name)
@@ -153,23 +171,26 @@ def _render(o) -> dict:
 )  # fmt: skip
 def _train(o) -> dict:
     """Train a model; started again it goes on where it was stopped."""
-    from phalar.train.config import config
-    from phalar.train.loop import BEST, train, with_steps
-
     if o.steps is not None and o.minutes is not None:
         raise InputError("give --steps or --minutes, not both")
     names = ("seed", "preset", "batch_size", "shards", "negatives", "seconds", "limit")
-    chosen = {name: getattr(o, name) for name in names}
-    settings = config(o.variant, o.corpus, steps=100 if o.steps is None else o.steps, **chosen)
+    steps = 100 if o.steps is None else o.steps
+    settings = config.config(o.variant, o.corpus, steps=steps, **{name: getattr(o, name) for name in names})
     if o.minutes is not None:
-        settings = with_steps(settings, o.minutes, o.out, device=o.device)
-    run = train(settings, o.out, device=o.device)
-    found = {"checkpoint": str(run.folder / BEST), "steps": settings.steps}
-    return found | {"best_valid": run.best_valid, "seconds": run.seconds}
+        settings = loop.with_steps(settings, o.minutes, o.out, device=o.device)
+    done = loop.train(settings, o.out, device=o.device)
+    found = {"checkpoint": str(done.folder / loop.BEST), "steps": settings.steps}
+    return found | {"best_valid": done.best_valid, "seconds": done.seconds}
 
 
-def _records(records) -> dict:
-    return {"records": [record.as_dict() for record in records]}
+def _records(made) -> dict:
+    return {"records": [record.as_dict() for record in made]}
+
+
+def _estimates(found, experiment: str, dataset: str, model) -> dict:
+    """A table of estimates (variant, split, metric, estimate and what else is known) as records."""
+    about = {"experiment": experiment, "dataset": dataset, "device": model.device.type, "variant": model.variant.name}
+    return _records(records.record(row.pop("estimate"), **(about | row)) for row in found.to_dict("records"))
 
 
 @command(
@@ -179,19 +200,20 @@ def _records(records) -> dict:
 )  # fmt: skip
 def _retrieval(o) -> dict:
     """Top-1 stem retrieval among K candidates."""
-    from phalar import corpora, fingerprint
-    from phalar.evaluate import retrieval
-    from phalar.matching import resolve_model
-    from phalar.study.experiments import retrieval_records
-    from phalar.study.records import provenance
-
-    model, label = resolve_model(o.model), f"test {o.model} on {o.corpus}"
+    model, label = matching.resolve_model(o.model), f"test {o.model} on {o.corpus}"
     tracks = corpora.load(o.corpus, o.split, limit=o.limit or None)
     scores = retrieval.evaluate(retrieval.by_model(model), tracks, o.draws, ks=o.k, seed=o.seed, label=label)
     results = [retrieval.summarise(scores["symmetrised"], k) for k in o.k]
     digest = fingerprint.fingerprint([o.model, o.corpus, o.split, o.draws, o.limit, o.seed])
     about = {"dataset": o.corpus, "variant": model.variant.name, "config_hash": digest, "experiment": "retrieval"}
-    return _records(retrieval_records(results, o.split, **about, **provenance(model.device.type)))
+    return _records(experiments.retrieval_records(results, o.split, **about, **records.provenance(model.device.type)))
+
+
+def _either(what: str, own: str, corpus: str | None, root: Path | None) -> None:
+    if (corpus is None) == (root is None):
+        raise InputError(f"{what}: name either the corpus (--corpus {own}) or a copy of the real data set")
+    if corpus not in (None, own):
+        raise InputError(f"{what}: corpus {corpus!r} is not one for this; choose {own!r}, or the real data set")
 
 
 @command(
@@ -200,14 +222,10 @@ def _retrieval(o) -> dict:
 )  # fmt: skip
 def _beats(o) -> dict:
     """Zero-shot beat tracking by similarity to metronomes."""
-    from phalar.evaluate import beats
-    from phalar.matching import resolve_model
-    from phalar.train.loop import chosen_device
-
     _either("beats", "beats", o.corpus, o.gtzan)
     if o.gtzan and o.annotations is None:
         raise InputError(f"GTZAN at {o.gtzan}: name the folder of its beats, too (--annotations DIR)")
-    model = resolve_model(o.model).to(chosen_device(o.device))
+    model = matching.resolve_model(o.model).to(loop.chosen_device(o.device))
     if o.gtzan:
         tracks = beats.spread_over(beats.gtzan(o.gtzan, o.annotations), o.limit)
     else:
@@ -223,93 +241,57 @@ def _beats(o) -> dict:
 )  # fmt: skip
 def _chords(o) -> dict:
     """A linear probe for chords on frozen embeddings."""
-    from phalar import corpora
-    from phalar.datasets.prepare import prepare
-    from phalar.evaluate import chords
-    from phalar.matching import resolve_model
-    from phalar.train.loop import chosen_device
-
     _either("chords", "comping", o.corpus, o.guitarset)
-    model = resolve_model(o.model).to(chosen_device(o.device))
-    name = o.corpus or prepare("guitarset", o.guitarset, progress=True).name
+    model = matching.resolve_model(o.model).to(loop.chosen_device(o.device))
+    name = o.corpus or copies.prepare("guitarset", o.guitarset, progress=True).name
     tracks = chords.choose(corpora.load(name, "test", progress=True), o.recordings)
     return _estimates(chords.evaluate(model, tracks, o.hop), "chords", name, model)
-
-
-def _either(what: str, own: str, corpus: str | None, root: Path | None) -> None:
-    if (corpus is None) == (root is None):
-        raise InputError(f"{what}: name either the corpus (--corpus {own}) or a copy of the real data set")
-    if corpus not in (None, own):
-        raise InputError(f"{what}: corpus {corpus!r} is not for this; choose {own!r}, or a real copy")
-
-
-def _estimates(found, experiment: str, dataset: str, model) -> dict:
-    """A table of estimates (variant, split, metric, estimate) as records."""
-    from phalar.study.records import record
-
-    about = {"experiment": experiment, "dataset": dataset, "device": model.device.type}
-    return _records(record(row.pop("estimate"), **row, **about) for row in found.to_dict("records"))
 
 
 @command(evaluate, "sensitivity", MODEL, option("--corpus", required=True), LIMIT, option("--k", type=int, default=64))
 def _sensitivity(o) -> dict:
     """How much a model minds a stem that is transposed, or late."""
-    from phalar.evaluate import sensitivity
-    from phalar.matching import resolve_model
-    from phalar.study.records import record
-
-    model = resolve_model(o.model)
-    found = sensitivity.evaluate(model, o.corpus, o.k, limit=o.limit).to_dict("records")
-    about = {"experiment": "sensitivity", "dataset": o.corpus, "variant": model.variant.name}
-    return _records(record(row.pop("estimate"), device=model.device.type, **row, **about) for row in found)
+    model = matching.resolve_model(o.model)
+    return _estimates(sensitivity.evaluate(model, o.corpus, o.k, limit=o.limit), "sensitivity", o.corpus, model)
 
 
 @command(cli, "score", argument("mix"), argument("stem"), MODEL)
 def _score(o) -> tuple[dict, str]:
     """How well a stem fits a mix."""
-    from phalar.matching import score
-
-    value = score(o.mix, o.stem, model=o.model)
+    value = matching.score(o.mix, o.stem, model=o.model)
     return {"mix": o.mix, "stem": o.stem, "score": value}, f"{value:.4f}"
 
 
 @command(cli, "rank", argument("mix"), argument("stem", nargs=-1, required=True), MODEL)
 def _rank(o) -> dict:
     """Stems by how well they fit a mix, best first."""
-    from phalar.matching import rank
-
-    return {"mix": o.mix, "ranking": [asdict(match) for match in rank(o.mix, list(o.stem), model=o.model)]}
+    return {"mix": o.mix, "ranking": [asdict(match) for match in matching.rank(o.mix, list(o.stem), model=o.model)]}
 
 
 @command(cli, "convert", argument("source"), argument("target", type=PATH))
 def _convert(o) -> dict:
     """Turn an official checkpoint into one of ours; no code in it is run."""
-    from phalar.model.checkpoints import save
-    from phalar.model.official import load_official
-
-    model = load_official(o.source)
-    save(model, o.target, source="official checkpoint")
+    model = official.load_official(o.source)
+    checkpoints.save(model, o.target, source="official checkpoint")
     return {"variant": model.variant.name, "parameters": model.num_parameters, "path": str(o.target)}
 
 
 @command(datasets, "list")
 def _datasets_list(o) -> dict:
     """What they are, their terms, and how to get them."""
-    from phalar.datasets.prepare import DATASETS, names, origin
-
     rows = []
-    for each in DATASETS.values():
+    for each in copies.DATASETS.values():
         row = {name: getattr(each, name) for name in ("name", "title", "licence", "size", "source", "citation")}
         options = {name: about for name, (_, about) in each.options.items()}
         rows.append(row | {"expected": dict(each.expected), "options": options})
-    return {"datasets": rows, "prepared": [{"name": name, **(origin(name) or {})} for name in names()]}
+    prepared = [{"name": name, **(copies.origin(name) or {})} for name in copies.names()]
+    return {"datasets": rows, "prepared": prepared}
 
 
 def _listing_options() -> dict[str, str]:
     """Every option that some data set's listing has, with its help. A data set refuses those of others."""
-    from phalar.datasets.prepare import DATASETS
-
-    return {name: f"{d.name}: {about}" for d in DATASETS.values() for name, (_, about) in d.options.items()}
+    sets = copies.DATASETS.values()
+    return {name: f"{each.name}: {about}" for each in sets for name, (_, about) in each.options.items()}
 
 
 COPY = (
@@ -323,67 +305,53 @@ def _given(o) -> dict[str, str]:
     return {name: getattr(o, name) for name in _listing_options() if getattr(o, name) is not None}
 
 
-def _problem(problem) -> dict:
-    return {"path": str(problem.path), "what": problem.what, "serious": problem.serious}
+def _problems(found) -> list[dict]:
+    return [{"path": str(each.path), "what": each.what, "serious": each.serious} for each in found]
 
 
 @command(datasets, "check", *COPY)
 def _datasets_check(o) -> dict:
     """What a copy holds against what it should; never changes it. NAME is as `phalar datasets list` has it."""
-    from phalar.datasets.prepare import check
-
-    *problems, found = check(o.name, o.root, _given(o), progress=True)
+    *problems, found = copies.check(o.name, o.root, _given(o), progress=True)
     counts = {split: {"found": n, "expected": found.expected.get(split)} for split, n in found.found.items()}
-    problems = [_problem(problem) for problem in problems]
-    about = {"stems": found.stems, "hours": round(found.hours, 2)}
-    return {"dataset": o.name, "whole": found.whole, "splits": counts, **about, "problems": problems}
+    about = {"stems": found.stems, "hours": round(found.hours, 2), "problems": _problems(problems)}
+    return {"dataset": o.name, "whole": found.whole, "splits": counts, **about}
 
 
 @command(datasets, "prepare", *COPY, JOBS)
 def _datasets_prepare(o) -> dict:
     """Turn a copy into 16 kHz audio that is read at memory speed. NAME is as `phalar datasets list` has it."""
-    from phalar.datasets.prepare import prepare
-
-    made = prepare(o.name, o.root, _given(o), jobs=o.jobs, progress=True)
+    made = copies.prepare(o.name, o.root, _given(o), jobs=o.jobs, progress=True)
     result = {"name": made.name, "folder": str(made.folder), "tracks_found": made.found, "tracks_stored": made.stored}
-    return {**result, "silent_stems": made.silent_stems, "problems": [_problem(each) for each in made.problems]}
+    return {**result, "silent_stems": made.silent_stems, "problems": _problems(made.problems)}
 
 
 def _run(o, **more):
     """The run of the study that a profile and ``-p NAME VALUE`` mean; values are Python literals, or else texts."""
-    from phalar.study.profiles import literal
-    from phalar.study.run import study
-
-    chosen = {name: text if (value := literal(text)) is ... else value for name, text in o.override}
-    return study(o.profile, chosen | more)
+    chosen = {name: text if (value := profiles.literal(text)) is ... else value for name, text in o.override}
+    return run.study(o.profile, chosen | more)
 
 
 @command(study, "run", PROFILE, OVERRIDE, PROCESSES, option("--only", multiple=True, metavar="NAME..."))
 def _study_run(o) -> dict:
     """Execute the notebooks with a profile; a changed value makes another run, with records of its own."""
-    from phalar.study.run import run_study
-
-    done = run_study(_run(o), o.only or None, jobs=o.jobs)
+    done = run.run_study(_run(o), o.only or None, jobs=o.jobs)
     return {"notebooks": [asdict(each) | {"path": str(each.path)} for each in done]}
 
 
 @command(study, "book", PROFILE, OVERRIDE)
 def _study_book(o) -> tuple[dict, str]:
     """Build the book from the executed notebooks."""
-    from phalar.study.book import build_book
-
-    index = str(build_book(_run(o)))
+    index = str(book.build_book(_run(o)))
     return {"index": index}, index
 
 
 @command(study, "cell", argument("row"), PROFILE, OVERRIDE, SEED, option("--steps", type=int))
 def _study_cell(o) -> dict:
     """Train and test one row of the ablations alone, in a run of its own."""
-    from phalar.study import experiments
-
-    run = _run(o, cells=[o.row], seeds=[o.seed], **({} if o.steps is None else {"steps": o.steps}))
-    job = next(job for job in experiments.jobs(run) if o.row in job.rows)
-    return {"run": run.name} | _records(job.run(run.records))
+    own = _run(o, cells=[o.row], seeds=[o.seed], **({} if o.steps is None else {"steps": o.steps}))
+    job = next(job for job in experiments.jobs(own) if o.row in job.rows)
+    return {"run": own.name} | _records(job.run(own.records))
 
 
 @command(
@@ -394,10 +362,8 @@ def _study_cell(o) -> dict:
 )  # fmt: skip
 def _study_grid(o) -> dict:
     """Train and test every cell of the ablation grid that is not finished."""
-    from phalar.study import experiments
-
-    run = _run(o)
-    target, work = o.results or run.records, experiments.jobs(run)
+    own = _run(o)
+    target, work = o.results or own.records, experiments.jobs(own)
     if o.list:
         return {"jobs": [job.about() for job in work]}
     if o.index is not None:
@@ -406,43 +372,32 @@ def _study_grid(o) -> dict:
         return _records(work[o.index].run(target))
     outcomes = list(experiments.run_jobs(work, target, o.jobs))
     failed = [job.about() | {"error": str(error)} for job, error in outcomes if isinstance(error, Exception)]
-    records = [record for _, made in outcomes if not isinstance(made, Exception) for record in made]
-    return _records(records) | {"failed": failed, "whole": not failed}
+    made = [record for _, of_job in outcomes if not isinstance(of_job, Exception) for record in of_job]
+    return _records(made) | {"failed": failed, "whole": not failed}
 
 
-@command(
-    study, "merge", argument("source", nargs=-1, required=True, type=PATH), option("--out", type=PATH, required=True)
-)
+@command(study, "merge", argument("source", nargs=-1, type=PATH), option("--out", type=PATH, required=True))
 def _study_merge(o) -> dict:
     """Bring results files of several machines together in one."""
-    from phalar.study.records import merge
-
-    return {"records": merge(o.source, o.out), "path": str(o.out)}
+    return {"records": records.merge(o.source, o.out), "path": str(o.out)}
 
 
 @command(study, "compare", argument("run_a"), argument("run_b"))
 def _study_compare(o) -> dict:
     """Where two runs differ by more than their intervals: a profile, a run's name or folder, a file, or 'reference'."""
-    from phalar.study.compare import differing
-    from phalar.study.run import records_of
-
-    found = differing(records_of(o.run_a), records_of(o.run_b))
+    found = compare.differing(run.records_of(o.run_a), run.records_of(o.run_b))
     return {"apart": len(found), "differing": json.loads(found.to_json(orient="records"))}
 
 
 @command(study, "ship", argument("run_folder", type=PATH))
 def _study_ship(o) -> dict:
     """Make a finished training run's weights the ones that ship with the package."""
-    from phalar.study.experiments import ship
-
-    return {"notes": ship(o.run_folder)}
+    return {"notes": experiments.ship(o.run_folder)}
 
 
 @command(cli, "bench", argument("name", metavar="{cqt,encode,train,data}"))
 def _bench(o) -> dict:
     """Speed beside a plain reference implementation."""
-    from phalar import bench
-
     return bench.run(o.name)
 
 

@@ -7,29 +7,15 @@ how to run*.
 
 import ast
 import difflib
-import functools
-import warnings
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import yaml
 
 from phalar.errors import InputError
 from phalar.paths import repository
-
-# The notebooks of the study in the order in which they run, each with those whose weights it looks into.
-NOTEBOOKS = {
-    "retrieval": (),
-    "ablations": ("retrieval",),  # the same models: trained once
-    "corpora": (),
-    "limits": (),
-    "shift-theorem": (),
-    "phase": (),
-    "rotation": ("ablations",),
-    "beats": (),
-    "chords": ("ablations",),
-}
 
 
 def notebooks_folder() -> Path:
@@ -55,17 +41,10 @@ def declared_parameters(notebook: Path | str) -> dict[str, Any]:
     if not path.is_file():
         known = ", ".join(sorted(found.stem for found in path.parent.glob("*.ipynb"))) or "none"
         raise InputError(f"notebook {path.stem!r} does not exist; known: {known}")
-    return dict(_declared(path, path.stat().st_mtime_ns))
-
-
-@functools.lru_cache(maxsize=64)
-def _declared(path: Path, _changed: int) -> tuple[tuple[str, Any], ...]:
-    import papermill
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = papermill.inspect_notebook(str(path))
-    return tuple((name, literal(entry["default"])) for name, entry in found.items())
+    cells = nbformat.read(path, as_version=4).cells
+    declared = [ast.parse(cell.source).body for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    named = [node for body in declared for node in body if isinstance(node, ast.Assign)]
+    return {node.targets[0].id: literal(ast.unparse(node.value)) for node in named}
 
 
 def literal(text: str) -> Any:
@@ -142,27 +121,20 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(sorted(known))}"
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML that refuses a key standing twice, where the standard keeps the last and says nothing."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.YAMLError(f"key {key!r} stands twice")
-        return super().construct_mapping(node, deep)
-
-
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # a safe loader
+        text = path.read_text(encoding="utf-8")
+        values, nodes = yaml.safe_load(text), getattr(yaml.compose(text), "value", [])
     except OSError as error:
         raise InputError(f"profile {path}: cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"profile {path}: not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict):
         raise InputError(f"profile {path}: holds {type(values).__name__}, not lines of the form `name: value`")
+    keys = [key.value for key, _ in nodes]
     for name, value in values.items():
+        if keys.count(str(name)) > 1:  # YAML keeps the last and says nothing
+            raise InputError(f"profile {path}: key {name!r} stands twice")
         if not isinstance(name, str) or isinstance(value, dict):
             raise InputError(f"profile {path}: {name!r} is not a flat `name: value` line")
     return values
