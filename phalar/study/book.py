@@ -203,20 +203,16 @@ def mirror(files: Mapping[str, bytes], target: Path, keep: str = "") -> None:
     """Make a folder hold exactly these files. What is equal is not touched; ``keep`` names a subfolder left alone."""
     for name, data in files.items():
         path = target / name
-        if path.is_file() and path.read_bytes() == data:
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_bytes(data)
-        os.replace(partial, path)
+        if not path.is_file() or path.read_bytes() != data:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f".{path.name}.partial")
+            partial.write_bytes(data)
+            os.replace(partial, path)
     for path in sorted(target.rglob("*"), reverse=True):
         name = path.relative_to(target)
-        if keep and name.parts[0] == keep:
-            continue
-        if path.is_dir():
-            if not any(path.iterdir()):
-                path.rmdir()
-        elif name.as_posix() not in files:
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+        elif path.is_file() and name.parts[0] != keep and name.as_posix() not in files:
             path.unlink()
 
 
@@ -232,20 +228,14 @@ def _sphinx(source: Path) -> Path:
     succeeded.unlink(missing_ok=True)
     # The interpreter that runs this; -P, so that no staged folder is taken for a module.
     command = [sys.executable, "-P", "-c", "from jupyter_book.cli.main import main; main()", "build"]
-    done = subprocess.run(
-        [*command, "-n", "-W", "--keep-going", str(source)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        env=os.environ | {"PYTHONIOENCODING": "utf-8", "NO_COLOR": "1"},
-        cwd=source,
-    )
+    log = source.with_name(f"{source.name}.log")
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8", "NO_COLOR": "1"}
+    with log.open("wb") as file:
+        words = [*command, "-n", "-W", "--keep-going", str(source)]
+        done = subprocess.run(words, stdout=file, stderr=subprocess.STDOUT, env=environment, cwd=source)
     if done.returncode != 0:
-        log = source.with_name(f"{source.name}.log")
-        log.write_text(done.stdout, encoding="utf-8")
-        raise RunError(f"the book did not build without warnings, see {log}; from it:\n{last_lines(done.stdout)}")
+        said = last_lines(log.read_text(encoding="utf-8", errors="replace"))
+        raise RunError(f"the book did not build without warnings, see {log}; from it:\n{said}")
     succeeded.touch()
     return build / "html"
 

@@ -101,20 +101,10 @@ def present(real: Sequence[str], *, progress: bool = True) -> tuple[list[str], d
 
 def training(chosen: Mapping[str, Any]) -> TrainConfig:
     """The training run that settings ask for."""
-    return config(
-        chosen["variant"],
-        chosen["trained"],
-        steps=chosen["steps"],
-        seed=chosen["seed"],
-        preset=chosen["preset"],
-        batch_size=chosen["batch_size"],
-        shards=chosen["shards"],
-        seconds=chosen["excerpt_seconds"],
-        limit=chosen["limit"],
-        # A look at the validation split takes as long as a step or two.
-        valid_every=min(max(10, chosen["steps"] // 6), 500),
-        target=chosen["target"],
-    )
+    names = ("steps", "seed", "preset", "batch_size", "shards", "limit", "target")
+    how = {name: chosen[name] for name in names} | {"seconds": chosen["excerpt_seconds"]}
+    # A look at the validation split takes as long as a step or two.
+    return config(chosen["variant"], chosen["trained"], valid_every=min(max(10, how["steps"] // 6), 500), **how)
 
 
 def run_folder(training_run: TrainConfig) -> Path:
@@ -148,10 +138,9 @@ def weights_of(run: loop.Run) -> Weights:
 
 def shipped() -> Weights:
     """The weights that ship with the package (book page *The weights that ship*)."""
-    file, about = checkpoints.REFERENCE_FILE, checkpoints.notes(checkpoints.REFERENCE)
-    return Weights(
-        file, checkpoints.REFERENCE, None, about.get("steps"), about.get("seconds"), about.get("config_hash", "")
-    )
+    about = checkpoints.notes(checkpoints.REFERENCE)
+    known = about.get("steps"), about.get("seconds"), about.get("config_hash", "")
+    return Weights(checkpoints.REFERENCE_FILE, checkpoints.REFERENCE, None, *known)
 
 
 @dataclass(frozen=True)
@@ -203,15 +192,10 @@ def evaluate(weights: Weights | loop.Run, corpus: str, chosen: Mapping[str, Any]
     device, ks = loop.chosen_device(chosen["device"]), sizes(corpus, chosen)
     model = cache(lambda: checkpoints.load(weights.file).to(device))  # loaded only if a draw is missing
     key = [fingerprint.of_file(weights.file), corpora.version(corpus), fingerprint.of_code("model")]
-    kept = retrieval.evaluate(
-        lambda cuts, advance: retrieval.by_model(model())(cuts, advance),
-        tracks,
-        chosen["draws"],
-        ks=ks,
-        seconds=chosen["test_seconds"],
-        key=key,
-        label=f"test {weights.variant} (seed {weights.seed}) on {corpus}" if progress else "",
-    )
+    how = {"ks": ks, "seconds": chosen["test_seconds"], "key": key}
+    how |= {"label": f"test {weights.variant} (seed {weights.seed}) on {corpus}" if progress else ""}
+    score = lambda cuts, advance: retrieval.by_model(model())(cuts, advance)  # noqa: E731
+    kept = retrieval.evaluate(score, tracks, chosen["draws"], **how)
     scores = kept["symmetrised" if chosen["symmetrised"] else "one way"]
     return Tested(weights, corpus, tracks, scores, [retrieval.summarise(scores, k) for k in ks], device.type)
 
@@ -306,13 +290,6 @@ def keep_weights(runs: Mapping[str, loop.Run], folder: Path) -> None:
 
 def ship(folder: Path, target: Path = checkpoints.REFERENCE_FILE) -> dict[str, Any]:
     """Write a finished run's chosen weights to the package, with how they were trained; returns those notes.
-
-    Parameters
-    ----------
-    folder : Path
-        Of a finished run (:func:`phalar.train.loop.train`).
-    target : Path
-        The package's own file by default; replaced whole or not at all.
 
     Raises
     ------

@@ -89,17 +89,6 @@ class Record:
         if not isinstance(self.versions, Mapping):
             raise InputError(f"record: versions={self.versions!r} is not a mapping; give {{name: version}}")
 
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> "Record":
-        """A record from a mapping; an unknown or missing field is an `InputError` that names it."""
-        for name in fields:
-            if name not in COLUMNS:
-                raise InputError(f"record: unknown field {name!r}; the fields are {', '.join(COLUMNS)}")
-        for name in (*_REQUIRED, "value"):
-            if name not in fields:
-                raise InputError(f"record: field {name!r} is missing; every record needs it")
-        return cls(**fields)
-
     def as_dict(self) -> dict[str, Any]:
         """The record as plain values, in the order of the results form."""
         return {name: getattr(self, name) for name in COLUMNS}
@@ -116,10 +105,8 @@ def _number(name: str, value: Any) -> float | int | None:
     kind, what = (numbers.Integral, "a whole number") if name in _INTEGERS else (numbers.Real, "a number")
     if value is None and name != "value":
         return None
-    if isinstance(value, bool) or not isinstance(value, kind):
-        raise InputError(f"record: {name}={value!r} is not {what}")
-    if not math.isfinite(value):
-        raise InputError(f"record: {name}={value!r} is not finite; leave out what could not be measured")
+    if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
+        raise InputError(f"record: {name}={value!r} is not {what}, or not finite; leave out what was not measured")
     return int(value) if name in _INTEGERS else float(value)
 
 
@@ -201,7 +188,7 @@ def append(path: Path | str, records: Iterable[Record]) -> None:
     records, path = list(records), place(path)
     for each in records:
         if not isinstance(each, Record):
-            raise InputError(f"append: {type(each).__name__} is not a Record; make one with Record.from_dict")
+            raise InputError(f"append: {type(each).__name__} is not a Record; make one with `record`")
     text = "".join(json.dumps(each.as_dict(), allow_nan=False, ensure_ascii=False) + "\n" for each in records)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+b") as file:
@@ -237,7 +224,7 @@ def read(path: Path | str) -> pd.DataFrame:
         if not line.strip():
             continue
         try:
-            rows.append(Record.from_dict(json.loads(line)))
+            rows.append(Record(**json.loads(line)))
         except (ValueError, TypeError) as error:
             if number == len(lines) and not _parses(line):  # no line break after it: an append was interrupted
                 warnings.warn(f"{path}: left out a torn last line ({len(line)} bytes)", PhalarWarning, stacklevel=2)
@@ -257,14 +244,8 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
 def merge(sources: Iterable[Path | str], target: Path | str) -> int:
     """Bring results files together in one, oldest first, of each measurement (`KEY`) the newest; returns how many.
 
-    The target may be one of the sources. It is written whole or not at all.
-
-    Raises
-    ------
-    InputError
-        If a source does not exist.
-    RunError
-        If a line of one is not a record.
+    The target may be one of the sources, and is written whole or not at all. A source that does not exist is an
+    InputError.
     """
     sources, target = list(sources), place(target)
     for source in sources:
@@ -274,7 +255,7 @@ def merge(sources: Iterable[Path | str], target: Path | str) -> int:
     rows = rows.drop_duplicates(KEY, keep="last").astype(object)
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     partial.unlink(missing_ok=True)
-    append(partial, (Record.from_dict(fields) for fields in rows.where(rows.notna(), None).to_dict("records")))
+    append(partial, (Record(**fields) for fields in rows.where(rows.notna(), None).to_dict("records")))
     os.replace(partial, target)
     return len(rows)
 
