@@ -113,7 +113,7 @@ def _generated(root: Path, records, judged: list[claims.Judged], parameters: Map
     counted = "Parameters are real numbers, counted in the models as built here; a complex one counts as two."
     header = ["variant", "what differs", "parameters"]
     weights = tables.results_table(records, reference, variants=["reference"], claimed=False)
-    recipes = {name: name.removeprefix("recipe-") for name in presets["variant"].unique()}
+    recipes = {name: name.removeprefix("recipe-").replace("phalar", "short") for name in presets["variant"].unique()}
     named = tables.ablation_table(presets, recipes, dict.fromkeys(presets["dataset"].unique(), 64), claimed=False)
     preset_table = named.drop(columns="row", errors="ignore")
     benches = (root / BENCHES).read_text(encoding="utf-8").splitlines() if (root / BENCHES).is_file() else []

@@ -52,12 +52,14 @@ def substitutions(
 
 def about(records: pd.DataFrame) -> dict[str, str]:
     """When, on what and for how long this run trained."""
-    newest = {"date": MISSING, "device": MISSING, "commit": MISSING} if records.empty else records.iloc[-1]
-    texts = {f"run_{name}": newest[name] for name in ("device", "commit")} | {"run_date": newest["date"][:23]}
-    for name in ("steps", "seed"):
-        values = ", ".join(str(value) for value in sorted(records[name].dropna().unique()))
-        texts[f"run_{name.rstrip('s')}s"] = values or MISSING
-    return texts | ({} if records.empty else {"run_date": newest["date"][:10] or "unknown"})
+    texts = dict.fromkeys(("run_date", "run_device", "run_commit", "run_steps", "run_seeds"), MISSING)
+    for name, column in {"run_steps": "steps", "run_seeds": "seed"}.items():
+        texts[name] = ", ".join(str(value) for value in sorted(records[column].dropna().unique())) or MISSING
+    if len(records):
+        newest = records.iloc[-1]
+        texts |= {f"run_{name}": newest[name] for name in ("device", "commit")}
+        texts["run_date"] = newest["date"][:10] or "unknown"
+    return texts
 
 
 def hardest(found: Mapping[tuple, Measured], variant: str) -> Measured | None:

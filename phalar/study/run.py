@@ -112,20 +112,11 @@ class Executed:
 
 
 def run_study(run: Study, only: Iterable[str] | None = None, *, jobs: int = 1, progress: bool = True) -> list[Executed]:
-    """Execute the notebooks of a run in order.
+    """Execute the notebooks of a run (``only`` some), ``jobs`` at a time, each with its share of the processors.
 
     A notebook whose executed copy was made from the same inputs (`inputs`) is reused. What an interrupted notebook had
-    trained is found again by the notebook itself, so a second call resumes.
-
-    Parameters
-    ----------
-    run : Study
-    only : iterable of str, optional
-        Names of the notebooks to run, all by default.
-    jobs : int
-        Notebooks at a time, each with its share of the processors.
-    progress : bool
-        Tell on standard error which notebook and cell runs, and pass on what the notebook says.
+    trained is found again by the notebook itself, so a second call resumes. With ``progress`` standard error tells
+    which notebook and cell runs, and what the notebook says.
 
     Raises
     ------
@@ -263,21 +254,14 @@ def _execute(notebook: Path, target: Path, parameters: dict[str, Any], root: Pat
     import papermill
 
     stream = sys.stderr if title else None
-    counter = {"file": stream, "desc": title, "bar_format": "{desc}: cell {n_fmt} of {total_fmt}, {elapsed}"}
+    bar = {"file": stream, "desc": title, "bar_format": "{desc}: cell {n_fmt} of {total_fmt}, {elapsed}"}
+    about = {"parameters": parameters, "kernel_name": "python3", "cwd": str(root), "progress_bar": title and bar}
+    # Papermill's own warnings are about how it uses its libraries; the kernel's remarks would drown the progress.
+    about |= {"stdout_file": stream, "stderr_file": stream, "extra_arguments": ["--log-level=50"]}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # papermill's own, about how it uses its libraries
-            papermill.execute_notebook(
-                str(notebook),
-                str(target),
-                parameters=parameters,
-                kernel_name="python3",
-                cwd=str(root),
-                progress_bar=counter if title else False,
-                stdout_file=stream,
-                stderr_file=stream,
-                extra_arguments=["--log-level=50"],  # the kernel's remarks on itself would drown the progress
-            )
+            warnings.simplefilter("ignore")
+            papermill.execute_notebook(str(notebook), str(target), **about)
     except papermill.PapermillExecutionError as error:
         raise RunError(f"notebook {notebook.stem}: {_describe(error.cell_index, error.source, error)}") from error
     except Exception as error:  # a dead kernel, no kernel at all: nbclient and jupyter_client have no common base

@@ -86,18 +86,16 @@ def results_table(
     records: pd.DataFrame,
     reference: pd.DataFrame | None = None,
     *,
-    experiment: str = "retrieval",
     variants: Iterable[str] = VARIANTS,
     datasets: Iterable[str] | None = None,
     claimed: bool = True,
 ) -> pd.DataFrame:
-    """Top-1 accuracy in per cent as text: paper | this run | reference run, never mixed.
+    """Retrieval's top-1 accuracy in per cent as text: paper | this run | reference run, never mixed.
 
     Parameters
     ----------
     records, reference : DataFrame
         Of this run, and of the run that ships with the book (`phalar.study.records.read`).
-    experiment : str
     variants : iterable of str
         Models, in the table's order.
     datasets : iterable of str, optional
@@ -105,12 +103,10 @@ def results_table(
     claimed : bool
         Whether the paper has a column, and rows of its own for what was not run.
     """
-    order, ours = list(variants), measured(records, experiment)
-    theirs = measured(reference, experiment) if reference is not None else {}
-    names = {name.lower(): name for name in DATASETS}
-    printed = {
-        (names.get(d, d), v, k): x for (e, d, v, m, k), x in paper.index().items() if (e, m) == (experiment, "top1")
-    }
+    order, ours = list(variants), measured(records)
+    theirs = measured(reference) if reference is not None else {}
+    known = paper.index().items()
+    printed = {(canonical(key[1]), key[2], key[4]): x for key, x in known if key[0::3] == ("retrieval", "top1")}
     wanted = None if datasets is None else {canonical(name) for name in datasets}
     if wanted is not None:
         wanted |= {STAND_INS[name] for name in wanted if name in STAND_INS}
@@ -118,12 +114,11 @@ def results_table(
     keys = [key for key in keys if key[1] in order and (wanted is None or key[0] in wanted)]
     rows = []
     for key in sorted(keys, key=lambda key: (_place(key[0]), order.index(key[1]), key[2])):
-        n = ours[key].n if key in ours else None
         row = {"data": dataset_label(key[0]), "model": LABELS.get(key[1], key[1]), "K": str(key[2])}
-        row |= {"paper": as_printed(printed.get(key))} if claimed else {}
-        row |= {OURS: cell(ours.get(key)), "n": NOT_RUN if n is None else str(n)}
-        rows.append(row | ({REFERENCE_RUN: cell(theirs.get(key))} if theirs else {}))
-    return pd.DataFrame(rows)
+        row |= {"paper": as_printed(printed.get(key)), OURS: cell(ours.get(key)), REFERENCE_RUN: cell(theirs.get(key))}
+        rows.append(row | {"n": str(ours[key].n) if key in ours else NOT_RUN})
+    left_out = [*([] if claimed else ["paper"]), *([] if theirs else [REFERENCE_RUN])]
+    return pd.DataFrame(rows).drop(columns=left_out, errors="ignore")
 
 
 def _place(dataset: str) -> tuple[int, int]:
