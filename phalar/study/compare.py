@@ -115,14 +115,8 @@ class Effect:
 def judge(effect: Effect, claimed: float | None = None, level: float | None = None) -> tuple[Verdict, str]:
     """Verdict on one corpus by the rule of the page *The claims, one by one*, and why, in a few words.
 
-    Parameters
-    ----------
-    effect : Effect
-        Its p corrected for the family it is judged in.
-    claimed : float, optional
-        The paper's effect, positive; None where it gives no number.
-    level : float, optional
-        The paper's own level, on the paper's own data only.
+    The effect's p is corrected for the family it is judged in. ``claimed`` is the paper's effect, positive, and
+    ``level`` its own level, given on its own data only; None where there is no number.
     """
     if effect.unjudged:
         return Verdict.NOT_JUDGED, effect.unjudged
@@ -154,13 +148,7 @@ def together(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 def differing(first: Path | str, second: Path | str) -> pd.DataFrame:
-    """Where two runs differ by more than their intervals: a row a measurement whose intervals do not meet.
-
-    Parameters
-    ----------
-    first, second : Path or str
-        Results files; the committed reference is read by the same code.
-    """
+    """Where two results files differ by more than their intervals: a row a measurement whose intervals do not meet."""
     key = [name for name in records.KEY if name != "config_hash"]
     both = records.read(first).drop_duplicates(key, keep="last")
     both = both.merge(records.read(second).drop_duplicates(key, keep="last"), on=key, suffixes=("_a", "_b"))

@@ -58,20 +58,10 @@ SETTINGS: dict[str, Any] = {
 def settings(
     real: Sequence[str] = (), *, progress: bool = True, **chosen: Any
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Settings of an experiment: `SETTINGS` with some changed, and the real data sets that are at hand.
+    """`SETTINGS` with some ``chosen`` otherwise, and with the ``real`` data sets that are at hand (`present`).
 
-    Parameters
-    ----------
-    real : sequence of str
-        Names of prepared data sets, or ``NAME=ROOT`` of a copy to prepare now. As soon as one has a training split,
-        models are trained on real data alone.
-    **chosen
-        Values in place of those of `SETTINGS`.
-
-    Returns
-    -------
-    (dict, dict of str to str)
-        Settings; and for each entry of ``real`` that cannot be used, why: a study says what is missing and goes on.
+    As soon as a real one has a training split, models are trained on real data alone. Returns settings, and why each
+    real data set that cannot be used is left out: a study says what is missing and goes on.
     """
     for name in chosen:
         if name not in SETTINGS:

@@ -58,21 +58,9 @@ def literal(text: str) -> Any:
 def load_profile(
     name_or_path: str | Path, overrides: Mapping[str, Any] | None = None, folder: Path | None = None
 ) -> dict[str, Any]:
-    """Parameter values of a profile, overrides before them.
+    """Parameter values of a profile, by name (``"laptop"``) or the path of a YAML file; ``overrides`` go before them.
 
-    Parameters
-    ----------
-    name_or_path : str or Path
-        A name (``"laptop"``) or the path of a YAML file of one's own.
-    overrides : mapping, optional
-        Values that go before the profile's.
-    folder : Path, optional
-        Folder of the notebooks; the checkout's by default.
-
-    Returns
-    -------
-    dict
-        Values by parameter name, ``profile_name`` among them (the file's name unless the file says otherwise).
+    ``profile_name`` is among them: the file's name unless the file says otherwise. ``folder`` holds the notebooks.
 
     Raises
     ------

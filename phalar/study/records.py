@@ -178,12 +178,8 @@ def append(path: Path | str, records: Iterable[Record]) -> None:
     """Add records to a results file (`place`), one JSON line each; folders are made.
 
     All lines go out in one write, under a lock, after the existing ones: whatever interrupts it, earlier lines stay
-    as they were. A torn last line left by an earlier interruption is cut off first, and a `PhalarWarning` says so.
-
-    Raises
-    ------
-    InputError
-        If something that is not a `Record` is given; nothing is written then.
+    as they were. A torn last line left by an earlier interruption is cut off, with a `PhalarWarning`. Anything but a
+    `Record` is an InputError, and nothing is written.
     """
     records, path = list(records), place(path)
     for each in records:
@@ -208,14 +204,9 @@ def append(path: Path | str, records: Iterable[Record]) -> None:
 def read(path: Path | str) -> pd.DataFrame:
     """All records of a results file (`place`) as a frame with the columns of the results form, oldest first.
 
-    Of records with the same key (`KEY`) the newest counts. A file that does not exist is an empty frame. ``seed``,
-    ``k``, ``n`` and ``steps`` are nullable integers. A torn last line, as an interrupted run leaves it, is left out
-    with a `PhalarWarning`.
-
-    Raises
-    ------
-    RunError
-        If any other line is not a record: it names file and line.
+    Of records with the same key (`KEY`) the newest counts. A file that does not exist is an empty frame; ``seed, k, n,
+    steps`` are nullable integers. A torn last line, as an interrupted run leaves it, is left out with a
+    `PhalarWarning`; any other line that is no record is a RunError that names file and line.
     """
     path = place(path)
     rows = []
