@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from phalar.datasets.files import DamagedFile, FileAudio, Header, SourceFile, open_track, open_tracks, read_header
 from phalar.datasets.listing import Listing, SourceStem, SourceTrack
@@ -25,17 +23,6 @@ def source(path) -> SourceFile:
     return SourceFile(path, read_header(path))
 
 
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory):
-    """For each rate a stereo file, and the whole of it as mono at 16 kHz."""
-    folder, made = tmp_path_factory.mktemp("rates"), {}
-    for rate in RATES:
-        path, samples = folder / f"{rate}.wav", sound(rate, channels=2)
-        soundfile.write(path, samples, rate, subtype="FLOAT")
-        made[rate] = source(path), soxr.resample(samples.mean(axis=1).astype(np.float32), rate, 16_000, quality="HQ")
-    return made
-
-
 def track(folder, lengths, rate=16_000):
     """A track of mono stems of these lengths in seconds."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,29 +34,15 @@ def track(folder, lengths, rate=16_000):
 
 
 @pytest.mark.parametrize("rate", RATES)
-@settings(max_examples=10, deadline=None)
-@given(data=st.data())
-def test_an_excerpt_is_that_part_of_the_whole_file_resampled(recordings, rate, data):
-    file, whole = recordings[rate]
-    assert file.num_samples == len(whole)
-    start = data.draw(st.integers(0, file.num_samples - 1))
-    stop = data.draw(st.integers(start + 1, min(file.num_samples, start + 20_000)))
-    np.testing.assert_allclose(file.read(start, stop), whole[start:stop], atol=1e-4)
-    np.testing.assert_allclose(file.read(len(whole) - 1, len(whole)), whole[-1:], atol=1e-4)
-
-
-def test_only_the_part_asked_for_is_decoded(tmp_path, monkeypatch):
-    soundfile.write(tmp_path / "long.flac", sound(44_100, 60.0), 44_100)
-    file, read, decoded = source(tmp_path / "long.flac"), soundfile.SoundFile.read, []
-
-    def counting(self, *arguments, **named):
-        block = read(self, *arguments, **named)
-        decoded.append(len(block))
-        return block
-
-    monkeypatch.setattr(soundfile.SoundFile, "read", counting)
-    file.read(30 * 16_000, 31 * 16_000)
-    assert 44_100 <= sum(decoded) < 1.1 * 44_100
+def test_a_file_of_any_rate_is_read_as_16_khz_mono(tmp_path, rate):
+    for frames in (3 * rate, 1001, 3, 1):
+        samples = sound(rate, channels=2)[:frames]
+        soundfile.write(tmp_path / "a.wav", samples, rate, subtype="FLOAT")
+        file = source(tmp_path / "a.wav")
+        assert file.num_samples == frames * 16_000 // rate
+        whole = soxr.resample(samples.mean(axis=1).astype(np.float32), rate, 16_000, quality="HQ")
+        whole = np.pad(whole, (0, 1))[: file.num_samples]
+        np.testing.assert_allclose(file.read(), whole, atol=1e-6)
 
 
 def test_channels_are_averaged_and_files_summed(tmp_path):
@@ -184,9 +157,8 @@ def test_samples_that_are_no_sound_are_named_with_their_place(tmp_path, value, s
     samples[20_000] = value
     soundfile.write(path, samples, 16_000, subtype="FLOAT")
     with pytest.raises(DamagedFile, match=r"a\.wav.* at 1\.250 s") as refused:
-        source(path).read(0, 48_000)
+        source(path).read()
     assert says in str(refused.value)
-    assert np.isfinite(source(path).read(0, 10_000)).all()
 
 
 def test_a_file_that_changes_while_it_is_used(tmp_path):
@@ -196,11 +168,11 @@ def test_a_file_that_changes_while_it_is_used(tmp_path):
     for change, says in (
         (
             lambda: soundfile.write(path, sound(16_000, 1.0), 16_000),
-            r"ends after 1\.00 s, though its header claims 3\.00",
+            "frames=16000.*frames=48000",
         ),
         (lambda: soundfile.write(path, sound(16_000), 8_000), "changed"),
         (path.unlink, r"a\.wav"),
     ):
         change()
         with pytest.raises(DamagedFile, match=says):
-            file.read(0, 48_000)
+            file.read()

@@ -8,7 +8,6 @@ import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from math import gcd
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,8 +21,6 @@ from phalar.datasets.tracks import Track
 from phalar.errors import RunError
 
 QUALITY = "HQ"  # of soxr's filter: what folds back stays below -137 dB; "MQ" keeps it below -110 dB and is no faster
-REACH = 320  # samples of the lower of two rates within which the filter's response has faded to -120 dB, with room
-DECODED = 1 << 16  # frames decoded at a time, few enough to stay in the processor's cache
 LOUDEST = 100.0  # largest sample that is believed, 40 dB above full scale: more would make the rest inaudible
 SHORTEST_SHARE = 0.5  # of its track's longest stem: a shorter one is taken for one cut short, and left out
 NOTED_GAP = 1.0  # seconds between the shortest and the longest stem from which on it is mentioned
@@ -114,58 +111,29 @@ class SourceFile:
         """Whole samples at 16 kHz that the file covers."""
         return self.header.frames * SAMPLE_RATE // self.header.rate
 
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Samples ``start`` to ``stop`` of the file as resampled to 16 kHz, channels averaged: (stop - start,) float32.
+    def read(self) -> np.ndarray:
+        """The whole file at 16 kHz, channels averaged: (num_samples,) float32.
 
-        Only the part asked for is decoded and resampled, with as much on either side as the filter reaches, from a
-        frame on that falls on a sample at 16 kHz: so it is the same part of the whole file resampled, within 1e-4.
-        Raises DamagedFile if the file cannot be decoded, ends too early, or has samples that are not finite or absurdly
-        loud.
+        Raises DamagedFile if it cannot be decoded, is not as its header said, or has samples that are not finite or
+        absurdly loud.
         """
-        frames, rate, _ = self.header
-        if rate == SAMPLE_RATE:
-            return self._decode(start, stop)
-        common = gcd(rate, SAMPLE_RATE)
-        source_step, step = rate // common, SAMPLE_RATE // common  # so many frames last as long as so many samples
-        reach = REACH * SAMPLE_RATE // min(rate, SAMPLE_RATE)
-        periods = max(0, start - reach) // step
-        last = min(frames, -(-(stop + reach) * rate // SAMPLE_RATE))
-        skipped = start - periods * step
-        part = soxr.resample(self._decode(periods * source_step, last), rate, SAMPLE_RATE, quality=QUALITY)
-        part = part[skipped : skipped + stop - start]
-        return np.pad(part, (0, stop - start - len(part)))  # a last sample that soxr rounds away
-
-    def _decode(self, start: int, stop: int) -> np.ndarray:
-        """Frames ``start`` to ``stop`` at the file's own rate, channels averaged."""
-        mono = np.empty(stop - start, np.float32)
-        block = np.empty((min(DECODED, stop - start), self.header.channels), np.float32)
-        done = 0
         try:
-            with soundfile.SoundFile(self.path) as file:
-                if (file.samplerate, file.channels) != self.header[1:]:
-                    raise DamagedFile(self.path, "has changed since its header was read: run the command again")
-                file.seek(start)
-                while done < len(mono):
-                    decoded = file.read(out=block[: len(mono) - done])
-                    if not len(decoded):
-                        break  # past the end soundfile returns nothing, and no error
-                    part = mono[done : done + len(decoded)]
-                    part[:] = decoded[:, 0]
-                    for channel in range(1, self.header.channels):
-                        part += decoded[:, channel]
-                    part /= self.header.channels
-                    if not max(part.max(), -part.min()) <= LOUDEST:  # NaN too
-                        bad = int(np.argmax(~(np.abs(part) <= LOUDEST)))
-                        at = (start + done + bad) / self.header.rate
-                        raise DamagedFile(self.path, f"holds a sample of {part[bad]:g} at {at:.3f} s; full scale is 1")
-                    done += len(decoded)
+            samples, rate = soundfile.read(self.path, dtype="float32", always_2d=True)
         except (soundfile.SoundFileError, TypeError, ValueError, OSError) as error:
-            at = (start + done) / self.header.rate
-            raise DamagedFile(self.path, f"cannot be decoded after {at:.2f} s ({_said(error)})") from error
-        if done < len(mono):
-            seconds, claimed = (start + done) / self.header.rate, self.header.frames / self.header.rate
-            raise DamagedFile(self.path, f"ends after {seconds:.2f} s, though its header claims {claimed:.2f} s")
-        return mono
+            raise DamagedFile(self.path, f"cannot be decoded ({_said(error)})") from error
+        if (found := Header(len(samples), rate, samples.shape[1])) != self.header:
+            raise DamagedFile(self.path, f"cut short or changed: it holds {found}, its header claims {self.header}")
+        if not max(samples.max(), -samples.min()) <= LOUDEST:  # NaN too
+            frame, channel = np.argwhere(~(np.abs(samples) <= LOUDEST))[0]
+            value = samples[frame, channel]
+            raise DamagedFile(self.path, f"holds a sample of {value:g} at {frame / rate:.3f} s; full scale is 1")
+        sound = samples[:, 0].copy()
+        for channel in range(1, samples.shape[1]):
+            sound += samples[:, channel]
+        sound /= samples.shape[1]
+        if rate != SAMPLE_RATE:
+            sound = soxr.resample(sound, rate, SAMPLE_RATE, quality=QUALITY)[: self.num_samples]
+        return np.pad(sound, (0, self.num_samples - len(sound)))  # a last sample that soxr rounds away
 
 
 @dataclass(frozen=True)
@@ -182,17 +150,17 @@ class FileAudio:
         """Length at 16 kHz: that of the shortest file."""
         return min(file.num_samples for stem in self.stems for file in stem)
 
-    def read_stem(self, stem: int, start: int, stop: int) -> np.ndarray:
-        """Samples ``start`` to ``stop`` of one stem: (stop - start,) float32."""
+    def read_stem(self, stem: int) -> np.ndarray:
+        """The whole of one stem: (num_samples,) float32."""
         first, *others = self.stems[stem]
-        sound = first.read(start, stop)
+        sound = first.read()[: self.num_samples]
         for file in others:
-            sound += file.read(start, stop)
+            sound += file.read()[: self.num_samples]
         return sound
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """As :meth:`phalar.datasets.tracks.Audio.read`: (S, stop - start), float32."""
-        return np.stack([self.read_stem(stem, start, stop) for stem in range(len(self.stems))])
+        """As :meth:`phalar.datasets.tracks.Audio.read`: (S, stop - start), float32. Decodes the files to their ends."""
+        return np.stack([self.read_stem(stem)[start:stop] for stem in range(len(self.stems))])
 
 
 class Opened(NamedTuple):

@@ -208,8 +208,7 @@ def prepare(
 
     Raises InputError if there is no such data set (a key of :data:`DATASETS`) or option of it, ``root`` holds nothing
     of the kind, or ``jobs`` is below 1. Raises RunError if the disk is too small, naming need and have; if it cannot be
-    written; if more than 5 % of the tracks failed (the others are stored all the same). Taught in
-    ``book/datasets.md``.
+    written; if more than 5 % of the tracks failed (the others are stored all the same). Taught in ``book/datasets.md``.
     """
     root = Path(root)
     if jobs is not None and jobs < 1:
@@ -316,7 +315,7 @@ def convert(opened: Opened) -> tuple[SourceTrack | None, np.ndarray | None, floa
         audio, peak, good = np.empty((len(kept.stems), source.num_samples), np.int16), 0.0, []
         for i in range(len(kept.stems)):
             try:
-                sound = source.read_stem(i, 0, source.num_samples)
+                sound = source.read_stem(i)
             except DamagedFile as error:
                 damage.append(error)
                 continue
