@@ -35,9 +35,8 @@ _WORDS = {
 
 
 def family(stem: str, group: str = "") -> str:
-    """To which of `FAMILIES` a stem belongs, by its name in any of the data sets (such as ``"snare_drum"``), or
-    ``"other"``. ``group``, where the data set gives one (MoisesDB: ``"other_keys"``), is asked only if the stem's own
-    name says nothing."""
+    """To which of `FAMILIES` a stem belongs, by its name in any of the data sets (``"snare_drum"``), or else that of its
+    ``group`` (MoisesDB: ``"other_keys"``)."""
     for name in (stem, group):
         words = " ".join(re.split(r"[^a-z0-9]+", name.lower()))
         for found, pattern in _WORDS.items():
@@ -57,10 +56,10 @@ def outcomes(scores: np.ndarray, pairs: Sequence[Pair], k: int) -> pd.DataFrame:
 
     Parameters
     ----------
-    scores : array (n, n), or (draws, n, n) with as many pairs a draw one after the other
+    scores : array (n, n) or (draws, n, n)
         Rows anchors, columns positives.
     pairs : sequence of Pair
-        Those of the first draw, of the second, and so on.
+        Those of the first draw, then of the second, and so on.
 
     Returns
     -------
@@ -71,37 +70,26 @@ def outcomes(scores: np.ndarray, pairs: Sequence[Pair], k: int) -> pd.DataFrame:
     scores = np.asarray(scores)
     draws = scores if scores.ndim == 3 else scores[None]
     if len(pairs) != draws.shape[0] * draws.shape[1]:
-        raise InputError(
-            f"{len(pairs)} pairs with scores of shape {scores.shape}: give the pairs that the scores are of, in order"
-        )
+        raise InputError(f"{len(pairs)} pairs with scores of shape {scores.shape}: give those of the scores, in order")
     rows = []
     for pair, accuracy in zip(pairs, np.concatenate([top1(matrix, k) for matrix in draws]), strict=True):
-        plays = families(pair.track)
-        sides = {
-            side: tuple(name for name in FAMILIES if name in {plays[i] for i in stems})
-            for side, stems in (("anchor", pair.anchor), ("positive", pair.positive))
-        }
-        counts = {"anchor_stems": len(pair.anchor), "positive_stems": len(pair.positive)}
-        rows.append({"track": f"{pair.track.dataset}/{pair.track.id}", "accuracy": accuracy, **sides, **counts})
+        row, plays = {"track": f"{pair.track.dataset}/{pair.track.id}", "accuracy": accuracy}, families(pair.track)
+        for side, stems in (("anchor", pair.anchor), ("positive", pair.positive)):
+            row[side] = tuple(name for name in FAMILIES if name in {plays[i] for i in stems})
+            row[f"{side}_stems"] = len(stems)
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
 def by_family(found: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy of pairs whose anchor holds one family and whose positive another, from `outcomes` of one model.
-
-    A row a cell that has pairs, in the order of `FAMILIES`: ``anchor``, ``positive``, ``accuracy`` (mean over tracks of
-    their means), ``tracks``, ``pairs``. A pair of several families counts in several cells: read them one at a time.
-    """
-    cells = found[["track", "accuracy", "anchor", "positive"]].explode("anchor").explode("positive")
-    rows = []
-    for (anchor, positive), cell in cells.groupby(["anchor", "positive"]):
-        tracks = cell.groupby("track")["accuracy"].mean()
-        rows.append((anchor, positive, tracks.mean(), len(tracks), len(cell)))
-    rows.sort(key=lambda row: (FAMILIES.index(row[0]), FAMILIES.index(row[1])))
-    return pd.DataFrame(rows, columns=["anchor", "positive", "accuracy", "tracks", "pairs"])
+    """Accuracy of pairs whose anchor holds one family and whose positive another, from `outcomes` of one model: a row a
+    cell that has pairs, in the order of `FAMILIES`, by ``anchor`` and ``positive``, with the columns of `by_stems`. A
+    pair of several families counts in several cells: read them one at a time."""
+    cells = _over_tracks(found.explode("anchor").explode("positive"), ["anchor", "positive"])
+    return cells.sort_values(["anchor", "positive"], key=lambda names: names.map(FAMILIES.index), ignore_index=True)
 
 
-def by_stems(pairs: pd.DataFrame, side: str) -> pd.DataFrame:
+def by_stems(found: pd.DataFrame, side: str) -> pd.DataFrame:
     """Accuracy against how many stems sound together in the ``"anchor"`` or the ``"positive"``, from `outcomes`.
 
     A row a number: ``stems``, ``accuracy`` (mean over tracks of their means), ``low`` and ``high`` (95 % interval over
@@ -109,10 +97,13 @@ def by_stems(pairs: pd.DataFrame, side: str) -> pd.DataFrame:
     """
     if side not in ("anchor", "positive"):
         raise InputError(f"side={side!r}: choose anchor or positive")
+    return _over_tracks(found.rename(columns={f"{side}_stems": "stems"}), ["stems"])
+
+
+def _over_tracks(pairs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     rows = []
-    for stems, group in pairs.groupby(f"{side}_stems"):
-        tracks = group.groupby("track")["accuracy"].mean().to_numpy()
-        found = estimate(tracks)
-        low, high = (found.low, found.high) if len(tracks) >= FEWEST else (np.nan, np.nan)
-        rows.append((int(stems), found.value, low, high, len(tracks), len(group)))
-    return pd.DataFrame(rows, columns=["stems", "accuracy", "low", "high", "tracks", "pairs"])
+    for key, group in pairs.groupby(by):
+        found = estimate(group.groupby("track")["accuracy"].mean().to_numpy())
+        low, high = (found.low, found.high) if found.n >= FEWEST else (np.nan, np.nan)
+        rows.append((*key, found.value, low, high, found.n, len(group)))
+    return pd.DataFrame(rows, columns=[*by, "accuracy", "low", "high", "tracks", "pairs"])

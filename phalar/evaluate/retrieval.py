@@ -1,16 +1,13 @@
 """Stem retrieval: which of K candidates belongs to this mix? (paper section 5; book page *Retrieval*)
 
-From every test track one random pair is cut, the anchor and the positive, at the same place. A batch holds the pairs
-of K different tracks; an anchor is right when its own positive scores highest of the K.
+From every test track one random pair is cut. A batch holds the pairs of K different tracks; an anchor is right when
+its own positive scores highest of the K. Which K - 1 other tracks share the batch need not be simulated: with b other
+positives that score at least as high as the anchor's own,
 
-Which K - 1 other tracks share a batch is chance, and that chance need not be simulated. With all n x n scores at hand,
-let b be the number of other tracks' positives that score at least as high as the anchor's own. A random batch of K
-lets the anchor win if it has none of these b:
+    P(win) = C(n - 1 - b, K - 1) / C(n - 1, K - 1)
 
-    P(win) = C(n - 1 - b, K - 1) / C(n - 1, K - 1).
-
-This is the mean over *all* batches, so the only chance left is which excerpts and submixes are cut: hence fixed seeds,
-several draws, and an interval over tracks.
+is the mean over *all* batches. The only chance left is which excerpts and submixes are cut: hence fixed seeds, several
+draws, and an interval over tracks.
 """
 
 import hashlib
@@ -20,7 +17,6 @@ from itertools import islice
 
 import numpy as np
 import torch
-from scipy.special import gammaln
 from torch import Tensor
 from tqdm import tqdm
 
@@ -35,21 +31,28 @@ SECONDS = 5.0  # length of a test excerpt
 BATCH = 16  # pairs that are read and embedded at once
 
 Cuts = Iterable[tuple[Pair, np.ndarray]]
-Scorer = Callable[[Cuts, Callable[[int], object] | None], dict[str, np.ndarray]]
+Advance = Callable[[int], object] | None
+Scorer = Callable[[Cuts, Advance], dict[str, np.ndarray]]
 
 
 def cut_pairs(
     tracks: Sequence[Track], draw: int, seconds: float = SECONDS, seed: int = 0
 ) -> Iterator[tuple[Pair, np.ndarray]]:
-    """One random pair of each track, and its waveforms (2, N), cut as they are asked for.
-
-    A pair depends on the track's id, ``draw`` and ``seed`` alone, so every model, every subset of the corpus and every
-    degraded form of it is tested on the same ones.
-    """
+    """One random pair of each track, and its waveforms (2, N), cut as they are asked for. A pair depends on the track's
+    id, ``draw`` and ``seed`` alone, so every model, subset and degraded form of a corpus is tested on the same ones."""
     for track in tracks:
         name = hashlib.sha256(track.id.encode()).digest()[:8]
         rng = np.random.default_rng([seed, draw, int.from_bytes(name, "big")])
         yield draw_pair(track, round(seconds * SAMPLE_RATE), rng)[:2]
+
+
+def in_batches(cuts: Cuts, advance: Advance = None) -> Iterator[list[tuple[Pair, np.ndarray]]]:
+    """Sixteen cuts at a time, no more are held; ``advance`` is told after each batch how many it had (for a bar)."""
+    cuts = iter(cuts)
+    while chosen := list(islice(cuts, BATCH)):
+        yield chosen
+        if advance:
+            advance(len(chosen))
 
 
 def fixed_pairs(tracks: Sequence[Track], draw: int, seconds: float = SECONDS, seed: int = 0) -> list[Pair]:
@@ -57,15 +60,12 @@ def fixed_pairs(tracks: Sequence[Track], draw: int, seconds: float = SECONDS, se
     return [pair for pair, _ in cut_pairs(tracks, draw, seconds, seed)]
 
 
-def embeddings(model, cuts: Cuts, advance: Callable[[int], object] | None = None) -> tuple[Tensor, Tensor]:
-    """Embeddings of all anchors and of all positives, (n, 512) each, by ``model.embed``; sixteen of the cuts, as of
-    :func:`cut_pairs`, are held at a time. ``advance`` is told after each batch how many it had (for a bar)."""
-    found, cuts = [], iter(cuts)
-    while chosen := list(islice(cuts, BATCH)):
+def embeddings(model, cuts: Cuts, advance: Advance = None) -> tuple[Tensor, Tensor]:
+    """Embeddings of all anchors and of all positives of cuts, as of :func:`cut_pairs`: (n, 512) each."""
+    found = []
+    for chosen in in_batches(cuts, advance):
         z = model.embed(np.concatenate([waves for _, waves in chosen]), SAMPLE_RATE, batch_size=2 * BATCH)
         found.append(z.unflatten(0, (-1, 2)))
-        if advance:
-            advance(len(chosen))
     return torch.cat(found).unbind(dim=1)
 
 
@@ -80,7 +80,7 @@ def scores_of(model, anchors: Tensor, positives: Tensor, symmetrised: bool = Tru
 def by_model(model) -> Scorer:
     """A model as a scorer: ``"symmetrised"`` scores, as the paper's, and ``"one way"``, from anchor to positive."""
 
-    def score(cuts: Cuts, advance: Callable[[int], object] | None = None) -> dict[str, np.ndarray]:
+    def score(cuts: Cuts, advance: Advance = None) -> dict[str, np.ndarray]:
         sides = embeddings(model, cuts, advance)
         return {name: scores_of(model, *sides, name == "symmetrised") for name in ("symmetrised", "one way")}
 
@@ -100,25 +100,18 @@ def top1(scores: np.ndarray | Tensor, k: int) -> np.ndarray:
     Returns
     -------
     array (n,), float64
+        An InputError for scores that are not square or not finite, or a K that is not 1 to n.
     """
-    scores = np.asarray(scores)
-    n = len(scores)
+    scores, n = np.asarray(scores), len(scores)
     if scores.shape != (n, n):
         raise InputError(f"scores of shape {scores.shape} are not square: rows are anchors, columns their positives")
     if not np.isfinite(scores).all():
         raise InputError("scores have NaN or infinite entries; a ranking of them would mean nothing")
     if not 1 <= k <= n:
         raise InputError(f"K = {k} with {n} tracks; a batch needs K different tracks, so K is 1 to {n}")
-    own = np.diagonal(scores)[:, None]
-    rivals = (scores >= own).sum(axis=1) - 1
-    return np.exp(_log_binomial(n - 1 - rivals, k - 1) - _log_binomial(np.full(n, n - 1), k - 1))
-
-
-def _log_binomial(n: np.ndarray, k: int) -> np.ndarray:
-    """log C(n, k); minus infinity where n < k."""
-    with np.errstate(invalid="ignore"):
-        value = gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(np.maximum(n - k, 0) + 1.0)
-    return np.where(n < k, -np.inf, value)
+    rivals = (scores >= np.diagonal(scores)[:, None]).sum(axis=1) - 1
+    others = np.arange(k - 1)  # the quotient of binomials, factor by factor: it neither overflows nor rounds
+    return np.maximum(0.0, 1 - rivals[:, None] / (n - 1 - others)).prod(axis=1)
 
 
 def by_track(scores: np.ndarray, k: int) -> np.ndarray:
@@ -140,8 +133,7 @@ class Retrieval:
 
 def summarise(scores: np.ndarray, k: int) -> Retrieval:
     """Accuracy at K of scores (draws, n, n)."""
-    own = by_track(scores, k)
-    found = estimate(own)
+    found = estimate(own := by_track(scores, k))
     return Retrieval(k, found.value, found.low, found.high, found.n, own)
 
 
@@ -164,12 +156,10 @@ def evaluate(
         :func:`by_model`, or one of ``phalar.evaluate.scorers`` or ``sensitivity``.
     tracks : sequence of Track
         Test tracks, all of different compositions.
-    draws : int
-        Pairs cut from each track.
+    draws, seconds, seed
+        Pairs cut from each track, and how (:func:`cut_pairs`).
     ks : sequence of int
         What will be asked: a K for which there are too few tracks is refused before any work.
-    seconds, seed
-        As of :func:`cut_pairs`.
     key : object, optional
         Plain values that determine the scores besides the pairs: the weights, the corpus' version, the scorer's code.
         If given, each draw is kept in the cache, so that a run that was stopped goes on.

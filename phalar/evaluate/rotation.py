@@ -1,19 +1,19 @@
 """Phasors one can see: what the network's features do while a stem is moved in time against its mix.
 
 A delay by s seconds turns component k by exp(-2 pi i k s / P), where P is the period of component 1 (the shift
-theorem). But the backbone answers only every 0.32 s, and a slow watcher mistakes a fast wheel: a rhythm that turns
-k + n T times in T steps looks like one of k turns. So component k may turn at f = k / P + n / 0.32 s, its own frequency
-(n = 0) or an *alias* of it, and whole steps cannot tell which. Delays by a third of a step can, for n = -1, 0, 1.
+theorem). But the backbone has one output every 0.32 s, so component k may turn at f = k / P + n / 0.32 s: its own
+frequency (n = 0) or an *alias* of it. Delays by a third of a step tell which, for n = -1, 0, 1.
 
-The rule that sorts features: one *rotates* if a uniform rotation at one of its frequencies explains at least half of
-its trajectory's power, and more of it than standing still does; else it is *magnitude-only* if its angle stays within
-half a circle; else it *wanders*. Book notebook *Phasors one can see and hear*.
+A feature *rotates* if a uniform rotation at one of its frequencies explains at least half of its trajectory's power,
+and more of it than standing still does; else it is *magnitude-only* if its angle stays within half a circle; else it
+*wanders*. Book notebook *Phasors one can see and hear*.
 """
 
 import copy
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -42,11 +42,8 @@ LEVELS = ("pooled", "embedding")
 
 @dataclass(frozen=True)
 class Excerpt:
-    """One stem of a piece against the others, which are the mix.
-
-    ``start`` (a downbeat) and ``length`` are samples; ``late`` (2 bars + 1,) has the seconds by which the stem is late
-    when it is 0, 1, 2, ... beats late, up to two bars, by the beats of the two bars before the excerpt.
-    """
+    """One stem of a piece against the others, the mix. ``start`` (a downbeat) and ``length`` are samples; ``late``
+    (2 bars + 1,) has the seconds of 0, 1, 2, ... beats, up to two bars, by the beats before the excerpt."""
 
     track: Track
     stem: int
@@ -61,7 +58,7 @@ class Excerpt:
 
     @property
     def instrument(self) -> str:
-        """What the stem does in the piece (its role), or what plays it where the corpus knows no roles."""
+        """The stem's role in the piece, or its name where the corpus knows no roles."""
         return (self.track.tags.get("roles") or self.track.stems)[self.stem]
 
     def mix(self) -> np.ndarray:
@@ -69,8 +66,8 @@ class Excerpt:
         return np.delete(self.track.excerpt(self.start, self.length), self.stem, axis=0).sum(axis=0)
 
     def delayed(self, shifts: np.ndarray) -> np.ndarray:
-        """The stem as late as each of the shifts, in samples up to two bars: (J,) to (J, length) float32. What leaves
-        at the end is lost, and what enters at the beginning was played before: a real shift, not a circular one."""
+        """The stem as late as each of the shifts (J,), in samples up to two bars: (J, length) float32. What was played
+        before enters at the beginning: a real shift, not a circular one."""
         furthest = int(max(shifts))
         line = self.track.excerpt(self.start - furthest, self.length + furthest)[self.stem]
         return np.stack([line[furthest - s : furthest - s + self.length] for s in shifts])
@@ -88,9 +85,8 @@ class Excerpt:
 
 
 def choose(track: Track, seconds: float) -> Excerpt | None:
-    """The first of all (downbeat, stem) pairs of a track, in an order that depends on the track alone, where stem and
-    mix sound for most of the time from two bars before the excerpt to its end; None where there is none, or no beats.
-    """
+    """The first of a track's (downbeat, stem) pairs, in an order drawn by its name, where stem and mix sound for most
+    of the time from two bars before the excerpt to its end; None where there is none, or no beats."""
     if track.beats is None or len(track.stems) < 2:
         return None
     length, bars = round(seconds * SAMPLE_RATE), np.flatnonzero(track.beats[:, 1] == 1)
@@ -113,18 +109,15 @@ def choose(track: Track, seconds: float) -> Excerpt | None:
 
 def choose_all(tracks: Iterable[Track], count: int, seconds: float) -> list[Excerpt]:
     """The first so many tracks that have a place, each with it; an InputError if no track has one."""
-    found = []
-    for track in tracks:
-        if len(found) < count and (excerpt := choose(track, seconds)) is not None:
-            found.append(excerpt)
+    found = list(islice(filter(None, (choose(track, seconds) for track in tracks)), count))
     if not found:
         raise InputError("no track has beats and a stem that sounds long enough to be moved by two bars")
     return found
 
 
 def looped(track: Track, start: int, stem: int, steps: int = 20) -> np.ndarray:
-    """A stem as a loop of so many of the backbone's steps, (steps * STEP,) float32. Its ends are joined over 20 ms, so
-    that the seam is no click. ``np.roll`` delays it: nothing enters and nothing leaves."""
+    """A stem as a loop of so many of the backbone's steps, (steps * STEP,) float32, its ends cross-faded over 20 ms.
+    ``np.roll`` delays it."""
     length, seam = steps * STEP, round(0.02 * SAMPLE_RATE)
     wave = track.excerpt(start, length + seam)[stem]
     fade = np.linspace(0, 1, seam, dtype=np.float32)
@@ -167,8 +160,7 @@ def period(length: int, components: int = COMPONENTS) -> int:
 
 
 def winding(z: np.ndarray) -> np.ndarray:
-    """Signed turns about the origin of trajectories (J, ...), counter-clockwise positive, hence negative for a delay.
-    Each step counts as the shorter way round, so what turns by more than half between two shifts is counted wrongly."""
+    """Signed turns about the origin of trajectories (J, ...), each step the shorter way round; negative for a delay."""
     return np.angle(z[1:] * z[:-1].conj()).sum(axis=0) / (2 * np.pi)
 
 
@@ -189,8 +181,8 @@ def motion(z: np.ndarray, seconds: np.ndarray, length: int) -> dict[str, np.ndar
 
     Parameters
     ----------
-    z : array (J, D, C) of pooled components, which have a k each, or (J, features) of an embedding, whose features mix
-        all of them: theirs is the k that explains most, excerpt by excerpt
+    z : array (J, D, C) of pooled components, or (J, features) of an embedding, each of which has the k that explains it
+        best
     seconds : array (J,)
         The shifts, increasing.
     length : int
@@ -225,8 +217,8 @@ def motion(z: np.ndarray, seconds: np.ndarray, length: int) -> dict[str, np.ndar
 
 @torch.inference_mode()
 def turned(model: StemModel, pooled: Tensor, shifts: np.ndarray, length: int) -> Trace:
-    """The analytic twin: what the shift theorem says a sound of so many samples, with pooled components (D, C), must
-    become when it comes later by each of the shifts (J,) in samples, without hearing it."""
+    """The analytic twin: what the shift theorem says of a sound of so many samples, with pooled components (D, C), when
+    it comes later by each of the shifts (J,) in samples."""
     k = torch.arange(1, pooled.shape[-1] + 1)
     late = torch.as_tensor(np.asarray(shifts) / period(length, pooled.shape[-1]))
     z = pooled.cpu() * torch.exp(-2j * torch.pi * late[:, None] * k).to(torch.complex64)[:, None]
@@ -234,8 +226,7 @@ def turned(model: StemModel, pooled: Tensor, shifts: np.ndarray, length: int) ->
 
 
 def explained(truth: Tensor, predicted: Tensor) -> np.ndarray:
-    """Share of the power of (J, ...) that a prediction explains, at each shift: 1 - |z - ẑ|² / |z|², (J,). 1 is exact,
-    0 no better than predicting nothing, and an unrelated prediction of equal power has -1."""
+    """Share of the power of (J, ...) that a prediction explains, at each shift: 1 - |z - ẑ|² / |z|², (J,)."""
     truth, predicted = (z.flatten(1).to(torch.complex128) for z in (truth, predicted))
     missed = (truth - predicted).abs().square().sum(dim=1)
     return (1 - missed / truth.abs().square().sum(dim=1).clamp(min=1e-24)).numpy()
@@ -251,8 +242,8 @@ class _Loop(nn.Conv2d):
 
 
 def wrapped(model: StemModel) -> StemModel:
-    """A copy of a model whose backbone hears one turn of a loop: the network without borders, on which the twin is
-    exact at whole steps. An InputError if the backbone is another one."""
+    """A copy of a model whose convolutions are circular in time: the network without borders, on which the twin is exact
+    at whole steps. An InputError if it has no harmonic backbone."""
     if not isinstance(model.backbone, HarmonicBackbone):
         raise InputError(f"variant {model.variant.name!r} has no harmonic backbone; there is nothing to wrap")
     parts = copy.deepcopy(model).eval()
@@ -271,8 +262,8 @@ def measure(model: StemModel, excerpt: Excerpt) -> dict[str, np.ndarray]:
     -------
     dict of str to array
         ``"pooled kind"``, ``"embedding arc"``, ...: what :func:`motion` finds, (D, C) and (512,). ``"chance"``: share
-        of pooled features that rotate if the shifts are put in random order. ``"whole"``, ``"all"``: linearity R², the
-        share of the embeddings' power that the twin explains, over shifts by whole steps and over all but 0.
+        of pooled features that rotate if the shifts are put in random order. ``"whole"``, ``"all"``: linearity R², what
+        the twin explains of the embeddings over shifts by whole steps and over all but 0.
     """
     shifts = excerpt.by_steps()
     seen, seconds = trace(model, excerpt.delayed(shifts)), shifts / SAMPLE_RATE
@@ -298,22 +289,26 @@ def find_or_measure(model: StemModel, excerpts: Sequence[Excerpt], label: str) -
     return found
 
 
+MEASURES = {"turns": "winding", "arc": "arc", "radius spread": "spread", "uniform R2": "best",
+            "uniform R2 at own frequency": "own"}  # fmt: skip
+WHOLE = {"rotates share, pooled, shifts shuffled": "chance", "linearity R2, whole steps": "whole",
+         "linearity R2, all shifts": "all"}  # fmt: skip
+
+
 def table(measured: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """One value an excerpt of everything that is tabulated: name of the metric to (excerpts,)."""
+    known = {name: np.stack([one[name] for one in measured]) for name in measured[0]}  # (excerpts, ...)
     found = {}
     for level in LEVELS:
-        parts = {name: [one[f"{level} {name}"] for one in measured] for name in ("kind", "alias")}
-        for number, kind in enumerate(KINDS):
-            found[f"{kind} share, {level}"] = np.array([(kinds == number).mean() for kinds in parts["kind"]])
-        own = [((kind == 0) & (alias == 0)).mean() for kind, alias in zip(*parts.values(), strict=True)]
-        found[f"rotates at its own frequency share, {level}"] = np.array(own)
-        names = {"turns": "winding", "arc": "arc", "radius spread": "spread", "uniform R2": "best"}
-        for metric, name in (names | {"uniform R2 at own frequency": "own"}).items():
-            found[f"{metric}, {level}"] = np.array([np.abs(one[f"{level} {name}"]).mean() for one in measured])
-    named = {"rotates share, pooled, shifts shuffled": "chance", "linearity R2, whole steps": "whole"}
-    for metric, name in (named | {"linearity R2, all shifts": "all"}).items():
-        found[metric] = np.array([float(one[name]) for one in measured])
-    rotating = np.stack([(one["pooled kind"] == 0).mean(axis=0) for one in measured])  # (excerpts, C)
+        parts = {name: known[f"{level} {name}"].reshape(len(measured), -1) for name in ("kind", "alias")}
+        found |= {f"{kind} share, {level}": (parts["kind"] == i).mean(axis=1) for i, kind in enumerate(KINDS)}
+        own = (parts["kind"] == 0) & (parts["alias"] == 0)
+        found[f"rotates at its own frequency share, {level}"] = own.mean(axis=1)
+        for metric, name in MEASURES.items():
+            values = np.abs(known[f"{level} {name}"])
+            found[f"{metric}, {level}"] = values.mean(axis=tuple(range(1, values.ndim)))
+    found |= {metric: known[name].astype(float) for metric, name in WHOLE.items()}
+    rotating = (known["pooled kind"] == 0).mean(axis=1)  # (excerpts, C)
     return found | {f"rotates share, component {k}": share for k, share in enumerate(rotating.T, start=1)}
 
 
@@ -323,9 +318,9 @@ def strongest(pooled: np.ndarray) -> np.ndarray:
 
 
 def turning_power(pooled: np.ndarray, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    """How fast each component turns while a loop of so many seconds is delayed once round, from pooled components
-    (J, D, C) at J even shifts: turns a second of delay (J,), ascending, positive as the shift theorem says; and each
-    component's power at each, over all projections, as shares that add up to one, (C, J)."""
+    """How fast each component turns while a loop of so many seconds is delayed once round, from pooled (J, D, C) at J
+    even shifts: turns a second of delay (J,), ascending, positive as the shift theorem says; and the shares of each
+    component's power at each, (C, J)."""
     power = (np.abs(np.fft.ifft(pooled, axis=0)) ** 2).sum(axis=1)  # ifft: a delay turns by exp(-2 pi i ...)
     order = np.argsort(np.fft.fftfreq(len(pooled)))
     return np.fft.fftfreq(len(pooled), seconds / len(pooled))[order], (power / power.sum(axis=0)).T[:, order]
@@ -339,8 +334,8 @@ def scores(model: StemModel, excerpt: Excerpt, shifts: np.ndarray) -> np.ndarray
 
 def contrast(score: np.ndarray, beats: np.ndarray, bar: int) -> tuple[float, float]:
     """How far a curve of scores (J,) at shifts in beats (J,), with so many beats in a bar, peaks at beats and at bars,
-    in standard deviations of the curve: the mean over shifts by whole beats less that over all others (0 and bars left
-    out of both), and the mean over whole bars less that over the other beats (0 left out)."""
+    in standard deviations of the curve: the mean over whole beats (no bars) less that between beats, and the mean over
+    whole bars (but 0) less that over the other beats."""
     score, beats = np.asarray(score, dtype=np.float64), np.asarray(beats)
     whole = np.isclose(beats, np.round(beats))
     bars = whole & np.isclose(beats / bar, np.round(beats / bar))

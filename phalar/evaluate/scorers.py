@@ -1,28 +1,23 @@
 """Scorers that learn nothing: what a model must beat before its score means that it hears coherence.
 
-Two submixes of one excerpt share more than their music. They have one tempo, one key, one level; some of that can be
-read off each of them alone. A corpus in which tempo and key already tell its pieces apart would let any model win, so
-each of these cues is made a rule of its own, and goes through the same pairs and the same ranking as a model does.
-
-``random``, ``loudness``, ``tempo``, ``chroma`` and ``tempo + chroma`` know nothing of *when*: they would not notice if
-one side were shifted or reordered in time. The ``aligned`` ones compare moment by moment, as a model can. They are no
-shortcuts but the honest baseline of hearing without learning. Book page *Retrieval*.
+Two submixes of one excerpt share a tempo, a key and a level. A corpus in which these tell pieces apart would let any
+model win, so each is made a rule of its own and ranks the same pairs as a model does. ``random``, ``loudness``,
+``tempo``, ``chroma`` and ``tempo + chroma`` know nothing of *when*. The ``aligned`` rules compare moment by moment: no
+shortcuts, but the honest baseline without learning. Book page *Retrieval*.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from hashlib import blake2b
-from itertools import islice
 
 import numpy as np
 import torch
 
 from phalar import corpora, fingerprint
-from phalar.audio import SAMPLE_RATE, SHORTEST
+from phalar.audio import SAMPLE_RATE
 from phalar.corpora.rendering import loudness
-from phalar.errors import InputError
 from phalar.evaluate import retrieval
-from phalar.evaluate.retrieval import BATCH, SECONDS, Cuts, Scorer
+from phalar.evaluate.retrieval import SECONDS, Advance, Cuts, Scorer, in_batches
 from phalar.model.frontend import BINS_PER_OCTAVE, HOP, OCTAVES, ConstantQ
 from phalar.model.mel import LogMel
 
@@ -85,10 +80,8 @@ def autocorrelation(curve: np.ndarray) -> np.ndarray:
 
 
 def pitch_classes(constant_q: np.ndarray) -> np.ndarray:
-    """Chroma (n, 12, F) of constant-Q magnitudes (n, 96, T), from C, every 50 ms.
-
-    Only local maxima over pitch count. A bin's neighbours hear its note too, and would make every chroma smooth.
-    """
+    """Chroma (n, 12, F) of constant-Q magnitudes (n, 96, T), from C, every 50 ms. Only local maxima over pitch count: a
+    bin's neighbours see its note too, and would make every chroma smooth."""
     averaged = _averaged(constant_q, POOLED)
     around = np.pad(averaged, ((0, 0), (1, 1), (0, 0)))
     peaks = averaged * ((averaged > around[:, :-2]) & (averaged > around[:, 2:]))
@@ -122,11 +115,6 @@ def cosine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return x @ y.T
 
 
-def standardised(scores: np.ndarray) -> np.ndarray:
-    """Scores less their mean, over their standard deviation; zeros if they are all the same."""
-    return _over(scores - scores.mean(), np.asarray(scores.std()))
-
-
 RULES = {
     "random": ("noise",),
     "loudness": ("level",),
@@ -141,34 +129,21 @@ RULES = {
 
 
 def compare(rule: str, mixes: Features, stems: Features) -> np.ndarray:
-    """Scores (n, m) of a rule from features. Likenesses are cosines (of levels: minus their distance); where a rule has
-    several, each is standardised over all pairs, so that none outweighs another."""
-    found = []
-    for name in RULES[rule]:
-        x, y = mixes[name], stems[name]
-        found.append(-np.abs(x - y.T) if name == "level" else cosine(x, y))
-    return found[0] if len(found) == 1 else sum(standardised(each) for each in found)
-
-
-def score(rule: str, mixes: np.ndarray, stems: np.ndarray) -> np.ndarray:
-    """How well each stem (m, N) fits each mix (n, N) by a rule: (n, m), float64 and finite, silence included."""
-    if rule not in RULES:
-        raise InputError(f"there is no rule {rule!r}; there are {', '.join(RULES)}")
-    for waves in (mixes, stems):
-        if waves.shape[1:] != mixes.shape[1:] or waves.ndim != 2 or waves.shape[1] < SHORTEST * SAMPLE_RATE:
-            raise InputError(f"clips of shape {waves.shape}: rules need clips of one length of 2 s or more")
-    return compare(rule, features(mixes), features(stems))
+    """How well each stem (m) fits each mix (n) by a rule: (n, m), finite for silence too. Likenesses are cosines (of
+    levels: minus their distance); where a rule has several, each is standardised over all pairs, so that none outweighs
+    another."""
+    found = [
+        -np.abs(mixes[name] - stems[name].T) if name == "level" else cosine(mixes[name], stems[name])
+        for name in RULES[rule]
+    ]
+    return found[0] if len(found) == 1 else sum(_over(each - each.mean(), np.asarray(each.std())) for each in found)
 
 
 def by_rules(names: Sequence[str] = tuple(RULES)) -> Scorer:
-    """Rules as one scorer for :func:`phalar.evaluate.retrieval.evaluate`: every clip is heard once, for all of them."""
+    """Rules as one scorer for ``retrieval.evaluate``: features of every clip are made once, for all of them."""
 
-    def scores(cuts: Cuts, advance: Callable[[int], object] | None = None) -> dict[str, np.ndarray]:
-        parts, cuts = [], iter(cuts)
-        while chosen := list(islice(cuts, BATCH)):
-            parts.append(features(np.concatenate([waves for _, waves in chosen])))
-            if advance:
-                advance(len(chosen))
+    def scores(cuts: Cuts, advance: Advance = None) -> dict[str, np.ndarray]:
+        parts = [features(np.concatenate([waves for _, waves in part])) for part in in_batches(cuts, advance)]
         known = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         mixes, stems = ({name: rows[side::2] for name, rows in known.items()} for side in (0, 1))
         return {name: compare(name, mixes, stems) for name in names}
@@ -182,6 +157,5 @@ def evaluate(
     """Scores (draws, n, n) of every rule on a corpus' test pairs, the same as the models', found or made."""
     tracks = corpora.load(corpus, "test", limit=limit or None, progress=progress)
     used = ("model/frontend.py", "model/mel.py", "corpora/rendering.py", "evaluate/scorers.py")
-    how = {"seconds": seconds, "label": f"rules on {corpus}" if progress else ""}
-    key = [corpora.version(corpus), fingerprint.of_code(*used)]
-    return retrieval.evaluate(by_rules(), tracks, draws, ks=ks, key=key, **how)
+    key, label = [corpora.version(corpus), fingerprint.of_code(*used)], f"rules on {corpus}" if progress else ""
+    return retrieval.evaluate(by_rules(), tracks, draws, ks=ks, seconds=seconds, key=key, label=label)

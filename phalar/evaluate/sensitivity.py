@@ -1,16 +1,11 @@
 """What a score listens to: pitch, or time? Book notebook *Chords*, "What the score itself listens to".
 
-The right stem is moved away from its mix, and the mix looks for it once more. A model that matches harmony must mind a
-transposition; one that matches rhythm must mind a delay. The change is the same for all candidates, so nothing but the
-fit tells them apart.
-
-In a constant-Q spectrogram of 12 bins an octave a semitone is a bin, so a transposition is a shift along the frequency
-axis: every partial of every note moves by as many bins.
+The stems are moved away from their mixes, all alike, and the mixes look for them once more. A model that matches
+harmony must mind a transposition, which in a constant-Q spectrogram of 12 bins an octave is a shift by as many bins;
+one that matches rhythm must mind a delay.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
-from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -22,47 +17,31 @@ from phalar.audio import SAMPLE_RATE
 from phalar.datasets.pairs import Pair
 from phalar.errors import InputError
 from phalar.evaluate import retrieval
-from phalar.evaluate.retrieval import BATCH, Cuts, Scorer, scores_of
+from phalar.evaluate.retrieval import Advance, Cuts, Scorer, in_batches, scores_of
 from phalar.evaluate.statistics import estimate
 from phalar.model.stem_model import StemModel
 
 UNCHANGED = "as it was"
-CHANGES = {
-    UNCHANGED: (0, 0.0),
-    "+1 semitone": (1, 0.0),
-    "+2 semitones": (2, 0.0),
-    "+6 semitones": (6, 0.0),
-    "+12 semitones": (12, 0.0),
-    "0.05 s late": (0, 0.05),
-    "0.1 s late": (0, 0.1),
-    "0.25 s late": (0, 0.25),
-    "0.5 s late": (0, 0.5),
-}
+CHANGES = {UNCHANGED: (0, 0.0), "+1 semitone": (1, 0.0)}
+CHANGES |= {f"+{n} semitones": (n, 0.0) for n in (2, 6, 12)}
+CHANGES |= {f"{seconds} s late": (0, seconds) for seconds in (0.05, 0.1, 0.25, 0.5)}
 """How a stem is moved away from its mix, by name: semitones, and seconds."""
 
 
 def by_changes(model: StemModel, changes: dict[str, tuple[int, float]] = CHANGES) -> Scorer:
-    """Scores of all mixes against all stems after each change of the stems, as a scorer for
-    :func:`phalar.evaluate.retrieval.evaluate`.
-
-    Raises
-    ------
-    InputError
-        If the model does not look at a constant-Q spectrogram; in use, if a change leaves it or the track.
-    """
+    """Scores of all mixes against all stems after each change of the stems, as a scorer for ``retrieval.evaluate``. An
+    InputError if the model does not look at a constant-Q spectrogram; in use, if a change leaves it or the track."""
     if model.variant.frontend != "cqt":
         raise InputError(f"{model.variant.name!r} has no constant-Q spectrogram, in which a semitone is a bin")
 
     @torch.no_grad()
-    def scores(cuts: Cuts, advance: Callable[[int], object] | None = None) -> dict[str, np.ndarray]:
-        mixes, stems, cuts = [], {name: [] for name in changes}, iter(cuts)
-        while chosen := list(islice(cuts, BATCH)):
+    def scores(cuts: Cuts, advance: Advance = None) -> dict[str, np.ndarray]:
+        mixes, stems = [], {name: [] for name in changes}
+        for chosen in in_batches(cuts, advance):
             mixes.append(model.encode(_tensor([waves[0] for _, waves in chosen], model)))
             for name, (semitones, seconds) in changes.items():
                 moved = [late(pair, seconds).audio()[1] if seconds else waves[1] for pair, waves in chosen]
                 stems[name].append(model.encode_picture(transposed(model.picture(_tensor(moved, model)), semitones)))
-            if advance:
-                advance(len(chosen))
         return {name: scores_of(model, torch.cat(mixes), torch.cat(moved)) for name, moved in stems.items()}
 
     return scores

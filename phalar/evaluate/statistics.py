@@ -1,16 +1,15 @@
 """How sure a number is, and how sure a difference. Book pages *How to read and how to run*, "Uncertainty", and *The
 claims, one by one*.
 
-Values are shares from 0 to 1, one a unit: a test track, or a piece of which there are several recordings. Where a model
-was trained from several seeds they are (seeds, units), all seeds tested on the same units. Two kinds of luck then make
-a number uncertain, that of training and that of the choice of test tracks, and one bootstrap has both: seeds are
-resampled, and units are resampled. Two models are compared on the same units, in the same order; their seeds have
-nothing to do with each other, and are resampled independently.
+Values are (units,), or (seeds, units) where a model was trained from several seeds, all tested on the same units: test
+tracks, or pieces of which there are several recordings. One bootstrap has both kinds of luck, of training and of the
+choice of tracks: seeds are resampled, and units are resampled. Two models are compared on the same units, in the same
+order; their seeds are resampled independently.
 
-Resampling S seeds gives means whose variance is (S - 1) / S of what it should be: little for a hundred units, a third
-too little for three seeds. Seeds' departures from their mean are therefore stretched by sqrt(S / (S - 1)). And three
-seeds do not know their own spread well: with several seeds an interval is as much wider as Student's t is than the
-normal distribution, with Satterthwaite's degrees of freedom, and the p value is that of the same t.
+Resampling S seeds gives means whose variance is (S - 1) / S of what it should be, a third too little for three seeds,
+so seeds' departures from their mean are stretched by sqrt(S / (S - 1)). And three seeds do not know their own spread
+well: with several, an interval is as much wider as Student's t is than the normal distribution, with Satterthwaite's
+degrees of freedom, and the p value is that of the same t.
 """
 
 from collections.abc import Sequence
@@ -38,21 +37,11 @@ class Estimate:
 
 
 def estimate(values: np.ndarray, groups: Sequence | None = None, seed: int = 0) -> Estimate:
-    """Mean of values with its bootstrap interval.
+    """Mean of values (n,) or (seeds, n) with its bootstrap interval; an InputError for none or not finite ones.
 
-    Parameters
-    ----------
-    values : array (n,) or (seeds, n)
-    groups : sequence (n,), optional
-        What each value belongs to (the piece that was recorded, the progression that was played). Values of a group are
-        not independent: whole groups are then resampled, and are what ``n`` counts.
-    seed : int
-        Of the resampling.
-
-    Raises
-    ------
-    InputError
-        For no values, or values that are not finite.
+    ``groups`` (n,) says what each value belongs to (the piece that was recorded, the progression that was played).
+    Values of a group are not independent: whole groups are then resampled, and are what the estimate's ``n`` counts.
+    ``seed`` is that of the resampling.
     """
     values, sizes = _grouped(_checked(values), groups)
     rng = np.random.default_rng(seed)
@@ -61,17 +50,9 @@ def estimate(values: np.ndarray, groups: Sequence | None = None, seed: int = 0) 
 
 
 def difference(a: np.ndarray, b: np.ndarray, groups: Sequence | None = None, seed: int = 0) -> Estimate:
-    """Mean of a less mean of b, with its bootstrap interval.
-
-    What is hard for one model is hard for the other, so the difference is surer than either number.
-
-    Parameters
-    ----------
-    a, b : array (n,) or (seeds, n)
-        Unit i of both is the same track, cut at the same places; seeds need not be equally many.
-    groups, seed
-        As of :func:`estimate`.
-    """
+    """Mean of a less mean of b, (n,) or (seeds, n) each, with its bootstrap interval: surer than either number, since
+    what is hard for one model is hard for the other. Unit i of both is the same track, cut at the same places; seeds
+    need not be equally many; ``groups`` and ``seed`` as of :func:`estimate`."""
     (a, sizes), (b, _) = (_grouped(values, groups) for values in _paired(a, b))
     rng = np.random.default_rng(seed)
     counts = _counts(len(sizes), rng)
@@ -80,20 +61,9 @@ def difference(a: np.ndarray, b: np.ndarray, groups: Sequence | None = None, see
 
 
 def gain(a: np.ndarray, b: np.ndarray, seed: int = 0) -> Estimate:
-    """By what share of b the mean of a exceeds it, mean(a) / mean(b) - 1: 0.692 for +69.2 %, as the paper states it.
-
-    Where b is small the ratio is hardly known, and the interval says so; its upper end may be infinite.
-
-    Parameters
-    ----------
-    a, b, seed
-        As of :func:`difference`.
-
-    Raises
-    ------
-    InputError
-        If the mean of b is not positive: nothing can be stated in shares of it.
-    """
+    """By what share of b the mean of a exceeds it, mean(a) / mean(b) - 1: 0.692 for +69.2 %, as the paper states it;
+    ``a, b, seed`` as of :func:`difference`. Where b is small the upper end may be infinite. An InputError if the mean
+    of b is not positive."""
     a, b = _paired(a, b)
     if b.mean() <= 0:
         raise InputError(f"a gain relative to a mean of {b.mean():g} means nothing; state the difference in points")
@@ -105,15 +75,10 @@ def gain(a: np.ndarray, b: np.ndarray, seed: int = 0) -> Estimate:
 
 
 def p_value(a: np.ndarray, b: np.ndarray, seed: int = 0) -> float:
-    """Two-sided p value of "a and b are equally good on the average".
+    """Two-sided p value of "a and b are equally good on the average"; ``a, b, seed`` as of :func:`difference`.
 
     With one seed of both models it is about these two files of weights alone: :func:`sign_flip_test` over units. With
     more, a t test whose variance has three sources: the seeds of a, the seeds of b, and the units.
-
-    Parameters
-    ----------
-    a, b, seed
-        As of :func:`difference`.
     """
     a, b = _paired(a, b)
     by_unit = a.mean(axis=0) - b.mean(axis=0)
@@ -128,10 +93,8 @@ def p_value(a: np.ndarray, b: np.ndarray, seed: int = 0) -> float:
 def sign_flip_test(differences: np.ndarray, seed: int = 0) -> float:
     """Two-sided p value of the paired permutation test for a mean of differences (n,) that is not zero.
 
-    If two models were equally good, it would be chance which of them got which of a unit's two values, so each
-    difference may as well have the other sign. p is the share of all 2^n assignments of signs whose mean is at least as
-    far from zero as the observed one (Fisher 1935); of `FLIPS` drawn ones beyond `ALL_FLIPS` units, the observed one
-    counted among them. 1 where no unit differs.
+    p is the share of all 2^n assignments of signs whose mean is at least as far from zero as the observed one (Fisher
+    1935); of `FLIPS` drawn ones beyond `ALL_FLIPS` units, the observed one counted among them. 1 where none differs.
     """
     differences = _checked(np.ravel(differences))[0]
     differences = differences[differences != 0]  # their sign changes nothing
@@ -148,11 +111,8 @@ def sign_flip_test(differences: np.ndarray, seed: int = 0) -> float:
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """p values (m,) of all comparisons that were made, corrected for being many by Holm's step-down method (1979).
-
-    Corrected ones below 0.05 contain *any* false positive with a chance of at most 0.05, however the comparisons hang
-    together: the smallest times m, the next times m - 1 and so on, none below the one before it, none above 1.
-    """
+    """p values (m,) of all comparisons that were made, corrected for being many by Holm's step-down method (1979): the
+    smallest times m, the next times m - 1 and so on, none below the one before it, none above 1."""
     p_values = np.asarray(p_values, dtype=np.float64)
     if p_values.ndim != 1 or not ((p_values >= 0) & (p_values <= 1)).all():
         raise InputError(f"p values {p_values.tolist()} are not a list of numbers from 0 to 1")
