@@ -28,8 +28,8 @@ class _Later:
         return getattr(import_module(self.module), name)
 
 
-beats, chords, cost, retrieval, sensitivity = (
-    _Later(f"evaluate.{name}") for name in ("beats", "chords", "cost", "retrieval", "sensitivity")
+beats, chords, cost, retrieval, sensitivity, statistics = (
+    _Later(f"evaluate.{name}") for name in ("beats", "chords", "cost", "retrieval", "sensitivity", "statistics")
 )
 book, compare, experiments, profiles, records, run = (
     _Later(f"study.{name}") for name in ("book", "compare", "experiments", "profiles", "records", "run")
@@ -203,10 +203,11 @@ def _retrieval(o) -> dict:
     model, label = matching.resolve_model(o.model), f"test {o.model} on {o.corpus}"
     tracks = corpora.load(o.corpus, o.split, limit=o.limit or None)
     scores = retrieval.evaluate(retrieval.by_model(model), tracks, o.draws, ks=o.k, seed=o.seed, label=label)
-    results = [retrieval.summarise(scores["symmetrised"], k) for k in o.k]
     digest = fingerprint.fingerprint([o.model, o.corpus, o.split, o.draws, o.limit, o.seed])
-    about = {"dataset": o.corpus, "variant": model.variant.name, "config_hash": digest, "experiment": "retrieval"}
-    return _records(experiments.retrieval_records(results, o.split, **about, **records.provenance(model.device.type)))
+    about = {"experiment": "retrieval", "dataset": o.corpus, "split": o.split, "variant": model.variant.name}
+    about |= {"metric": "top1", "config_hash": digest, "device": model.device.type}
+    own = {k: statistics.estimate(retrieval.by_track(scores["symmetrised"], k)) for k in o.k}
+    return _records(records.record(each, k=k, **about) for k, each in own.items())
 
 
 def _either(what: str, own: str, corpus: str | None, root: Path | None) -> None:

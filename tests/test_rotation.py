@@ -219,18 +219,6 @@ def test_the_wrapped_network_is_the_network_where_no_border_is_near(stirred):
     assert not torch.allclose(ordinary[..., :4], loop[..., :4], atol=1e-2)
 
 
-def test_turning_power_finds_the_speed_and_the_alias():
-    late, pooled = np.arange(160) / 160, np.zeros((160, 2, 8), complex)
-    for k in range(1, 9):
-        pooled[:, 0, k - 1] = np.exp(-2j * np.pi * k * late)
-        pooled[:, 1, k - 1] = np.sqrt(3) * np.exp(-2j * np.pi * (k - 20) * late)
-    frequency, power = rotation.turning_power(pooled, 6.4)
-    turns = np.round(frequency * 6.4).astype(int)
-    for k in range(1, 9):
-        assert power[k - 1, turns == k] == pytest.approx([0.25])
-        assert power[k - 1, turns == k - 20] == pytest.approx([0.75])
-
-
 @pytest.mark.parametrize("use", ["trace", "wrapped"])
 def test_a_model_without_phases_is_refused(use, stirred):
     with pytest.raises(InputError, match=r"gap|cocola"):
@@ -238,17 +226,6 @@ def test_a_model_without_phases_is_refused(use, stirred):
 
 
 # --- coherence, and the pieces that move
-
-
-def test_contrast_tells_beats_and_bars():
-    beats = np.arange(17) / 2
-    whole, bars = beats % 1 == 0, beats % 4 == 0
-    assert min(rotation.contrast(1.0 * whole + 1.0 * bars, beats, 4)) > 1
-    beat, bar = rotation.contrast(1.0 * whole, beats, 4)
-    assert beat > 1
-    assert bar == pytest.approx(0)
-    with pytest.raises(InputError, match="no contrast"):
-        rotation.contrast(np.zeros(9), np.arange(9), 4)
 
 
 def inside(fragment):

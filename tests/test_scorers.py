@@ -7,9 +7,8 @@ from music import invent_track
 from scipy.spatial.distance import cdist
 from scipy.stats import zscore
 
-from phalar.errors import InputError
 from phalar.evaluate import retrieval, scorers
-from phalar.evaluate.scorers import RULES, cosine, features, score
+from phalar.evaluate.scorers import RULES, compare, cosine, features
 
 RATE = 16_000
 SECONDS = 4.0
@@ -40,7 +39,7 @@ def pairs_of(side, pieces):
 def accuracies(sides, names):
     """Top-1 accuracy among all pairs, by rule, of mixes and stems (n, N)."""
     mixes, stems = map(features, sides)
-    return {name: retrieval.top1(scorers.compare(name, mixes, stems), len(sides[0])).mean() for name in names}
+    return {name: retrieval.top1(compare(name, mixes, stems), len(sides[0])).mean() for name in names}
 
 
 @pytest.mark.parametrize(("shared", "solver"), [("level", "loudness"), ("tempo", "tempo"), ("key", "chroma")])
@@ -61,7 +60,8 @@ def test_what_is_shared_is_found_by_its_rule_and_by_no_other(shared, solver):
 def test_only_the_aligned_rule_hears_when():
     rng = np.random.default_rng(7)
     sides = pairs_of(lambda i: play(rng, PHASED, rng.integers(PIECES), phase=PHASED * i / PIECES), range(PIECES))
-    aligned, tempo = (score(rule, *sides) for rule in ("aligned onsets", "tempo"))
+    known = [features(side) for side in sides]
+    aligned, tempo = (compare(rule, *known) for rule in ("aligned onsets", "tempo"))
     assert retrieval.top1(aligned, PIECES).mean() > 0.9
     far = np.roll(np.eye(PIECES, dtype=bool), PIECES // 2, axis=1)  # half a beat apart
     assert aligned[far].max() < 0.3
@@ -97,7 +97,7 @@ def test_autocorrelation_cosine_and_sums_of_cues_by_other_means():
     assert cosine(curve[:2], curve) == pytest.approx(1 - cdist(curve[:2], curve, "cosine"))
     known = {"rhythm": curve, "chroma": curve[::-1, :12]}
     by_scipy = sum(zscore(cosine(x, x), axis=None) for x in known.values())
-    assert scorers.compare("tempo + chroma", known, known) == pytest.approx(by_scipy)
+    assert compare("tempo + chroma", known, known) == pytest.approx(by_scipy)
 
 
 @pytest.mark.filterwarnings("error")
@@ -105,8 +105,9 @@ def test_silence_has_a_score_and_wins_nothing():
     rng, silence = np.random.default_rng(0), np.zeros(2 * RATE, np.float32)
     a, b, c, d, e = (play(rng, seconds=2.0) for _ in range(5))
     mixes, stems = np.stack([silence, silence, b, c, e]), np.stack([silence, a, silence, d, e])
+    known = [features(side) for side in (mixes, stems)]
     for name in RULES:
-        matrix = score(name, mixes, stems)
+        matrix = compare(name, *known)
         assert np.isfinite(matrix).all(), name
         won = retrieval.top1(matrix, 5)
         assert won[4] == 1 or name == "random", f"{name}: a clip is most like itself"
@@ -119,15 +120,10 @@ def test_rules_go_through_the_models_pairs_one_by_one_or_together(tmp_path):
     mixes, stems = np.stack([waves for _, waves in retrieval.cut_pairs(tracks, 0, 2.0)], axis=1)
     assert list(together) == list(RULES)
     for name in ("loudness", "aligned chroma"):
-        assert together[name][0] == pytest.approx(score(name, mixes, stems), abs=1e-6)
+        assert together[name][0] == pytest.approx(compare(name, features(mixes), features(stems)), abs=1e-6)
 
 
-def test_rows_are_mixes_and_what_cannot_be_scored_is_refused():
+def test_rows_are_mixes():
     quiet, loud = (play(np.random.default_rng(0), gain=gain, seconds=2.0) for gain in (0.01, 0.2))
-    scores = score("loudness", np.stack([quiet, loud]), np.stack([loud, loud]))
+    scores = compare("loudness", features(np.stack([quiet, loud])), features(np.stack([loud, loud])))
     assert scores == pytest.approx(np.array([[-26, -26], [0, 0]]), abs=0.5)  # 20 log10(0.2 / 0.01)
-    with pytest.raises(InputError, match="no rule 'key'"):
-        score("key", loud[None], loud[None])
-    for stems in (loud[None, :RATE], np.tile(loud, (1, 2))):
-        with pytest.raises(InputError, match="one length of 2 s or more"):
-            score("tempo", loud[None], stems)

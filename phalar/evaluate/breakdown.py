@@ -35,8 +35,8 @@ _WORDS = {
 
 
 def family(stem: str, group: str = "") -> str:
-    """To which of `FAMILIES` a stem belongs, by its name in any of the data sets (``"snare_drum"``), or else that of its
-    ``group`` (MoisesDB: ``"other_keys"``)."""
+    """To which of `FAMILIES` a stem belongs, by its name in any of the data sets (``"snare_drum"``), or else by
+    that of its ``group`` (MoisesDB: ``"other_keys"``)."""
     for name in (stem, group):
         words = " ".join(re.split(r"[^a-z0-9]+", name.lower()))
         for found, pattern in _WORDS.items():

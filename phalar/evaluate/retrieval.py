@@ -12,7 +12,6 @@ draws, and an interval over tracks.
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -25,7 +24,6 @@ from phalar.audio import SAMPLE_RATE
 from phalar.datasets.pairs import Pair, draw_pair
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError
-from phalar.evaluate.statistics import estimate
 
 SECONDS = 5.0  # length of a test excerpt
 BATCH = 16  # pairs that are read and embedded at once
@@ -100,7 +98,6 @@ def top1(scores: np.ndarray | Tensor, k: int) -> np.ndarray:
     Returns
     -------
     array (n,), float64
-        An InputError for scores that are not square or not finite, or a K that is not 1 to n.
     """
     scores, n = np.asarray(scores), len(scores)
     if scores.shape != (n, n):
@@ -117,24 +114,6 @@ def top1(scores: np.ndarray | Tensor, k: int) -> np.ndarray:
 def by_track(scores: np.ndarray, k: int) -> np.ndarray:
     """Accuracy at K of each track's anchors, (n,), the mean over draws of scores (draws, n, n)."""
     return np.mean([top1(matrix, k) for matrix in scores], axis=0)
-
-
-@dataclass(frozen=True)
-class Retrieval:
-    """Top-1 accuracy at one K, with its 95 % interval over tracks, and each track's own (n,)."""
-
-    k: int
-    accuracy: float
-    low: float | None
-    high: float | None
-    tracks: int
-    by_track: np.ndarray
-
-
-def summarise(scores: np.ndarray, k: int) -> Retrieval:
-    """Accuracy at K of scores (draws, n, n)."""
-    found = estimate(own := by_track(scores, k))
-    return Retrieval(k, found.value, found.low, found.high, found.n, own)
 
 
 def evaluate(

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from phalar import corpora, fingerprint, memory
 from phalar.audio import SAMPLE_RATE
-from phalar.datasets.tracks import BLOCK, Track, sounding
+from phalar.datasets.tracks import BLOCK, SILENCE, Track
 from phalar.errors import InputError
 from phalar.model.backbone import TIME_REDUCTION, HarmonicBackbone
 from phalar.model.frontend import HOP, decibels
@@ -90,10 +90,8 @@ def choose(track: Track, seconds: float) -> Excerpt | None:
     if track.beats is None or len(track.stems) < 2:
         return None
     length, bars = round(seconds * SAMPLE_RATE), np.flatnonzero(track.beats[:, 1] == 1)
-    loud = np.zeros((len(track.stems), -(-track.num_samples // BLOCK)), bool)
-    for stem, spans in enumerate(sounding(track.excerpt()) if track.sounding is None else track.sounding):
-        for first, last in spans:
-            loud[stem, first:last] = True
+    blocks = np.arange(0, track.num_samples, BLOCK)
+    loud = np.maximum.reduceat(np.abs(track.excerpt()), blocks, axis=1) > SILENCE  # (stems, tenths of a second)
     digest = hashlib.blake2b(f"rotation/{track.dataset}/{track.id}".encode(), digest_size=8).digest()
     places = max(0, len(bars) - BARS) * len(track.stems)
     for index in np.random.default_rng(int.from_bytes(digest, "big")).permutation(places):
@@ -125,16 +123,16 @@ def looped(track: Track, start: int, stem: int, steps: int = 20) -> np.ndarray:
 
 
 class Trace(NamedTuple):
-    """What a network makes of J sounds, complex64: pooled components (J, D, C) and embeddings (J, 512)."""
+    """What a network makes of J sounds, complex64."""
 
-    pooled: Tensor
-    embedding: Tensor
+    pooled: Tensor  # (J, D, C)
+    embedding: Tensor  # (J, 512)
 
 
 @torch.inference_mode()
 def trace(model: StemModel, waves: np.ndarray, as_loops: bool = False) -> Trace:
-    """Follow waves (J, N) at 16 kHz through a network, as clips or, with ``as_loops``, as if each played for ever. An
-    InputError if the model keeps no phases, or a loop is no whole number of steps."""
+    """Waves (J, N) at 16 kHz through a network, as clips or, ``as_loops``, as if each played for ever. An InputError if
+    the model keeps no phases, or a loop is no whole number of steps."""
     if not (model.variant.is_complex and model.variant.pooling == "spectral"):
         raise InputError(f"variant {model.variant.name!r} keeps no phases; take one with spectral pooling and a "
                          "complex head, such as phalar")  # fmt: skip
@@ -156,7 +154,7 @@ def trace(model: StemModel, waves: np.ndarray, as_loops: bool = False) -> Trace:
 
 def period(length: int, components: int = COMPONENTS) -> int:
     """Samples in which component 1 turns once: the excerpt's steps, padded where there are too few."""
-    return max(-(-(1 + length // HOP) // (STEP // HOP)), shortest_steps(components)) * STEP
+    return max(-(-(1 + length // HOP) // TIME_REDUCTION), shortest_steps(components)) * STEP
 
 
 def winding(z: np.ndarray) -> np.ndarray:
@@ -177,16 +175,8 @@ def steadiness(z: np.ndarray, seconds: np.ndarray, frequency: float) -> np.ndarr
 
 
 def motion(z: np.ndarray, seconds: np.ndarray, length: int) -> dict[str, np.ndarray]:
-    """Measure trajectories and sort them by the rule.
-
-    Parameters
-    ----------
-    z : array (J, D, C) of pooled components, or (J, features) of an embedding, each of which has the k that explains it
-        best
-    seconds : array (J,)
-        The shifts, increasing.
-    length : int
-        Samples of the excerpt.
+    """Measure trajectories z, pooled (J, D, C) or embeddings (J, features), at shifts (J,) of an excerpt of so many
+    samples, and sort them by the rule. A feature of an embedding has the component k that explains it best.
 
     Returns
     -------
@@ -198,7 +188,7 @@ def motion(z: np.ndarray, seconds: np.ndarray, length: int) -> dict[str, np.ndar
     z = np.asarray(z).astype(np.complex128)
     k = np.arange(1, (z.shape[2] if z.ndim == 3 else COMPONENTS) + 1)
     speeds = k[:, None] * SAMPLE_RATE / period(length) + np.array(ALIASES) * SAMPLE_RATE / STEP  # Hz
-    table = np.stack([steadiness(z, seconds, f) for f in speeds.ravel()]).reshape(len(k), len(ALIASES), *z.shape[1:])
+    table = np.stack([[steadiness(z, seconds, f) for f in row] for row in speeds])  # (k, n, features)
     component = np.broadcast_to(k, z.shape[1:]) if z.ndim == 3 else 1 + table.max(axis=1).argmax(axis=0)
     table = np.take_along_axis(table, component[None, None] - 1, axis=0)[0]
     best, covered, radius = table.max(axis=0), arc(z), np.abs(z)
@@ -242,8 +232,8 @@ class _Loop(nn.Conv2d):
 
 
 def wrapped(model: StemModel) -> StemModel:
-    """A copy of a model whose convolutions are circular in time: the network without borders, on which the twin is exact
-    at whole steps. An InputError if it has no harmonic backbone."""
+    """A copy of a model whose convolutions are circular in time: without borders, the twin is exact at whole steps. An
+    InputError if it has no harmonic backbone."""
     if not isinstance(model.backbone, HarmonicBackbone):
         raise InputError(f"variant {model.variant.name!r} has no harmonic backbone; there is nothing to wrap")
     parts = copy.deepcopy(model).eval()
@@ -258,20 +248,17 @@ def wrapped(model: StemModel) -> StemModel:
 def measure(model: StemModel, excerpt: Excerpt) -> dict[str, np.ndarray]:
     """Move the stem by thirds of a step up to two bars, and follow every feature.
 
-    Returns
-    -------
-    dict of str to array
-        ``"pooled kind"``, ``"embedding arc"``, ...: what :func:`motion` finds, (D, C) and (512,). ``"chance"``: share
-        of pooled features that rotate if the shifts are put in random order. ``"whole"``, ``"all"``: linearity R², what
-        the twin explains of the embeddings over shifts by whole steps and over all but 0.
-    """
+    ``"pooled kind"``, ``"embedding arc"``, ... are what :func:`motion` finds; ``"chance"`` the share of pooled features
+    that rotate if the shifts are put in random order; ``"whole"`` and ``"all"`` linearity R², what the twin explains of
+    the embeddings over shifts by whole steps and over all but 0."""
     shifts = excerpt.by_steps()
     seen, seconds = trace(model, excerpt.delayed(shifts)), shifts / SAMPLE_RATE
     predicted = turned(model, seen.pooled[0], shifts, excerpt.length).embedding
-    found = {}
-    for level, z in zip(LEVELS, seen, strict=True):
-        measured = motion(z.numpy(), seconds, excerpt.length)
-        found |= {f"{level} {name}": values.astype(np.float32) for name, values in measured.items()}
+    found = {
+        f"{level} {name}": values.astype(np.float32)
+        for level, z in zip(LEVELS, seen, strict=True)
+        for name, values in motion(z.numpy(), seconds, excerpt.length).items()
+    }
     order = np.random.default_rng(excerpt.start).permutation(len(shifts))
     found["chance"] = (motion(seen.pooled.numpy()[order], seconds, excerpt.length)["kind"] == 0).mean()
     for name, chosen in (("whole", slice(3, None, 3)), ("all", slice(1, None))):
@@ -289,10 +276,8 @@ def find_or_measure(model: StemModel, excerpts: Sequence[Excerpt], label: str) -
     return found
 
 
-MEASURES = {"turns": "winding", "arc": "arc", "radius spread": "spread", "uniform R2": "best",
-            "uniform R2 at own frequency": "own"}  # fmt: skip
-WHOLE = {"rotates share, pooled, shifts shuffled": "chance", "linearity R2, whole steps": "whole",
-         "linearity R2, all shifts": "all"}  # fmt: skip
+OF_FEATURES = {"turns": "winding", "arc": "arc", "radius spread": "spread", "uniform R2": "best"}
+OF_EXCERPTS = {"rotates share, pooled, shifts shuffled": "chance", "linearity R2, whole steps": "whole"}
 
 
 def table(measured: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -304,10 +289,11 @@ def table(measured: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         found |= {f"{kind} share, {level}": (parts["kind"] == i).mean(axis=1) for i, kind in enumerate(KINDS)}
         own = (parts["kind"] == 0) & (parts["alias"] == 0)
         found[f"rotates at its own frequency share, {level}"] = own.mean(axis=1)
-        for metric, name in MEASURES.items():
+        for metric, name in (OF_FEATURES | {"uniform R2 at own frequency": "own"}).items():
             values = np.abs(known[f"{level} {name}"])
             found[f"{metric}, {level}"] = values.mean(axis=tuple(range(1, values.ndim)))
-    found |= {metric: known[name].astype(float) for metric, name in WHOLE.items()}
+    for metric, name in (OF_EXCERPTS | {"linearity R2, all shifts": "all"}).items():
+        found[metric] = known[name].astype(float)
     rotating = (known["pooled kind"] == 0).mean(axis=1)  # (excerpts, C)
     return found | {f"rotates share, component {k}": share for k, share in enumerate(rotating.T, start=1)}
 
@@ -317,29 +303,7 @@ def strongest(pooled: np.ndarray) -> np.ndarray:
     return np.abs(pooled).mean(axis=0).argmax(axis=0)
 
 
-def turning_power(pooled: np.ndarray, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    """How fast each component turns while a loop of so many seconds is delayed once round, from pooled (J, D, C) at J
-    even shifts: turns a second of delay (J,), ascending, positive as the shift theorem says; and the shares of each
-    component's power at each, (C, J)."""
-    power = (np.abs(np.fft.ifft(pooled, axis=0)) ** 2).sum(axis=1)  # ifft: a delay turns by exp(-2 pi i ...)
-    order = np.argsort(np.fft.fftfreq(len(pooled)))
-    return np.fft.fftfreq(len(pooled), seconds / len(pooled))[order], (power / power.sum(axis=0)).T[:, order]
-
-
 def scores(model: StemModel, excerpt: Excerpt, shifts: np.ndarray) -> np.ndarray:
     """Symmetrised scores of the mix with the stem at each shift: (J,) samples to (J,) float64."""
     mix, stems = model.embed(excerpt.mix(), SAMPLE_RATE), model.embed(excerpt.delayed(shifts), SAMPLE_RATE)
     return model.similarity(mix, stems)[0].double().cpu().numpy()
-
-
-def contrast(score: np.ndarray, beats: np.ndarray, bar: int) -> tuple[float, float]:
-    """How far a curve of scores (J,) at shifts in beats (J,), with so many beats in a bar, peaks at beats and at bars,
-    in standard deviations of the curve: the mean over whole beats (no bars) less that between beats, and the mean over
-    whole bars (but 0) less that over the other beats."""
-    score, beats = np.asarray(score, dtype=np.float64), np.asarray(beats)
-    whole = np.isclose(beats, np.round(beats))
-    bars = whole & np.isclose(beats / bar, np.round(beats / bar))
-    if not (~whole).any() or not (whole & ~bars).any():
-        raise InputError("a curve without shifts between beats, or without beats between bars, has no contrast")
-    unit, inner = max(float(score.std()), 1e-12), score[whole & ~bars].mean()
-    return (inner - score[~whole].mean()) / unit, (score[bars & (beats > 0)].mean() - inner) / unit

@@ -35,13 +35,9 @@ Features = dict[str, np.ndarray]
 def features(waves: np.ndarray) -> Features:
     """What the rules know of clips (n, N) at 16 kHz, N of 2 s or more; float64, and zeros where a clip is silent.
 
-    Returns
-    -------
-    dict of str to array
-        ``noise`` (n, 64): nothing, drawn from a digest of the samples. ``level`` (n, 1): LUFS, at least -70. ``rhythm``
-        (n, lags): autocorrelation of the onset curve at lags of 0.2 to 4 s every 10 ms. ``chroma`` (n, 12): magnitude
-        of each pitch class over the whole clip, less their mean. ``onsets`` (n, T): how much louder the mel bands are
-        getting, every 10 ms, less its mean. ``pitches`` (n, 12 F): chroma of every 0.2 s, each less their mean.
+    ``noise`` (n, 64): nothing, drawn from a digest of the samples. ``level`` (n, 1): LUFS, at least -70. ``rhythm``
+    (n, lags): autocorrelation of the onset curve. ``chroma`` (n, 12): magnitude of each pitch class over the whole
+    clip, less their mean. ``onsets`` (n, T): the onset curve. ``pitches`` (n, 12 F): chroma of every 0.2 s, likewise.
     """
     audio = torch.from_numpy(np.ascontiguousarray(waves, dtype=np.float32))
     constant_q, mel = _front_ends()

@@ -48,14 +48,9 @@ def by_changes(model: StemModel, changes: dict[str, tuple[int, float]] = CHANGES
 
 
 def evaluate(model: StemModel, corpus: str, k: int = 64, *, limit: int = 0, progress: bool = True) -> pd.DataFrame:
-    """How much a model minds each change, on one pair of each test track of a corpus, found or made.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``split`` (what was changed), ``metric``, ``k``, ``estimate``: ``top1`` among ``k`` (or as many as there are
-        tracks) after the change; ``preferred``, how often a stem in its place scores above the changed one.
-    """
+    """How much a model minds each change, on one pair of each test track of a corpus, found or made: a table of
+    ``split`` (what was changed), ``metric``, ``k`` and ``estimate``. ``top1`` is among ``k`` (or as many as there are
+    tracks) after the change; ``preferred`` how often a stem in its place scores above the changed one."""
     tracks = corpora.load(corpus, "test", limit=limit or None, progress=progress)
     code = fingerprint.of_code("model", "evaluate/sensitivity.py")
     key, label = [corpora.version(corpus), fingerprint.of_weights(model), code], f"move stems of {corpus}"

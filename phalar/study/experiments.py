@@ -24,10 +24,11 @@ from phalar.datasets.prepare import prepare
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError
 from phalar.evaluate import retrieval
+from phalar.evaluate.statistics import Estimate, estimate
 from phalar.model import checkpoints
 from phalar.model.variants import variant
 from phalar.study.profiles import declared_parameters, parameters_for
-from phalar.study.records import Record, append, provenance
+from phalar.study.records import Record, append, record
 from phalar.study.run import Study
 from phalar.train import loop
 from phalar.train.config import TrainConfig, config
@@ -141,23 +142,15 @@ class Tested:
     corpus: str
     tracks: list[Track]
     scores: np.ndarray  # (draws, n, n), rows anchors, columns positives
-    results: list[retrieval.Retrieval]  # one for each K
+    results: dict[int, Estimate]  # by K
     device: str  # "cpu" or "cuda"
 
     def records(self, experiment: str = "retrieval", variant: str = "") -> list[Record]:
         """One record for each K; ``variant`` where the row of a table is called otherwise than the weights."""
         about = {"seed": self.weights.seed, "steps": self.weights.steps, "wall_seconds": self.weights.seconds}
         about |= {"config_hash": self.weights.config_hash, "variant": variant or self.weights.variant}
-        about |= {"dataset": self.corpus, "experiment": experiment, **provenance(self.device)}
-        return retrieval_records(self.results, **about)
-
-
-def retrieval_records(results: Sequence[retrieval.Retrieval], split: str = "test", **about: object) -> list[Record]:
-    """One record for each K, with what else is known of the run in ``about`` (fields of `Record`)."""
-    return [
-        Record(metric="top1", k=r.k, value=r.accuracy, ci_low=r.low, ci_high=r.high, n=r.tracks, split=split, **about)
-        for r in results
-    ]
+        about |= {"dataset": self.corpus, "experiment": experiment, "split": "test", "device": self.device}
+        return [record(found, metric="top1", k=k, **about) for k, found in self.results.items()]
 
 
 def sizes(corpus: str, chosen: Mapping[str, Any]) -> list[int]:
@@ -187,7 +180,8 @@ def evaluate(weights: Weights | loop.Run, corpus: str, chosen: Mapping[str, Any]
     score = lambda cuts, advance: retrieval.by_model(model())(cuts, advance)  # noqa: E731
     kept = retrieval.evaluate(score, tracks, chosen["draws"], **how)
     scores = kept["symmetrised" if chosen["symmetrised"] else "one way"]
-    return Tested(weights, corpus, tracks, scores, [retrieval.summarise(scores, k) for k in ks], device.type)
+    found = {k: estimate(retrieval.by_track(scores, k)) for k in ks}
+    return Tested(weights, corpus, tracks, scores, found, device.type)
 
 
 def table_of_rows(notebook: Path) -> dict[str, dict[str, Any]]:
