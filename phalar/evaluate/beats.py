@@ -3,24 +3,24 @@
 
 How the similarity map comes about is in ``metronomes.py``. Two ways lead from a map to beats:
 
-- **As published** (:func:`published_beats`): where a metronome begins to fit, similarity rises. The map is
-  differentiated over time, only the steepest rises are kept, specks are cleaned away, and what remains is summed over
-  tempi: an onset curve, as any beat tracker makes one of sound.
-- **Ours** (:func:`path_beats`): the sum forgets which tempo a rise came from. Here beats are a path through the map:
-  one at time t in tempo b earns what the map holds there, and the next comes a beat of that tempo later, in the same
-  tempo or one close by. The best path is found exactly, by dynamic programming from the end.
+- **As published** (:func:`published_beats`): the map is differentiated over time, only the steepest rises are kept,
+  specks are cleaned away, and what remains is summed over tempi: an onset curve, for any beat tracker.
+- **Ours** (:func:`path_beats`): beats are a path through the map. One at time t in tempo b earns what the map holds
+  there, and the next comes a beat of that tempo later, in the same tempo or one close by. The best path is found
+  exactly, by dynamic programming from the end.
 """
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, zip_longest
 from pathlib import Path
 
 import librosa
 import numpy as np
 import pandas as pd
-from scipy.ndimage import convolve, uniform_filter1d
+from scipy.ndimage import maximum_filter, rank_filter, uniform_filter1d
 from tqdm import tqdm
 
 from phalar import corpora, fingerprint
@@ -29,7 +29,7 @@ from phalar.datasets.prepare import dataset
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError, PhalarWarning
 from phalar.evaluate import metronomes
-from phalar.evaluate.metronomes import FIRST, PUBLISHED_HOP, Bank, BeatMap
+from phalar.evaluate.metronomes import FIRST, Bank, BeatMap, Windows
 from phalar.evaluate.statistics import difference, estimate
 from phalar.evaluate.trackers import METRICS, TRACKERS, Tracker, beat_scores
 from phalar.model.assembly import build
@@ -49,9 +49,8 @@ def onset_curve(values: np.ndarray) -> np.ndarray:
         return np.zeros(values.shape[1])
     rise = np.gradient(values, axis=1)
     steep = rise > rise.mean() + DEVIATIONS * rise.std()
-    square = np.ones((3, 3), dtype=int)
-    eroded = convolve(steep.astype(int), square, mode="constant") >= NEIGHBOURS
-    return (convolve(eroded.astype(int), square, mode="constant") > 0).sum(axis=0).astype(np.float64)
+    eroded = rank_filter(steep.astype(float), -NEIGHBOURS, size=3, mode="constant")
+    return maximum_filter(eroded, size=3, mode="constant").sum(axis=0)
 
 
 def published_beats(beat_map: BeatMap) -> np.ndarray:
@@ -90,13 +89,10 @@ class Prior:
 def contrast(beat_map: BeatMap) -> np.ndarray:
     """A map's values less their mean over the beat around each moment, (B, T), in units of their standard deviation.
     Zeros where nothing swings."""
-    if not beat_map.values.size:
-        return beat_map.values
     spans = np.maximum(np.round(60 / beat_map.tempi / beat_map.step).astype(int), 1)
     means = [uniform_filter1d(row, span, mode="nearest") for row, span in zip(beat_map.values, spans, strict=True)]
     swing = beat_map.values - np.stack(means)
-    spread = swing.std()
-    return swing / spread if spread > 1e-9 else np.zeros_like(swing)
+    return swing / swing.std() if np.ptp(swing, initial=0) > 1e-9 else np.zeros_like(swing)
 
 
 def path_beats(beat_map: BeatMap, prior: Prior = Prior()) -> tuple[np.ndarray, np.ndarray]:
@@ -137,41 +133,36 @@ def path_beats(beat_map: BeatMap, prior: Prior = Prior()) -> tuple[np.ndarray, n
 
 @dataclass(frozen=True)
 class ZeroShot:
-    """A model (in eval mode) as a beat tracker: no beats for silence, for less than 4.8 s, and for a steady tone. What
-    takes time is kept in the cache by weights, sound and code (embeddings of metronomes and of each piece's windows,
-    published maps), so that a decoding can be changed and tried in seconds.
+    """A model (in eval mode) as a beat tracker: no beats for silence, for less than 4.8 s, and for a steady tone. All
+    before the decoding is kept in the cache by weights, sound and code, so that a decoding can be tried in seconds.
 
     >>> ZeroShot(phalar.load("reference")).beats(samples, 44_100)
     """
 
     model: StemModel
 
-    def _kept(self, make: Callable[[], dict[str, np.ndarray]], *what: object) -> dict[str, np.ndarray]:
-        return fingerprint.cached("beats", [*self._identity, *what], make)
-
     @cached_property
-    def _identity(self) -> tuple[str, str]:
-        return fingerprint.of_weights(self.model), fingerprint.of_code("model", "evaluate/metronomes.py")
+    def _identity(self) -> list[str]:
+        return [fingerprint.of_weights(self.model), fingerprint.of_code("model", "evaluate/metronomes.py")]
+
+    def _kept(self, make: Callable[..., Bank | Windows | BeatMap], *sound: object) -> dict[str, np.ndarray]:
+        """What a function of ``metronomes`` makes of the model and, if given, of audio and its rate."""
+        key = [*self._identity, make.__name__, fingerprint.of_sound(*sound) if sound else ""]
+        return fingerprint.cached("beats", key, lambda: vars(make(self.model, *sound)))
 
     @cached_property
     def bank(self) -> Bank:
         """Metronomes at all shifts, embedded once."""
-        return Bank(**self._kept(lambda: vars(metronomes.shifted_bank(self.model)), "bank"))
+        return Bank(**self._kept(metronomes.shifted_bank))
 
     def map(self, audio: np.ndarray, sample_rate: int) -> BeatMap:
         """The map by sliding the metronome."""
-        sound = fingerprint.of_sound(audio, sample_rate)
-        piece = self._kept(lambda: metronomes.windows_of(self.model, audio, sample_rate), "windows", sound)
-        return metronomes.shifted_map(self.model, self.bank, **piece)
+        piece = Windows(**self._kept(metronomes.windows_of, audio, sample_rate))
+        return metronomes.shifted_map(self.model, self.bank, piece)
 
-    def published_map(self, audio: np.ndarray, sample_rate: int, hop: int = PUBLISHED_HOP) -> BeatMap:
-        """The map by sliding the music, a window every ``hop`` frames of 10 ms: more than a thousand for 30 s."""
-
-        def make() -> dict[str, np.ndarray]:
-            return vars(metronomes.published_map(self.model, audio, sample_rate, hop=hop))
-
-        kept = self._kept(make, "map", hop, fingerprint.of_sound(audio, sample_rate))
-        return BeatMap(kept["values"], kept["tempi"], float(kept["step"]))
+    def published_map(self, audio: np.ndarray, sample_rate: int) -> BeatMap:
+        """The map by sliding the music, a window every 20 ms: more than a thousand for 30 s."""
+        return BeatMap(**self._kept(metronomes.published_map, audio, sample_rate))
 
     def beats(self, audio: np.ndarray, sample_rate: int) -> np.ndarray:
         """Seconds of the beats, our way."""
@@ -180,11 +171,6 @@ class ZeroShot:
     def published_beats(self, audio: np.ndarray, sample_rate: int) -> np.ndarray:
         """Seconds of the beats, the published way: slow."""
         return published_beats(self.published_map(audio, sample_rate))
-
-
-def untrained(model: StemModel) -> StemModel:
-    """The floor: the same variant with the fresh weights of seed 0."""
-    return build(model.variant, seed=0).eval().to(model.device)
 
 
 # --- evaluation
@@ -197,7 +183,7 @@ def evaluate(
     others: Mapping[str, Tracker] = TRACKERS,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Beats of tracks by a model in both ways, by the same network untrained (the floor), and by other trackers.
+    """Beats of tracks by a model in both ways, by the same network with fresh weights (the floor), and by others.
 
     Parameters
     ----------
@@ -217,7 +203,8 @@ def evaluate(
         and ``"untrained"`` for our way, each with ``" as published"`` for the published one, and the others' names.
     """
     few, tables = spread_over(tracks, published or len(tracks)) if published != 0 else [], []
-    for name, one in ((model.variant.name, model), ("untrained", untrained(model))):
+    floor = build(model.variant, seed=0).eval().to(model.device)
+    for name, one in ((model.variant.name, model), ("untrained", floor)):
         tables.append(score(name, ZeroShot(one).beats, tracks, progress))
         tables.append(score(f"{name} as published", ZeroShot(one).published_beats, few, progress))
     tables += [score(name, tracker, tracks, progress, keep=True) for name, tracker in others.items()]
@@ -276,9 +263,8 @@ def spread_over(tracks: Sequence[Track], limit: int) -> list[Track]:
     genres: dict[str, list[Track]] = {}
     for track in tracks:
         genres.setdefault(track.tags.get("genre", ""), []).append(track)
-    turns = sorted((turn, place) for place, found in enumerate(genres.values()) for turn in range(len(found)))
-    found = list(genres.values())
-    chosen = [found[place][(turn + place) % len(found[place])] for turn, place in turns]
+    turned = (found[place % len(found) :] + found[: place % len(found)] for place, found in enumerate(genres.values()))
+    chosen = [track for track in chain(*zip_longest(*turned)) if track is not None]
     return chosen[:limit] if 0 < limit < len(tracks) else list(tracks)
 
 
@@ -287,11 +273,10 @@ def gtzan(root: Path | str, annotations: Path | str) -> list[Track]:
     InputError says that there are none."""
     tracks, problems = open_tracks(dataset("gtzan").list(Path(root), annotations=Path(annotations)))
     usable = [track for track in tracks if track.beats is not None]
-    left = [track.id for track in tracks if track.beats is None]
-    left += [problem.path.name for problem in problems if problem.fatal]
-    if left:
-        shown = ", ".join(left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
-        warnings.warn(f"{len(usable)} clips are scored; left out for want of sound or beats: {shown}", PhalarWarning, 2)
+    left = [track.id for track in tracks if track.beats is None] + [p.path.name for p in problems if p.fatal]
     if not usable:
         raise InputError(f"no clip under {root} has beats under {annotations}; name the folders that belong together")
+    if left:
+        named = f"{', '.join(left[:5])}{' and others' * (len(left) > 5)}"
+        warnings.warn(f"{len(usable)} clips are scored; {len(left)} have no sound or beats: {named}", PhalarWarning, 2)
     return usable

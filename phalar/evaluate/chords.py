@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 from tqdm import tqdm
 
@@ -43,6 +43,7 @@ WINDOW = round(SECONDS * SAMPLE_RATE)  # samples
 MOMENTS = {"start": 0.0, "centre": SECONDS / 2}  # which moment of the window is labelled, in seconds from its start
 PROBES = ("real part", "modulus", "as published", "majority")
 PENALTIES = (10.0, 1.0, 0.1, 0.01)  # on half the squared length of the weights, beside the mean loss of a window
+FLOOR = 0.1  # of the mean power of a principal axis: added to each axis' own before it is scaled to one
 FOLDS = {"track": 5, "player": 100, "progression": 5}  # at most; by recording (as published) is by track
 Chords = Sequence[tuple[float, float, str]]
 
@@ -50,15 +51,10 @@ Chords = Sequence[tuple[float, float, str]]
 # --- labels
 
 
-def _classes(*qualities: str) -> tuple[str, ...]:
-    return ("N", *(f"{root}:{quality}" for quality in qualities for root in PITCH_CLASSES))
-
-
+QUALITIES = {"published": "maj min", "majmin": "maj min", "root": "1", "sevenths": "maj min 7 maj7 min7"}
 VOCABULARIES = {
-    "published": _classes("maj", "min"),
-    "majmin": _classes("maj", "min"),
-    "root": _classes("1"),
-    "sevenths": _classes("maj", "min", "7", "maj7", "min7"),
+    name: ("N", *(f"{root}:{quality}" for quality in qualities.split() for root in PITCH_CLASSES))
+    for name, qualities in QUALITIES.items()
 }
 """Classes by vocabulary. ``published`` knows triads spelt with sharps; every other label becomes N: flats, sevenths,
 diminished chords. The others are ``mir_eval.chord``'s comparisons of these names: a label is of the class that they
@@ -193,16 +189,28 @@ class PublishedProbe:
         return self.logits(torch.as_tensor(shown)).argmax(dim=1).numpy()
 
 
+class Whitening(PCA):
+    """Features along their principal axes, at nearly the same power but for the weakest, which are mostly noise. A
+    penalty on weights of raw features would be one on all but the few directions that hold most of the power."""
+
+    def transform(self, shown: np.ndarray) -> np.ndarray:
+        power = self.explained_variance_
+        return super().transform(shown) / np.sqrt(power + FLOOR * power.mean())
+
+    def fit_transform(self, shown: np.ndarray, targets: np.ndarray | None = None) -> np.ndarray:
+        return self.fit(shown).transform(shown)
+
+
 def regularised(shown: np.ndarray, targets: np.ndarray, groups: np.ndarray, seed: int = 0) -> Pipeline:
-    """A linear probe of standardised features (T, D), every class weighted alike. The penalty is the one under which a
+    """A linear probe of whitened features (T, D), every class weighted alike. The penalty is the one under which a
     fifth of the training groups (T,) is named best by what the others taught."""
     groups = groups if len(set(groups)) > 1 else np.arange(len(groups))  # two players: one remains to learn from
     held, penalties = folds(groups, seed=seed) == 0, [1 / (penalty * len(targets)) for penalty in PENALTIES]
     inner = [(np.flatnonzero(~held), np.flatnonzero(held))]
     # scikit-learn adds up over windows, where our penalty stands beside a mean.
-    options = {"class_weight": "balanced", "max_iter": 150, "tol": 1e-3, "scoring": "accuracy"}
+    options = {"class_weight": "balanced", "max_iter": 500, "scoring": "accuracy"}
     logistic = LogisticRegressionCV(Cs=penalties, cv=inner, l1_ratios=(0,), use_legacy_attributes=False, **options)
-    return make_pipeline(StandardScaler(), logistic).fit(shown, targets)
+    return make_pipeline(Whitening(), logistic).fit(shown, targets)
 
 
 def folds(groups: Sequence[str], count: int = 5, seed: int = 0) -> np.ndarray:
@@ -252,22 +260,13 @@ def probe(
 ) -> pd.DataFrame:
     """Fit a probe on all folds but one and let it name the windows of that one; for each fold.
 
-    Parameters
-    ----------
-    cut : DataFrame
-        Of :func:`windows`.
-    shown : array (T, D), complex or real
-        "real part" is a linear layer on [Re z, Im z], the real part of a complex one; "modulus" is shown the modulus.
-    learn : array (T,) bool, optional
-        Windows that may be learned from; all by default. The others are named all the same.
-    fitted : list, optional
-        Takes the probe of each fold.
+    ``cut`` is the table of :func:`windows`, ``shown`` (T, D), complex or real: "real part" is a linear layer on
+    [Re z, Im z], the real part of a complex one; "modulus" is shown the modulus. ``learn`` (T,) bool, optional, are the
+    windows that may be learned from; the others are named all the same. ``fitted`` takes the probe of each fold.
 
-    Returns
-    -------
-    DataFrame
-        ``cut`` with ``fold``, ``predicted`` and ``truth`` (``OUTSIDE`` where the label has no class: named, but never
-        learned nor scored).
+    Returns ``cut`` with ``fold``, ``predicted`` and ``truth`` (``OUTSIDE`` where the label has no class: named, but
+    never learned nor scored). An InputError for features that are not finite, folds that cannot be made, and where no
+    window remains to learn from.
     """
     if setting.probe not in PROBES:
         raise InputError(f"there is no probe {setting.probe!r}; choose from {', '.join(PROBES)}")
@@ -310,8 +309,7 @@ def by_recording(named: pd.DataFrame) -> pd.DataFrame:
 
 
 def accuracy(named: pd.DataFrame) -> Estimate:
-    """Mean over recordings of the share of right windows; its interval resamples pieces, since recordings of one piece
-    are alike."""
+    """Mean over recordings of the share of right windows; recordings of a piece are alike, so pieces are resampled."""
     table = by_recording(named)
     return estimate(table["right"].to_numpy(), groups=table["piece"].tolist())
 
@@ -359,7 +357,7 @@ def span_scores(tracks: Sequence[Track], spans: Mapping[str, Chords]) -> dict[st
     return {name: estimate(rows[name][k].to_numpy(), groups=pieces[k].tolist()) for name, k in known.items() if k.any()}
 
 
-def segments(times: Sequence[float], labels: Sequence[str], hop: float) -> list[tuple[float, float, str]]:
+def segments(times: Sequence[float], labels: Sequence[str], hop: float) -> Chords:
     """Windows as chords: each stands for half a hop either side of its moment; equal neighbours are one."""
     chords: list[tuple[float, float, str]] = []
     for time, label in zip(times, labels, strict=True):
@@ -380,31 +378,19 @@ def weighted_scores(reference: Chords, estimated: Chords) -> dict[str, float]:
         intervals, labels = np.array([chord[:2] for chord in chords]), [chord[2] for chord in chords]
         sides += mir_eval.util.adjust_intervals(intervals, labels, begin, end, "N", "N")
     intervals, truth, guess = mir_eval.util.merge_labeled_intervals(*sides)
-    durations, scores = mir_eval.util.intervals_to_durations(intervals), {}
-    for name in MEASURES:
-        agree = np.array([_agreement(name, *pair) for pair in zip(truth, guess, strict=True)])
-        known = agree >= 0
-        scores[name] = float(np.average(agree[known], weights=durations[known])) if known.any() else float("nan")
-    return scores
+    agree = pd.DataFrame({name: getattr(mir_eval.chord, name)(truth, guess) for name in MEASURES})
+    durations = (agree >= 0).mul(mir_eval.util.intervals_to_durations(intervals), axis=0)
+    return ((agree * durations).sum() / durations.sum()).to_dict()
 
 
-@cache
-def _agreement(measure: str, truth: str, guess: str) -> float:
-    """``mir_eval``'s comparison of two labels; few pairs make up all segments, and each takes it a millisecond."""
-    return float(getattr(mir_eval.chord, measure)([truth], [guess])[0])
-
-
-def recognised(track: Track) -> list[tuple[float, float, str]]:
+def recognised(track: Track) -> Chords:
     """The chords that madmom recognises in a recording, kept in the cache."""
-
-    def make() -> dict[str, np.ndarray]:
-        spans = madmom_chords(*heard)
-        return {"times": np.array([span[:2] for span in spans]), "labels": np.array([span[2] for span in spans])}
-
-    heard = track.excerpt().sum(axis=0), track.sample_rate
-    key = ["madmom", fingerprint.of_sound(*heard), fingerprint.of_code("evaluate/trackers.py")]
-    kept = fingerprint.cached("chords", key, make)
-    return [(float(a), float(b), str(label)) for (a, b), label in zip(kept["times"], kept["labels"], strict=True)]
+    sound = track.excerpt().sum(axis=0), track.sample_rate
+    key = ["madmom", fingerprint.of_sound(*sound), fingerprint.of_code("evaluate/trackers.py")]
+    span = np.dtype([("start", float), ("end", float), ("label", "U20")])
+    return fingerprint.cached("chords", key, lambda: {"chords": np.array(madmom_chords(*sound), span)})[
+        "chords"
+    ].tolist()
 
 
 # --- evaluation
@@ -422,8 +408,8 @@ def settings(source: str, is_complex: bool) -> list[Setting]:
 def evaluate(
     model: StemModel, tracks: Sequence[Track], hop: float = 2.0, rows: Sequence[Setting] = (), progress: bool = True
 ) -> pd.DataFrame:
-    """Probe a model (in eval mode) for chords on tracks that have some, windows ``hop`` seconds apart; ``rows`` are
-    :func:`settings`, if not given. A row each: ``variant`` (the source), ``split``, ``metric``, ``estimate``."""
+    """Probe a model (in eval mode) for chords on tracks that have some, windows ``hop`` seconds apart, by the ``rows``
+    of :func:`settings` or others. A row each: ``variant`` (the source), ``split``, ``metric``, ``estimate``."""
     name, cut = model.variant.name, windows(tracks, hop)
     shown = features(tracks, cut, {name: model}, progress)
     found = []

