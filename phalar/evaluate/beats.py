@@ -92,7 +92,7 @@ def contrast(beat_map: BeatMap) -> np.ndarray:
     spans = np.maximum(np.round(60 / beat_map.tempi / beat_map.step).astype(int), 1)
     means = [uniform_filter1d(row, span, mode="nearest") for row, span in zip(beat_map.values, spans, strict=True)]
     swing = beat_map.values - np.stack(means)
-    return swing / swing.std() if np.ptp(swing, initial=0) > 1e-9 else np.zeros_like(swing)
+    return swing / swing.std() if np.abs(swing).max(initial=0) > 1e-9 else np.zeros_like(swing)
 
 
 def path_beats(beat_map: BeatMap, prior: Prior = Prior()) -> tuple[np.ndarray, np.ndarray]:
