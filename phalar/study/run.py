@@ -131,7 +131,7 @@ def run_study(run: Study, only: Iterable[str] | None = None, *, jobs: int = 1, p
         raise InputError(f"unknown notebook {min(unknown)!r}; the study has: {', '.join(NOTEBOOKS)}")
     for group in (FIRST, THEN):
         lines = [tuple(name for name in line if name in wanted) for line in group]
-        tasks = [(run, line, progress, max(1, processors() // jobs)) for line in lines if line]
+        tasks = [(run, line, progress, max(1, processors() // jobs) if jobs > 1 else 0) for line in lines if line]
         for task, found in in_processes(_run_line, tasks, jobs) if jobs > 1 else ((t, _run_line(t)) for t in tasks):
             if isinstance(found, BaseException):
                 raise found if isinstance(found, InputError | RunError) else RunError(f"{task[1]}: {found}")
@@ -141,7 +141,8 @@ def run_study(run: Study, only: Iterable[str] | None = None, *, jobs: int = 1, p
 
 def _run_line(task: tuple[Study, tuple[str, ...], bool, int]) -> list[Executed]:
     run, names, progress, threads = task
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # of the kernels, which inherit it
+    if threads:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # of the kernels, which inherit it
     return [_run_one(run, name, progress) for name in names]
 
 
