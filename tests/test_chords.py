@@ -1,8 +1,9 @@
 """Chords: labels against mir_eval, windows and features against a second way to get them, folds that keep their
 promise, the probes, and the table."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import mir_eval
 import numpy as np
@@ -13,24 +14,9 @@ import torch
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError
 from phalar.evaluate import chords
-from phalar.evaluate.chords import (
-    FOLDS,
-    OUTSIDE,
-    PITCH_CLASSES,
-    PROBES,
-    VOCABULARIES,
-    WINDOW,
-    PublishedProbe,
-    Setting,
-    class_of,
-    folds,
-    labels_at,
-    leak,
-    measures,
-    probe,
-    weighted_scores,
-    windows,
-)
+from phalar.evaluate.chords import OUTSIDE, VOCABULARIES, WINDOW, PublishedProbe, Setting, class_of, folds, leak, probe
+
+from phalar.evaluate.chords import measures, weighted_scores, windows  # isort: skip
 
 # --- labels
 
@@ -64,56 +50,41 @@ def test_labels_have_the_class_that_mir_eval_calls_equal(vocabulary, labels, cla
 def test_every_moment_has_the_label_of_the_chord_that_holds_it():
     spans = [(1.0, 2.0, "C:maj"), (2.0, 3.5, "A:min"), (4.0, 6.0, "G:7")]
     times = np.sort([*np.random.default_rng(0).uniform(0, 7, 200), 1.0, 2.0, 4.0])
-    for time, label in zip(times, labels_at(spans, times), strict=True):
+    for time, label in zip(times, chords.labels_at(spans, times), strict=True):
         assert label == next((name for start, end, name in spans if start <= time < end), "X")
 
 
 # --- invented recordings
 
 
-@dataclass(frozen=True)
-class Sound:
-    samples: np.ndarray
-
-    def read(self, start, stop):
-        return self.samples[None, start:stop]
-
-
-def recording(player: str, progression: str, keys: list[tuple[int, str]], seconds: float = 9.0) -> Track:
-    """Triads, struck again every half second; ``player`` is an octave."""
-    length = seconds / len(keys)
+def recording(player: str, progression: str, roots: tuple[int, ...], seconds: float = 9.0) -> Track:
+    """Major triads, struck again every half second; ``player`` is an octave."""
+    length, octave = seconds / len(roots), 48 + 12 * (player == "high")
     t = np.arange(round(length * 16_000)) / 16_000
-    parts, spans, octave = [], [], 48 + 12 * (player == "high")
-    for k, (root, mode) in enumerate(keys):
-        notes = [root, root + (4 if mode == "maj" else 3), root + 7]
-        tone = sum(np.sin(2 * np.pi * 440 * 2 ** ((octave + n - 69) / 12) * t) for n in notes)
-        parts.append(tone * np.exp(-4 * (t % 0.5)))
-        spans.append((length * k, length * (k + 1), f"{PITCH_CLASSES[root]}:{mode}"))
-    samples = (np.concatenate(parts) / 4).astype(np.float32)
+    hertz = [[440 * 2 ** ((octave + root + n - 69) / 12) for n in (0, 4, 7)] for root in roots]
+    parts = [np.exp(-4 * (t % 0.5)) / 4 * sum(np.sin(2 * np.pi * f * t) for f in notes) for notes in hertz]
+    samples = np.concatenate(parts).astype(np.float32)
+    spans = tuple((length * k, length * (k + 1), f"{chords.PITCH_CLASSES[r]}:maj") for k, r in enumerate(roots))
     tags = {"player": player, "progression": progression, "piece": progression}
+    audio = SimpleNamespace(read=lambda start, stop: samples[None, start:stop])
     about = {"id": f"{player}_{progression}", "dataset": "invented", "split": "test", "stems": ("hands",)}
-    sound = {"sample_rate": 16_000, "num_samples": len(samples), "audio": Sound(samples)}
-    return Track(**about, **sound, tags=tags, chords=tuple(spans))
-
-
-SHEETS = {
-    name: [(root, "maj") for root in roots] for name, roots in {"a": (0, 5, 7), "b": (7, 0, 5), "c": (5, 7, 0)}.items()
-}
+    return Track(**about, sample_rate=16_000, num_samples=len(samples), audio=audio, tags=tags, chords=spans)
 
 
 @pytest.fixture
 def invented(tmp_path, monkeypatch):
     monkeypatch.setenv("PHALAR_CACHE", str(tmp_path))
-    return [recording(player, name, sheet) for player in ("low", "high") for name, sheet in SHEETS.items()]
+    sheets = {"a": (0, 5, 7), "b": (7, 0, 5), "c": (5, 7, 0)}
+    return [recording(player, name, roots) for player in ("low", "high") for name, roots in sheets.items()]
+
+
+# --- windows and features
 
 
 def test_recordings_are_chosen_the_same_way_and_a_larger_number_takes_more(invented):
     few, more = (chords.choose(invented, n) for n in (2, 4))
     assert {t.id for t in few} < {t.id for t in more}
     assert len(chords.choose(invented, 0)) == 6
-
-
-# --- windows and features
 
 
 def test_windows_lie_inside_a_hop_apart_and_begin_at_moments_of_their_own(invented):
@@ -140,7 +111,7 @@ def test_what_cannot_be_cut_or_probed_is_refused(invented):
         "hop=0.0: seconds between windows": lambda: windows(invented, 0.0),
         "hop=61.0: seconds between windows": lambda: windows(invented, 61.0),
         "low_a of invented has no chords": lambda: windows([replace(invented[0], chords=None)], 1.0),
-        "is shorter than a window of 5 s": lambda: windows([recording("low", "short", SHEETS["a"], 4.0)], 1.0),
+        "is shorter than a window of 5 s": lambda: windows([recording("low", "short", (0, 5), 4.0)], 1.0),
         "no probe 'linear'; choose from real part": lambda: probe(cut, shown, Setting("x", "linear")),
         "NaN or infinite": lambda: probe(cut, shown * np.nan, one),
         "no tag 'player'": lambda: probe(cut.assign(player=None), shown, Setting("x", folds="player")),
@@ -161,18 +132,18 @@ def test_features_are_embeddings_made_once_and_found_again(invented, stirred, mo
     first, again = (chords.features(invented[:3], cut, {"it": model}, progress=False) for _ in range(2))
     assert len(made) == 3
     assert (first["it"] == again["it"]).all()
-    audio = [
-        next(t for t in invented if t.id == row.track).audio.samples[row.begin : row.begin + WINDOW]
-        for row in cut.itertuples()
-    ]
+    tracks = {track.id: track for track in invented}
+    audio = [tracks[row.track].excerpt(row.begin, WINDOW)[0] for row in cut.itertuples()]
     direct = model.embed(audio, 16_000).numpy()
     assert np.abs(first["it"] - direct).max() < 1e-4 * np.abs(direct).max()
 
 
 def test_chroma_names_the_notes_at_the_moment_and_the_mean_does_not_say_when():
-    sheets = [(0, "maj"), (7, "maj")], [(7, "maj"), (0, "maj")]
-    begin = np.array([32_000, 112_000, 40_000])
-    forth, back = (chords.signals(recording("high", "x", sheet, 10.0).audio.samples, begin) for sheet in sheets)
+    begin, played = (
+        np.array([32_000, 112_000, 40_000]),
+        [recording("high", "x", roots, 10.0) for roots in ((0, 7), (7, 0))],
+    )
+    forth, back = (chords.signals(track.excerpt()[0], begin) for track in played)
     assert forth["chroma"].shape == (3, 12)
     for chroma in (forth["chroma"][0], back["chroma"][1]):
         assert set(np.argsort(chroma)[-3:]) == {0, 4, 7}
@@ -183,13 +154,13 @@ def test_chroma_names_the_notes_at_the_moment_and_the_mean_does_not_say_when():
 # --- folds
 
 
-@pytest.mark.parametrize("kind", FOLDS)
+@pytest.mark.parametrize("kind", chords.FOLDS)
 def test_folds_never_share_what_they_promise_not_to_share(kind):
     """On GuitarSet's plan: six players, each of whom plays thirty pieces on three progressions."""
     plan = [(f"{p}{s}{n}{t}", str(p), str(n)) for p in range(6) for s in "ABCDE" for n in (1, 2, 3) for t in (90, 120)]
     cut = pd.DataFrame(plan, columns=["track", "player", "progression"])
-    fold = folds(cut[kind], FOLDS[kind])
-    assert (fold == folds(cut[kind], FOLDS[kind])).all()
+    fold, again = (folds(cut[kind], chords.FOLDS[kind]) for _ in range(2))
+    assert (fold == again).all()
     assert cut.groupby(kind).apply(lambda rows: len(set(fold[rows.index]))).max() == 1
     assert len(set(fold)) == {"track": 5, "player": 6, "progression": 3}[kind]
     assert leak(cut[kind], fold) == 0
@@ -224,7 +195,7 @@ def clouded():
     return z[order], table(targets[order]), targets[order]
 
 
-@pytest.mark.parametrize("kind", PROBES)
+@pytest.mark.parametrize("kind", chords.PROBES)
 def test_a_window_is_named_by_a_probe_that_never_met_its_group(kind):
     z, cut = clouded()[:2]
     named = probe(cut, z, Setting("x", kind, folds="player"))
@@ -330,10 +301,8 @@ def test_weighted_scores_are_those_of_mir_eval_where_both_cover_the_same_time():
     rng = np.random.default_rng(0)
     labels = ["C:maj", "C:min", "A:min7", "G:7", "B:hdim7", "N", "Eb:maj7"]
     for _ in range(5):
-        sides = []
-        for _ in range(2):
-            bounds = [0.0, *np.sort(rng.choice(np.arange(1, 100), 9, replace=False)) / 5, 20.0]
-            sides.append([(a, b, str(rng.choice(labels))) for a, b in pairwise(bounds)])
+        bounds = [[0.0, *np.sort(rng.choice(np.arange(1, 100), 9, replace=False)) / 5, 20.0] for _ in range(2)]
+        sides = [[(a, b, str(rng.choice(labels))) for a, b in pairwise(own)] for own in bounds]
         arrays = [(np.array([c[:2] for c in side]), [c[2] for c in side]) for side in sides]
         expected, found = mir_eval.chord.evaluate(*arrays[0], *arrays[1]), weighted_scores(*sides)
         assert found == pytest.approx({name: expected[name] for name in found})
