@@ -18,7 +18,6 @@ from phalar.evaluate import beats, metronomes
 from phalar.evaluate.beats import Prior, ZeroShot, contrast, onset_curve, path_beats, published_beats
 from phalar.evaluate.metronomes import LADDER, WINDOW, BeatMap, embed_windows, metronome, shifted_bank, shifted_map
 from phalar.evaluate.trackers import METRICS, beat_scores
-from phalar.paths import PACKAGE
 
 TEMPI = (100.0, 120.0)
 TIME = np.arange(round(0.05 * SAMPLE_RATE)) / SAMPLE_RATE
@@ -103,22 +102,6 @@ def test_windows_begin_within_the_piece_and_march_in_step_with_nothing(frames):
         assert np.diff(starts).mean() == pytest.approx(31.9, abs=0.5)
         for period in (25, 32, 48, 64):  # beats of 240, 187.5, 125 and 94 a minute
             assert abs(np.exp(2j * np.pi * (starts % period / period)).mean()) < 0.2
-
-
-def test_a_shifted_metronome_is_a_window_that_begins_before_a_click(model):
-    """Shift n of tempo b clicks n / N of a beat after the window's beginning."""
-    bank, first, lead = shifted_bank(model, TEMPI, shift=0.05), 0, metronomes.LEAD
-    for bpm, count in zip(bank.tempi, bank.shifts, strict=True):
-        beat = 60 / bpm
-        assert beat / count == pytest.approx(0.05), "whole frames at these tempi"
-        for n in (0, 3):
-            picture = metronomes.picture_of(
-                model, metronome(bpm, lead + 5, (lead + beat * n / count) % beat), SAMPLE_RATE
-            )
-            alone = embed_windows(model, picture, [round(lead * 100)])[0]
-            assert apart(alone, torch.from_numpy(bank.embeddings[first + n])) < 0.02
-        first += count
-    assert first == len(bank.embeddings)
 
 
 def test_a_metronome_is_most_like_itself_in_both_ways(stirred):
@@ -223,16 +206,11 @@ def steady(bpm, seconds=30.0, first=0.22):
     return np.arange(first, seconds, 60 / bpm)
 
 
-def inner(times):
-    """Without the ends, where half a bump is seen and a decoder may take it or leave it."""
-    return times[(times > 0.2) & (times < 29.8)]
-
-
 @pytest.mark.parametrize("bpm", [60, 73, 120, 180])
 def test_on_an_ideal_map_of_a_steady_piece_the_path_is_perfect(bpm):
-    times, found = steady(bpm), path_beats(ideal(steady(bpm), lambda _: bpm))[0]
-    assert f1(inner(times), inner(found)) == 1
-    assert np.abs(inner(found)[:, None] - times).min(axis=1).max() <= 0.015, "to the column, not just within 70 ms"
+    # Without the ends, where half a bump is seen and a decoder may take it or leave it.
+    times, found = (t[(t > 0.2) & (t < 29.8)] for t in (steady(bpm), path_beats(ideal(steady(bpm), lambda _: bpm))[0]))
+    assert found == pytest.approx(times, abs=0.015), "to the column, not just within 70 ms"
 
 
 @pytest.mark.parametrize("bpm", [96, 150])
@@ -243,16 +221,6 @@ def test_on_an_ideal_map_the_published_steps_find_every_beat_within_their_tolera
     found = published_beats(ideal(times - 0.02 + 0.04, lambda _: bpm, step=0.02, tempi=range(30, 241)))
     assert f1(times, found) > 0.97, "librosa leaves out weak first and last beats"
     assert len(found) == pytest.approx(len(times), abs=2)
-
-
-def test_the_path_follows_a_tempo_that_drifts():
-    tempo = lambda t: 100 * 2 ** (0.4 * np.sin(2 * np.pi * t / 30))  # noqa: E731
-    times = [0.3]
-    while times[-1] < 29.3:
-        times.append(times[-1] + 60 / tempo(times[-1]))
-    found, tempi = path_beats(ideal(times, tempo))
-    assert f1(np.array(times), found) == 1
-    assert np.abs(np.log2(tempi / [tempo(t) for t in found])).max() < 0.15
 
 
 def test_the_path_is_the_best_of_all_paths():
@@ -359,12 +327,10 @@ def test_halves_take_genres_and_sounds_in_turn(monkeypatch, tmp_path):
     for limit in (1, 10, 20):
         for half, found in beats.halves(limit).items():
             chosen = pd.DataFrame([vars(casts[track.id]) for track in found])
-            assert len({track.id for track in found}) == limit
-            assert set(chosen["feel"]) == {half}
+            assert (len({track.id for track in found}), set(chosen["feel"])) == (limit, {half})
             assert chosen["genre"][:10].nunique() == min(limit, 10)
             assert limit < 10 or set(chosen["sound"].value_counts()) == {limit // 2}
-    whole = beats.halves()
-    assert len(whole["straight"]) + len(whole["expressive"]) == len(casts)
+    assert sum(map(len, beats.halves().values())) == len(casts)
     with pytest.raises(InputError, match="limit=-1"):
         beats.halves(-1)
 
@@ -384,18 +350,3 @@ def test_gtzan_is_scored_where_it_has_beats_and_says_what_it_leaves_out(tmp_path
     assert [track.id for track in found] == ["blues.00000", "jazz.00003"]
     with pytest.raises(InputError, match="nowhere"):
         beats.gtzan(tmp_path / "nowhere", notes)
-
-
-@pytest.mark.slow
-def test_with_the_shipped_weights_metronomes_of_all_tempi_are_found():
-    if not (PACKAGE / "weights" / "reference.safetensors").is_file():
-        pytest.skip("no reference weights ship with this version")
-    from phalar.matching import resolve_model
-
-    ears, scores = ZeroShot(resolve_model("reference")), {}
-    for bpm in range(60, 181, 10):
-        expected = np.arange(0.3, 12, 60 / bpm)
-        found = ears.beats(metronome(bpm, 12.0, 0.3), SAMPLE_RATE)
-        levels = (expected, expected[::2], expected[1::2], np.arange(0.3, 12, 30 / bpm))
-        scores[bpm] = max(f1(level, found) for level in levels)
-    assert np.mean(list(scores.values())) >= 0.95, scores
