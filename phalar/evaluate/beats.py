@@ -40,9 +40,6 @@ NEIGHBOURS = 3  # of a cell's 3 x 3 that must be kept for it to outlast the eros
 REACH = 2  # rows of the map by which the path's tempo may change from one beat to the next
 
 
-# --- as published
-
-
 def onset_curve(values: np.ndarray) -> np.ndarray:
     """For each column of a map (B, T) the number of tempi whose similarity rises steeply there, cleaned of specks."""
     if values.shape[1] < 2:
@@ -62,9 +59,6 @@ def published_beats(beat_map: BeatMap) -> np.ndarray:
     # With a rate of frames and a hop of one, librosa's frames are the map's columns.
     _, columns = librosa.beat.beat_track(onset_envelope=curve, sr=1 / beat_map.step, hop_length=1, units="frames")
     return np.asarray(columns, dtype=np.float64) * beat_map.step + FIRST
-
-
-# --- ours
 
 
 @dataclass(frozen=True)
@@ -128,9 +122,6 @@ def path_beats(beat_map: BeatMap, prior: Prior = Prior()) -> tuple[np.ndarray, n
     return times, followed
 
 
-# --- a model as a tracker
-
-
 @dataclass(frozen=True)
 class ZeroShot:
     """A model (in eval mode) as a beat tracker: no beats for silence, for less than 4.8 s, and for a steady tone. All
@@ -160,20 +151,13 @@ class ZeroShot:
         piece = Windows(**self._kept(metronomes.windows_of, audio, sample_rate))
         return metronomes.shifted_map(self.model, self.bank, piece)
 
-    def published_map(self, audio: np.ndarray, sample_rate: int) -> BeatMap:
-        """The map by sliding the music, a window every 20 ms: more than a thousand for 30 s."""
-        return BeatMap(**self._kept(metronomes.published_map, audio, sample_rate))
-
     def beats(self, audio: np.ndarray, sample_rate: int) -> np.ndarray:
         """Seconds of the beats, our way."""
         return path_beats(self.map(audio, sample_rate))[0]
 
     def published_beats(self, audio: np.ndarray, sample_rate: int) -> np.ndarray:
-        """Seconds of the beats, the published way: slow."""
-        return published_beats(self.published_map(audio, sample_rate))
-
-
-# --- evaluation
+        """Seconds of the beats, the published way: slow, with more than a thousand windows for 30 s."""
+        return published_beats(BeatMap(**self._kept(metronomes.published_map, audio, sample_rate)))
 
 
 def evaluate(
@@ -183,24 +167,12 @@ def evaluate(
     others: Mapping[str, Tracker] = TRACKERS,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Beats of tracks by a model in both ways, by the same network with fresh weights (the floor), and by others.
+    """Beats of tracks by a model (in eval mode) in both ways, by the same network with fresh weights (``"untrained"``,
+    the floor), and by others. The published way, half a minute a piece, is taken on ``published`` of the tracks, all
+    if not given; its rows are called ``" as published"`` after the model.
 
-    Parameters
-    ----------
-    model : StemModel
-        In eval mode.
-    tracks : sequence of Track
-        With beats.
-    published : int, optional
-        Tracks on which the published way is taken, half a minute each; all if not given, 0 for none.
-    others : mapping of name to tracker
-
-    Returns
-    -------
-    DataFrame
-        A row for each ``tracker`` and ``track``: its ``genre`` and ``feel``, the scores of
-        :func:`phalar.evaluate.trackers.beat_scores`, and ``beats``, the seconds found. Trackers are the variant's name
-        and ``"untrained"`` for our way, each with ``" as published"`` for the published one, and the others' names.
+    Returns a row for each ``tracker`` and ``track``: its ``genre`` and ``feel``, the scores of
+    :func:`phalar.evaluate.trackers.beat_scores`, and ``beats``, the seconds found.
     """
     few, tables = spread_over(tracks, published or len(tracks)) if published != 0 else [], []
     floor = build(model.variant, seed=0).eval().to(model.device)
@@ -214,8 +186,7 @@ def evaluate(
 def score(
     name: str, tracker: Tracker, tracks: Sequence[Track], progress: bool = True, keep: bool = False
 ) -> pd.DataFrame:
-    """What one tracker finds in tracks: rows as of :func:`evaluate`. With ``keep`` its beats are kept in the cache, by
-    name, sound and the hash that a tracker may have as ``weights``."""
+    """What one tracker finds in tracks: rows as of :func:`evaluate`. With ``keep`` its beats are kept in the cache."""
     rows, code = [], fingerprint.of_code("evaluate/trackers.py")
     for track in tqdm(tracks, desc=f"beats by {name}", unit="piece", disable=not progress, mininterval=2.0):
         if track.beats is None:
@@ -234,8 +205,8 @@ def score(
 
 def summary(found: pd.DataFrame, by: str = "feel") -> pd.DataFrame:
     """Means over pieces of what :func:`evaluate` found, a row each: ``variant`` (the tracker), ``split`` (``"test"``,
-    all pieces, and each value of the column ``by``), ``metric`` and its ``estimate``. Besides the scores
-    ``f1_minus_untrained``: by how much F1 lies above the floor's of the same way, piece by piece."""
+    all pieces, and each value of ``by``), ``metric`` and its ``estimate``. Besides the scores ``f1_minus_untrained``:
+    by how much F1 lies above the floor's of the same way, piece by piece."""
     rows = []
     for split, part in [("test", found), *found.groupby(by)]:
         f1 = part.pivot(index="track", columns="tracker", values="f1")

@@ -48,9 +48,6 @@ FOLDS = {"track": 5, "player": 100, "progression": 5}  # at most; by recording (
 Chords = Sequence[tuple[float, float, str]]
 
 
-# --- labels
-
-
 QUALITIES = {"published": "maj min", "majmin": "maj min", "root": "1", "sevenths": "maj min 7 maj7 min7"}
 VOCABULARIES = {
     name: ("N", *(f"{root}:{quality}" for quality in qualities.split() for root in PITCH_CLASSES))
@@ -80,16 +77,13 @@ def labels_at(chords: Chords, times: np.ndarray) -> list[str]:
     return mir_eval.util.interpolate_intervals(spans, labels, times, fill_value="X")
 
 
-# --- windows, and what a probe is shown of them
-
-
 def windows(tracks: Sequence[Track], hop: float) -> pd.DataFrame:
     """All windows that lie within the tracks, ``hop`` seconds apart (published: 0.02): ``track`` and its tags
     ``player``, ``progression`` and ``piece``; ``begin``, in samples at 16 kHz; the labels at ``start`` and ``centre``.
 
-    The first one begins at a moment below one hop that is drawn by the track's name. Players of one piece keep to one
-    click: if the windows of all began at the same moments, a probe could know them by heart, and a coarse hop would
-    flatter. An InputError for an impossible hop, and for a track without chords or shorter than a window.
+    The first one begins at a moment below one hop that is drawn by the track's name: players of one piece keep to one
+    click, and a probe could know windows at the same moments by heart. An InputError for an impossible hop, and for a
+    track without chords or shorter than a window.
     """
     step = round(hop * SAMPLE_RATE)
     if not 1 <= step <= 60 * SAMPLE_RATE:
@@ -113,9 +107,7 @@ def features(
 ) -> dict[str, np.ndarray]:
     """What a probe may be shown of each of T windows, by source: a model's name, its embeddings (T, 512); ``"NAME
     pooled"`` (T, P); ``"chroma"`` (T, 12) and ``"mean CQT"`` (T, 96), see :func:`signals`; ``"majority"``, nothing.
-
-    What takes time is kept in the cache, by weights, sound, windows and code.
-    """
+    What takes time is kept in the cache, by weights, sound, windows and code."""
     code, found = fingerprint.of_code("model", "evaluate/chords.py"), {}
     keys = {name: [fingerprint.of_weights(model), code] for name, model in models.items()} | {"signals": code}
     for track in tqdm(tracks, desc="windows", unit="recording", disable=not progress, mininterval=2.0):
@@ -155,9 +147,6 @@ def signals(audio: np.ndarray, begin: np.ndarray) -> dict[str, np.ndarray]:
     chroma = librosa.feature.chroma_cqt(C=at, fmin=FMIN, bins_per_octave=BINS_PER_OCTAVE, n_octaves=8)
     means = [decibels(magnitude[None, :, b // HOP : (b + WINDOW) // HOP + 1])[0].mean(dim=-1) for b in begin]
     return {"chroma": chroma.T.astype(np.float32), "mean CQT": torch.stack(means).numpy()}
-
-
-# --- probes
 
 
 class PublishedProbe:
@@ -298,14 +287,11 @@ def probe(
     return cut.assign(truth=truth, predicted=predicted, fold=fold)
 
 
-# --- scores
-
-
 def by_recording(named: pd.DataFrame) -> pd.DataFrame:
     """The share of right windows (``right``) of each recording with a scored one, and its ``piece``, by track."""
     scored = named[named["truth"] != OUTSIDE]
-    right = (scored["truth"] == scored["predicted"]).groupby(scored["track"]).mean()
-    return pd.DataFrame({"right": right, "piece": named.groupby("track")["piece"].first()}).dropna(subset="right")
+    scored = scored.assign(right=scored["truth"] == scored["predicted"])
+    return scored.groupby("track").agg({"right": "mean", "piece": "first"})
 
 
 def accuracy(named: pd.DataFrame) -> Estimate:
@@ -393,27 +379,23 @@ def recognised(track: Track) -> Chords:
     ].tolist()
 
 
-# --- evaluation
-
-
-def settings(source: str, is_complex: bool) -> list[Setting]:
-    """The rows that one model gets: as published; by folds, moments and vocabularies; modulus; baselines."""
-    rows = [Setting(source, "as published", "published", folds="track")]
-    rows += [Setting(source, folds=kind) for kind in FOLDS]
-    rows += [Setting(source, "modulus")] * is_complex + [Setting(source, moment="centre")]
-    rows += [Setting(source, vocabulary=words) for words in ("root", "sevenths")]
-    return [*rows, Setting("majority", "majority"), Setting("chroma"), Setting("mean CQT")]
-
-
 def evaluate(
     model: StemModel, tracks: Sequence[Track], hop: float = 2.0, rows: Sequence[Setting] = (), progress: bool = True
 ) -> pd.DataFrame:
-    """Probe a model (in eval mode) for chords on tracks that have some, windows ``hop`` seconds apart, by the ``rows``
-    of :func:`settings` or others. A row each: ``variant`` (the source), ``split``, ``metric``, ``estimate``."""
-    name, cut = model.variant.name, windows(tracks, hop)
+    """Probe a model (in eval mode) for chords on tracks that have some, windows ``hop`` seconds apart. If no ``rows``
+    are given: as published; by folds, moments and vocabularies; modulus; baselines. A row each: ``variant`` (the
+    source), ``split``, ``metric``, ``estimate``."""
+    name, cut, found = model.variant.name, windows(tracks, hop), []
+    if not rows:
+        rows = [
+            Setting(name, "as published", "published", folds="track"),
+            *(Setting(name, folds=kind) for kind in FOLDS),
+        ]
+        rows += [Setting(name, "modulus")] * model.variant.is_complex + [Setting(name, moment="centre")]
+        rows += [Setting(name, vocabulary=words) for words in ("root", "sevenths")]
+        rows += [Setting("majority", "majority"), Setting("chroma"), Setting("mean CQT")]
     shown = features(tracks, cut, {name: model}, progress)
-    found = []
-    for row in tqdm(rows or settings(name, model.variant.is_complex), desc="probes", disable=not progress):
+    for row in tqdm(rows, desc="probes", disable=not progress):
         named = probe(cut, shown[row.source], row)
         found += [(row.source, row.split, *pair) for pair in measures(named, row, tracks, hop).items()]
     return pd.DataFrame(found, columns=["variant", "split", "metric", "estimate"])

@@ -52,33 +52,20 @@ def woodblock() -> np.ndarray:
     rate = 2 * SAMPLE_RATE  # the sampler interpolates without a band limit, so it plays at twice our rate
     played = play(SoundFont(installed_font()), PROGRAM, [Note(0.0, 0.1, KEY, VELOCITY)], SAMPLE_RATE, rate)
     click = soxr.resample(played, rate, SAMPLE_RATE)
-    return _levelled(np.trim_zeros(np.where(np.abs(click) < 1e-4, 0, click), "b"))
+    return np.trim_zeros(np.where(np.abs(click) < 1e-4, 0, click), "b") / np.abs(click).max()
 
 
 def metronome(
     bpm: float, seconds: float = SECONDS, first: float = FIRST, click: np.ndarray | None = None
 ) -> np.ndarray:
-    """A metronome alone: (N,) float32 at 16 kHz, peaking at 0.9.
-
-    Parameters
-    ----------
-    bpm : float
-        Beats a minute.
-    seconds, first : float
-        Length, and when the first click begins; the others follow at the tempo, and what sounds later is cut.
-    click : np.ndarray, (N,), optional
-        What one click sounds like at 16 kHz; :func:`woodblock`, as published, if not given.
-
-    Raises
-    ------
-    InputError
-        Unless bpm is from 10 to 600, the length up to an hour, and the first click not before the beginning.
-    """
+    """A metronome alone: (N,) float32 at 16 kHz, peaking at 0.9, of ``bpm`` beats a minute, so many ``seconds`` long.
+    The ``first`` click begins after so many seconds; what sounds later than the end is cut. ``click`` (N,), at 16 kHz,
+    is :func:`woodblock`, as published, if not given. An InputError for an impossible tempo, length or first click."""
     if not 10 <= bpm <= 600 or not 0 < seconds <= 3600 or first < 0:
         asked = f"bpm={bpm!r}, seconds={seconds!r}, first={first!r}"
         raise InputError(f"{asked}: choose a bpm from 10 to 600, up to an hour, and a first click at 0 or later")
-    times = np.arange(first, seconds, 60 / bpm)
-    return PEAK * _levelled(clicks_at(times, round(seconds * SAMPLE_RATE), click=click))
+    samples = clicks_at(np.arange(first, seconds, 60 / bpm), round(seconds * SAMPLE_RATE), click=click)
+    return np.asarray(PEAK * samples / max(np.abs(samples).max(), 1e-9), dtype=np.float32)
 
 
 def clicks_at(
@@ -92,10 +79,6 @@ def clicks_at(
         if 0 <= start < length:
             out[start : start + len(sound)] += sound
     return out[:length]
-
-
-def _levelled(samples: np.ndarray) -> np.ndarray:
-    return np.asarray(samples / max(np.abs(samples).max(), 1e-9), dtype=np.float32)
 
 
 def picture_of(model: StemModel, audio: np.ndarray, sample_rate: int) -> Tensor | None:
@@ -128,12 +111,11 @@ def embed_windows(model: StemModel, picture: Tensor, starts: Sequence[int] | np.
 def embed_pictures(model: StemModel, pictures: Tensor) -> Tensor:
     """Embeddings (W, 512) of pictures (W, ..., frames), beginnings aligned.
 
-    Where spectral pooling pads a short sequence it pads both ends, so windows of 15 and of 16 steps would begin at
-    different places. Here all padding is at the right, as in the published evaluation of beats.
+    Spectral pooling pads a short sequence at both ends, so windows of 15 and of 16 steps would begin at different
+    places. Here all padding is at the right, as in the published evaluation of beats.
     """
     features = model.backbone(pictures)
-    if isinstance(model.pooling, SpectralPooling):
-        # A step of zeros projects to zeros: this pads the projected sequence.
+    if isinstance(model.pooling, SpectralPooling):  # zeros project to zeros: this pads the projected sequence
         features = F.pad(features, (0, max(0, model.pooling.shortest - features.shape[-1])))
     return model.head(model.pooling(features))
 
@@ -141,8 +123,8 @@ def embed_pictures(model: StemModel, pictures: Tensor) -> Tensor:
 def scattered_starts(frames: int, hop: int = HOP) -> np.ndarray:
     """Frames at which windows of a picture of so many frames begin: a window every ``hop`` frames on average.
 
-    They are scattered by up to half a hop to either side (by the golden ratio, which never comes round): a tempo that
-    marched in step with the windows would look the same in all of them.
+    They are scattered by up to half a hop to either side (by the golden ratio, which never comes round), lest a tempo
+    that marches in step with the windows look the same in all of them.
     """
     latest = frames - WINDOW
     count = 1 + -(-latest // hop)
@@ -222,9 +204,8 @@ def windows_of(model: StemModel, audio: np.ndarray, sample_rate: int) -> Windows
 def shifted_map(model: StemModel, bank: Bank, piece: Windows) -> BeatMap:
     """The map by sliding the metronome, over the whole piece, from a bank and windows of the same model.
 
-    A metronome that clicks at some time clicks a beat later, too: every window has something to say on every moment
-    that it covers. Column t asks the two windows whose middle is nearest to t, in proportion to their nearness; at the
-    ends of the piece the first and the last. Between shifts it is interpolated by the Fourier series around the beat.
+    Column t asks the two windows whose middle is nearest to t, in proportion to their nearness; at the ends of the
+    piece the first and the last. Between shifts it is interpolated by the Fourier series around the beat.
     """
     times, last = STEP * np.arange(round(float(piece.seconds) / STEP)), len(piece.starts) - 1
     values = np.zeros((len(bank.tempi), len(times)))
