@@ -36,16 +36,7 @@ def test_the_published_scale_reads_the_kernel_and_ours_the_matrix():
     assert muon_update(torch.randn(12, 3)).norm() == pytest.approx(2 * 3**0.5, rel=0.2)
 
 
-def test_a_step_goes_downhill_and_weights_decay_apart_from_it():
-    weight, target, losses = torch.nn.Parameter(torch.zeros(4, 6)), torch.randn(4, 6), []
-    optimiser = Muon([weight], lr=0.1, momentum=0.9)
-    for _ in range(40):
-        optimiser.zero_grad()
-        loss = (weight - target).square().sum()
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0] / 5
+def test_weights_decay_apart_from_the_step():
     still = torch.nn.Parameter(torch.ones(2, 2))
     optimiser = Muon([still], lr=0.5, weight_decay=0.1)
     still.grad = torch.zeros(2, 2)

@@ -5,7 +5,6 @@ import itertools
 import json
 import math
 import re
-from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -53,30 +52,24 @@ def song():
     return Track("piece", "chorales", "test", ("tuba", "flute"), RATE, len(time), audio, tags=tags, beats=beats)
 
 
-def test_a_delayed_stem_is_what_was_played_that_much_earlier():
-    excerpt = rotation.choose(piece(), 5.0)
+def test_excerpts_begin_at_a_downbeat_and_a_delayed_stem_is_what_was_played_that_much_earlier():
+    excerpt, again = rotation.choose(piece(), 5.0), rotation.choose(piece(), 5.0)
+    assert (again.stem, again.start, excerpt.bar) == (excerpt.stem, excerpt.start, 4)
+    assert np.allclose(excerpt.late, np.arange(9) * 0.5)
+    assert excerpt.start / RATE % 2.0 == 0
+    assert excerpt.start >= 4 * RATE
     waves, shifts = excerpt.track.audio.waves, np.array([0, 1, 777, round(excerpt.late[-1] * RATE)])
     for shift, wave in zip(shifts, excerpt.delayed(shifts), strict=True):
         assert np.array_equal(wave, waves[excerpt.stem, excerpt.start - shift :][: excerpt.length])
     others = [i for i in range(3) if i != excerpt.stem]
-    stop = excerpt.start + excerpt.length
-    assert np.allclose(excerpt.mix(), waves[others, excerpt.start : stop].sum(axis=0))
-
-
-def test_excerpts_begin_at_a_downbeat_two_bars_in_and_are_the_same_each_time():
-    excerpt, again = rotation.choose(piece(), 5.0), rotation.choose(piece(), 5.0)
-    assert excerpt.bar == 4
-    assert np.allclose(excerpt.late, np.arange(9) * 0.5)
-    assert excerpt.start / RATE % 2.0 == 0
-    assert excerpt.start >= 4 * RATE
-    assert (again.stem, again.start) == (excerpt.stem, excerpt.start)
+    assert np.allclose(excerpt.mix(), waves[others, excerpt.start : excerpt.start + excerpt.length].sum(axis=0))
 
 
 def test_a_stem_that_rests_is_not_moved():
     whole = round(16 * RATE)
     for resting in range(3):
-        track = piece(silent=[(s, 0, whole) for s in range(3) if s not in (resting, (resting + 1) % 3)])
-        assert rotation.choose(track, 5.0).stem in (resting, (resting + 1) % 3)
+        track = piece(silent=[(resting, 0, whole)])
+        assert rotation.choose(track, 5.0).stem != resting
     assert rotation.choose(piece(silent=[(s, 0, whole) for s in (0, 1)]), 5.0) is None
     with pytest.raises(InputError, match="two bars"):
         rotation.choose_all([piece(seconds=6.0)], 1, 5.0)
@@ -88,11 +81,9 @@ def test_shifts_hit_every_step_and_every_beat_even_or_not():
     assert np.array_equal(steps[::3], np.arange(len(steps[::3])) * STEP)
     assert excerpt.late[-1] * RATE - STEP < steps[-1] <= excerpt.late[-1] * RATE
     uneven = Excerpt(piece(), 0, SHORT, SHORT, np.array([0.0, 0.7, 1.2, 1.6, 2.4]))
-    assert uneven.bar == 2
     beats, samples = uneven.by_beats(2)
-    assert np.allclose(beats, np.arange(9) / 2)
-    assert np.allclose(samples[[2, 4, 6, 8]] / RATE, [0.7, 1.2, 1.6, 2.4])
-    assert samples[3] == round((0.7 + 1.2) / 2 * RATE)
+    assert (uneven.bar, beats.tolist()) == (2, (np.arange(9) / 2).tolist())
+    assert np.allclose(samples[[2, 3, 4, 6, 8]] / RATE, [0.7, 0.95, 1.2, 1.6, 2.4])
 
 
 # --- the rule, read slowly: one way through the plane at a time, no arrays
@@ -159,25 +150,20 @@ def test_a_uniform_rotation_rotates_at_its_own_frequency_or_an_alias(alias, k):
 
 def test_what_stands_still_is_magnitude_only_and_noise_wanders():
     rng, seconds = np.random.default_rng(0), np.arange(38) * 0.32 / 3
-    still = (1 + 0.5 * rng.random((38, 10, 8))) * np.exp(0.3j * rng.standard_normal((38, 10, 8)))
-    assert (rotation.motion(still, seconds, SHORT)["kind"] == 1).all()
-    noise = rng.standard_normal((38, 10, 8)) + 1j * rng.standard_normal((38, 10, 8))
-    assert (rotation.motion(noise, seconds, SHORT)["kind"] == 2).mean() > 0.95
+    noise = rng.standard_normal((2, 38, 10, 8)) + 1j * rng.standard_normal((2, 38, 10, 8))
+    assert (rotation.motion(1 + 0.2 * noise[0], seconds, SHORT)["kind"] == 1).mean() > 0.95
+    assert (rotation.motion(noise[1], seconds, SHORT)["kind"] == 2).mean() > 0.95
 
 
-def test_what_was_measured_is_kept_and_tabulated(seen, stirred, tmp_path, monkeypatch):
+def test_what_was_measured_is_kept(seen, stirred, tmp_path, monkeypatch):
     monkeypatch.setenv("PHALAR_CACHE", str(tmp_path))
     model, excerpt = stirred("phalar"), seen[0]
     (first,) = rotation.find_or_measure(model, [excerpt], "")
     monkeypatch.setattr(rotation, "measure", None)  # nothing may be measured twice
     (again,) = rotation.find_or_measure(model, [excerpt], "")
     assert all(np.array_equal(first[name], again[name]) for name in first)
-    table = {name: values.item() for name, values in rotation.table([first]).items()}
-    for level in rotation.LEVELS:
-        assert sum(table[f"{kind} share, {level}"] for kind in KINDS) == pytest.approx(1)
-        assert table[f"uniform R2, {level}"] >= table[f"uniform R2 at own frequency, {level}"]
-    by_component = [table[f"rotates share, component {k}"] for k in range(1, 9)]
-    assert np.mean(by_component) == pytest.approx(table["rotates share, pooled"])
+    assert first["pooled kind"].shape == (80, 8)
+    assert (first["embedding best"] >= first["embedding own"]).all()
 
 
 # --- the analytic twin
@@ -205,51 +191,30 @@ def test_at_whole_steps_a_loop_without_borders_is_exact_and_between_them_it_is_n
         rotation.trace(model, wave[None, :-160], as_loops=True)
 
 
-def test_the_wrapped_network_is_the_network_where_no_border_is_near(stirred):
-    """Norms look at all frames, so they are set to pass everything; then interior steps agree."""
-    model = deepcopy(stirred("phalar"))
-    for block in model.backbone.blocks:
-        for branch in block.branches:
-            branch.norm.forward = lambda x: x
-    closed, spectrogram = rotation.wrapped(model), torch.randn(1, 96, 640, generator=torch.Generator().manual_seed(2))
-    with torch.no_grad():
-        ordinary = model.backbone.plain(spectrogram, model.backbone.gains(1))
-        loop = closed.backbone(spectrogram)
-    assert torch.allclose(ordinary[..., 4:17], loop[..., 4:17], atol=1e-4)  # 124 frames to either side are heard
-    assert not torch.allclose(ordinary[..., :4], loop[..., :4], atol=1e-2)
+def test_a_model_without_phases_is_refused(stirred):
+    with pytest.raises(InputError, match="gap"):
+        rotation.trace(stirred("gap"), np.zeros((1, SHORT)))
+    with pytest.raises(InputError, match="cocola"):
+        rotation.wrapped(stirred("cocola"))
 
 
-@pytest.mark.parametrize("use", ["trace", "wrapped"])
-def test_a_model_without_phases_is_refused(use, stirred):
-    with pytest.raises(InputError, match=r"gap|cocola"):
-        rotation.trace(stirred("gap"), np.zeros((1, SHORT))) if use == "trace" else rotation.wrapped(stirred("cocola"))
-
-
-# --- coherence, and the pieces that move
-
-
-def inside(fragment):
-    return json.loads(re.search(r'<script type="application/json">(.*?)</script>', fragment, re.DOTALL)[1])
+# --- the pieces that move
 
 
 def test_the_interactive_pieces_hold_the_measured_numbers_and_nothing_breaks_out(seen, song):
     excerpt, shifts, trace, scores = seen
+    pooled, embedding, wave = trace.pooled.numpy(), trace.embedding.numpy(), song.excerpt(0, 20 * STEP)[0]
     text = interactive.fragment("piece", interactive.piece_data(excerpt, shifts, trace, scores))
-    data, pooled, embedding = inside(text), trace.pooled.numpy(), trace.embedding.numpy()
+    data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', text, re.DOTALL)[1])
     assert data["title"] == song.tags["title"]
     assert np.allclose(data["scores"], scores, atol=1e-3)
-    strongest = rotation.strongest(pooled)
     for dial in data["dials"]:
         z = dial["scale"] * (np.array(dial["re"]) + 1j * np.array(dial["im"]))
         name, number = dial["label"].split()
         i = int(number) - 1
-        way = pooled[:, strongest[i], i] if name == "component" else embedding[:, i]
+        way = pooled[:, rotation.strongest(pooled)[i], i] if name == "component" else embedding[:, i]
         assert np.abs(z - way).max() < 1e-3 * dial["scale"]
-    wave = rotation.looped(song, 0, 0)
-    assert wave.shape == (20 * STEP,)
-    assert abs(wave[0] - wave[-1]) <= np.abs(np.diff(wave)).max(), "a loop has no seam"
-    clocks = interactive.fragment("clocks", interactive.clocks_data(wave, pooled))
-    for each in (text, clocks):
+    for each in (text, interactive.fragment("clocks", interactive.clocks_data(wave, pooled))):
         assert each.count("<script") == each.count("</script>") == 2
         assert "://" not in each
         assert not re.search(r"\b(fetch|import|XMLHttpRequest)\s*\(", each)

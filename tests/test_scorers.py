@@ -68,18 +68,6 @@ def test_only_the_aligned_rule_hears_when():
     assert tempo[far].min() > 0.9
 
 
-def test_aligned_chroma_hears_the_order_of_chords_that_the_mean_chroma_does_not():
-    rng = np.random.default_rng(0)
-    orders = [(0, 5, 7), (5, 7, 0), (7, 0, 5), (0, 7, 5), (7, 5, 0), (5, 0, 7)]
-
-    def progression(roots):
-        return np.concatenate([play(rng, beat=0.1, root=root, seconds=1.0) for root in roots])
-
-    accuracy = accuracies(pairs_of(progression, orders), ("chroma", "aligned chroma"))
-    assert accuracy["aligned chroma"] == 1
-    assert accuracy["chroma"] < 0.5
-
-
 def test_a_pure_tone_has_its_own_pitch_class_and_hardly_another():
     time = np.arange(2 * RATE) / RATE
     keys = (48, 57, 66, 75, 84)
@@ -119,11 +107,5 @@ def test_rules_go_through_the_models_pairs_one_by_one_or_together(tmp_path):
     together = retrieval.evaluate(scorers.by_rules(), tracks, 1, seconds=2.0)
     mixes, stems = np.stack([waves for _, waves in retrieval.cut_pairs(tracks, 0, 2.0)], axis=1)
     assert list(together) == list(RULES)
-    for name in ("loudness", "aligned chroma"):
+    for name in ("loudness", "aligned chroma"):  # rows are mixes
         assert together[name][0] == pytest.approx(compare(name, features(mixes), features(stems)), abs=1e-6)
-
-
-def test_rows_are_mixes():
-    quiet, loud = (play(np.random.default_rng(0), gain=gain, seconds=2.0) for gain in (0.01, 0.2))
-    scores = compare("loudness", features(np.stack([quiet, loud])), features(np.stack([loud, loud])))
-    assert scores == pytest.approx(np.array([[-26, -26], [0, 0]]), abs=0.5)  # 20 log10(0.2 / 0.01)

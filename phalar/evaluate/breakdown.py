@@ -52,21 +52,9 @@ def families(track: Track) -> tuple[str, ...]:
 
 
 def outcomes(scores: np.ndarray, pairs: Sequence[Pair], k: int) -> pd.DataFrame:
-    """What became of each pair: how surely its anchor found its positive among K, and what the two are made of.
-
-    Parameters
-    ----------
-    scores : array (n, n) or (draws, n, n)
-        Rows anchors, columns positives.
-    pairs : sequence of Pair
-        Those of the first draw, then of the second, and so on.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a pair: ``track``, ``accuracy`` (0..1, the mean over all batches), ``anchor`` and ``positive`` (tuples of
-        the families in them, each once), ``anchor_stems`` and ``positive_stems`` (how many).
-    """
+    """What became of each pair, from scores (n, n) or (draws, n, n), rows anchors, and the pairs of the first draw, of
+    the second, and so on. A row a pair: ``track``, ``accuracy`` (0..1, the mean over all batches of K), ``anchor``
+    and ``positive`` (the families in them, each once), ``anchor_stems`` and ``positive_stems`` (how many)."""
     scores = np.asarray(scores)
     draws = scores if scores.ndim == 3 else scores[None]
     if len(pairs) != draws.shape[0] * draws.shape[1]:

@@ -113,15 +113,6 @@ def choose_all(tracks: Iterable[Track], count: int, seconds: float) -> list[Exce
     return found
 
 
-def looped(track: Track, start: int, stem: int, steps: int = 20) -> np.ndarray:
-    """A stem as a loop of so many of the backbone's steps, (steps * STEP,) float32, its ends cross-faded over 20 ms.
-    ``np.roll`` delays it."""
-    length, seam = steps * STEP, round(0.02 * SAMPLE_RATE)
-    wave = track.excerpt(start, length + seam)[stem]
-    fade = np.linspace(0, 1, seam, dtype=np.float32)
-    return np.concatenate([fade * wave[:seam] + (1 - fade) * wave[length:], wave[seam:length]])
-
-
 class Trace(NamedTuple):
     """What a network makes of J sounds, complex64."""
 
@@ -274,28 +265,6 @@ def find_or_measure(model: StemModel, excerpts: Sequence[Excerpt], label: str) -
         place = [corpora.version(one.track.dataset), one.track.id, one.stem, one.start]
         found.append(fingerprint.cached("rotation", [*key, *place], lambda one=one: measure(model, one)))
     return found
-
-
-OF_FEATURES = {"turns": "winding", "arc": "arc", "radius spread": "spread", "uniform R2": "best"}
-OF_EXCERPTS = {"rotates share, pooled, shifts shuffled": "chance", "linearity R2, whole steps": "whole"}
-
-
-def table(measured: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """One value an excerpt of everything that is tabulated: name of the metric to (excerpts,)."""
-    known = {name: np.stack([one[name] for one in measured]) for name in measured[0]}  # (excerpts, ...)
-    found = {}
-    for level in LEVELS:
-        parts = {name: known[f"{level} {name}"].reshape(len(measured), -1) for name in ("kind", "alias")}
-        found |= {f"{kind} share, {level}": (parts["kind"] == i).mean(axis=1) for i, kind in enumerate(KINDS)}
-        own = (parts["kind"] == 0) & (parts["alias"] == 0)
-        found[f"rotates at its own frequency share, {level}"] = own.mean(axis=1)
-        for metric, name in (OF_FEATURES | {"uniform R2 at own frequency": "own"}).items():
-            values = np.abs(known[f"{level} {name}"])
-            found[f"{metric}, {level}"] = values.mean(axis=tuple(range(1, values.ndim)))
-    for metric, name in (OF_EXCERPTS | {"linearity R2, all shifts": "all"}).items():
-        found[metric] = known[name].astype(float)
-    rotating = (known["pooled kind"] == 0).mean(axis=1)  # (excerpts, C)
-    return found | {f"rotates share, component {k}": share for k, share in enumerate(rotating.T, start=1)}
 
 
 def strongest(pooled: np.ndarray) -> np.ndarray:

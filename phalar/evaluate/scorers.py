@@ -53,9 +53,7 @@ def features(waves: np.ndarray) -> Features:
     }
 
 
-@cache
-def _front_ends() -> tuple[ConstantQ, LogMel]:
-    return ConstantQ(), LogMel()
+_front_ends = cache(lambda: (ConstantQ(), LogMel()))
 
 
 def onset_curve(mel: np.ndarray) -> np.ndarray:
@@ -76,8 +74,7 @@ def autocorrelation(curve: np.ndarray) -> np.ndarray:
 
 
 def pitch_classes(constant_q: np.ndarray) -> np.ndarray:
-    """Chroma (n, 12, F) of constant-Q magnitudes (n, 96, T), from C, every 50 ms. Only local maxima over pitch count: a
-    bin's neighbours see its note too, and would make every chroma smooth."""
+    """Chroma (n, 12, F) of constant-Q magnitudes (n, 96, T), from C, every 50 ms, of local maxima over pitch alone."""
     averaged = _averaged(constant_q, POOLED)
     around = np.pad(averaged, ((0, 0), (1, 1), (0, 0)))
     peaks = averaged * ((averaged > around[:, :-2]) & (averaged > around[:, 2:]))
@@ -125,13 +122,9 @@ RULES = {
 
 
 def compare(rule: str, mixes: Features, stems: Features) -> np.ndarray:
-    """How well each stem (m) fits each mix (n) by a rule: (n, m), finite for silence too. Likenesses are cosines (of
-    levels: minus their distance); where a rule has several, each is standardised over all pairs, so that none outweighs
-    another."""
-    found = [
-        -np.abs(mixes[name] - stems[name].T) if name == "level" else cosine(mixes[name], stems[name])
-        for name in RULES[rule]
-    ]
+    """How well each stem (m) fits each mix (n) by a rule: (n, m), finite for silence too. Where a rule has several
+    features, each one's likeness is standardised over all pairs, so that none outweighs another."""
+    found = [-np.abs(mixes[n] - stems[n].T) if n == "level" else cosine(mixes[n], stems[n]) for n in RULES[rule]]
     return found[0] if len(found) == 1 else sum(_over(each - each.mean(), np.asarray(each.std())) for each in found)
 
 

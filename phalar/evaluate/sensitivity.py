@@ -1,4 +1,4 @@
-"""What a score listens to: pitch, or time? Book notebook *Chords*, "What the score itself listens to".
+"""What a score depends on: pitch, or time? Book notebook *Chords*, "What the score itself listens to".
 
 The stems are moved away from their mixes, all alike, and the mixes look for them once more. A model that matches
 harmony must mind a transposition, which in a constant-Q spectrogram of 12 bins an octave is a shift by as many bins;
@@ -64,8 +64,7 @@ def evaluate(model: StemModel, corpus: str, k: int = 64, *, limit: int = 0, prog
 
 
 def transposed(spectrogram: Tensor, semitones: int) -> Tensor:
-    """Constant-Q spectrograms (..., 96, T) moved along their frequency axis: what leaves at one end is lost, and the
-    spectrogram's own floor, 80 dB below its loudest point, comes in at the other."""
+    """Constant-Q spectrograms (..., 96, T) moved along their frequency axis; their own floor comes in at the end."""
     if abs(semitones) >= spectrogram.shape[-2]:
         raise InputError(f"semitones={semitones}: there are {spectrogram.shape[-2]} bins, one a semitone; give less")
     if not semitones:

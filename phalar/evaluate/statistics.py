@@ -38,11 +38,8 @@ class Estimate:
 
 def estimate(values: np.ndarray, groups: Sequence | None = None, seed: int = 0) -> Estimate:
     """Mean of values (n,) or (seeds, n) with its bootstrap interval; an InputError for none or not finite ones.
-
-    ``groups`` (n,) says what each value belongs to (the piece that was recorded, the progression that was played).
-    Values of a group are not independent: whole groups are then resampled, and are what the estimate's ``n`` counts.
-    ``seed`` is that of the resampling.
-    """
+    ``groups`` (n,) says which piece or progression each value belongs to: whole groups are then resampled, and are what
+    the estimate's ``n`` counts. ``seed`` is that of the resampling."""
     values, sizes = _grouped(_checked(values), groups)
     rng = np.random.default_rng(seed)
     means = _means(values, _counts(len(sizes), rng), rng, sizes)
@@ -75,11 +72,9 @@ def gain(a: np.ndarray, b: np.ndarray, seed: int = 0) -> Estimate:
 
 
 def p_value(a: np.ndarray, b: np.ndarray, seed: int = 0) -> float:
-    """Two-sided p value of "a and b are equally good on the average"; ``a, b, seed`` as of :func:`difference`.
-
-    With one seed of both models it is about these two files of weights alone: :func:`sign_flip_test` over units. With
-    more, a t test whose variance has three sources: the seeds of a, the seeds of b, and the units.
-    """
+    """Two-sided p value of "a and b are equally good on the average"; ``a, b, seed`` as of :func:`difference`. With one
+    seed of both it is about these two files of weights alone: :func:`sign_flip_test` over units. With more, a t test
+    whose variance has three sources: the seeds of a, the seeds of b, and the units."""
     a, b = _paired(a, b)
     by_unit = a.mean(axis=0) - b.mean(axis=0)
     if len(a) == len(b) == 1:
@@ -91,11 +86,9 @@ def p_value(a: np.ndarray, b: np.ndarray, seed: int = 0) -> float:
 
 
 def sign_flip_test(differences: np.ndarray, seed: int = 0) -> float:
-    """Two-sided p value of the paired permutation test for a mean of differences (n,) that is not zero.
-
-    p is the share of all 2^n assignments of signs whose mean is at least as far from zero as the observed one (Fisher
-    1935); of `FLIPS` drawn ones beyond `ALL_FLIPS` units, the observed one counted among them. 1 where none differs.
-    """
+    """Two-sided p value of the paired permutation test for a mean of differences (n,) that is not zero: the share of
+    the 2^n assignments of signs whose mean is at least as far from zero (Fisher 1935); of `FLIPS` drawn ones beyond
+    `ALL_FLIPS` units, the observed one counted among them. 1 where none differs."""
     differences = _checked(np.ravel(differences))[0]
     differences = differences[differences != 0]  # their sign changes nothing
     # Sums of the same numbers in another order differ in the last digits, and a tie must count as one.
@@ -123,7 +116,7 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def _counts(n: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each of n units is in each resample, (RESAMPLES, n): n draws from n are multinomial."""
+    """How often each of n units is in each resample, (RESAMPLES, n)."""
     return rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
 
 

@@ -1,5 +1,5 @@
 """The fast twin of the backbone on a CPU: all its residual branches and strided convolutions as one compiled function
-(book page *How it is trained*, "Speed on a CPU").
+(book page *What training costs*).
 
 ``fused.c`` is compiled once with the C compiler at hand (``CC``, or the first of cc, gcc and clang) and kept in the
 cache. Without a compiler, with ``PHALAR_FUSED=0``, or for whatever ``usable`` refuses, the plain PyTorch code in

@@ -31,8 +31,7 @@ NEGATIVES = ("shard", "all")
 
 PRESETS = {
     "published": Recipe(as_published=True),
-    # For runs shorter than the paper's: LayerScales (they start at zero) and the form (it starts small) learn faster,
-    # and a start that does not overshoot and an end that settles do the rest.
+    # For runs shorter than the paper's: LayerScales (they start at zero) and the form (it starts small) learn faster.
     "default": Recipe(vector_lr=2e-2, form_lr=1e-2, warmup=0.05, decay=0.5),
     # For a few thousand pairs: noise makes a model robust in the end and slow at the start.
     "short": Recipe(vector_lr=2e-2, form_lr=1e-2, warmup=0.05, decay=0.5, noise=0.0),
@@ -64,8 +63,7 @@ class TrainConfig:
         variant(self.variant)
         for name in self.corpora:
             corpora.folder(name)  # refuses an unknown name
-        low, high = self.seconds
-        if not 2.0 <= low <= high:
+        if not 2.0 <= self.seconds[0] <= self.seconds[1]:
             raise InputError(f"excerpt lengths {self.seconds} s: give a shortest of at least 2 and a longest above it")
         if self.negatives not in NEGATIVES:
             raise InputError(f"negatives = {self.negatives!r}; choose {' or '.join(map(repr, NEGATIVES))}")
@@ -96,8 +94,7 @@ def config(
     """A checked TrainConfig from plain values: fields of it, the name of a preset, and a target in place of its own.
 
     COCOLA is trained as its authors do, whatever the preset: their rates, no smoothing of labels, no augmentation
-    (paper section 3). The higher rates of ours were found for PHALAR's LayerScales and small form; COCOLA's form starts
-    large. The published Mel variant has noise on its spectrogram.
+    (paper section 3). The published Mel variant has noise on its spectrogram.
     """
     if preset not in PRESETS:
         raise InputError(f"unknown preset {preset!r}; there are {', '.join(PRESETS)}")
@@ -108,5 +105,5 @@ def config(
         recipe = replace(recipe, picture_noise=0.5)
     if target is not None:
         recipe = replace(recipe, target=float(target))
-    low, high = map(float, seconds)
-    return TrainConfig(variant, tuple(corpora), seconds=(low, high), preset=preset, recipe=recipe, **sizes)
+    lengths = tuple(map(float, seconds))
+    return TrainConfig(variant, tuple(corpora), seconds=lengths, preset=preset, recipe=recipe, **sizes)

@@ -1,12 +1,12 @@
-"""Many devices or machines: ``torchrun -m phalar train ...`` starts one process a device; here they find each other.
-
-Without ``torchrun`` everything in this module is a no-op for a world of one. Book page *How it is trained*, "Many
-devices".
-"""
+"""Many processes that train together, and stop together. ``torchrun -m phalar train ...`` starts one a device; without
+it everything is a no-op for a world of one. Book page *How it is trained*, "Many devices"."""
 
 import os
+import signal
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import torch
 import torch.distributed as dist
@@ -26,8 +26,7 @@ def world_size() -> int:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[torch.device]:
-    """Inside, the processes that ``torchrun`` started are connected, by NCCL or gloo; gives this process's own device,
-    unchanged if it was not started so or is connected already."""
+    """Inside, the processes that ``torchrun`` started are connected (NCCL or gloo); gives this process's own device."""
     if "TORCHELASTIC_RUN_ID" not in os.environ or dist.is_initialized():
         yield device
         return
@@ -43,7 +42,7 @@ def joined(device: torch.device) -> Iterator[torch.device]:
 
 def gather(z: Tensor) -> Tensor:
     """Embeddings (n, d) of all processes, (world_size * n, d), in order of rank. Gradients flow back to where each came
-    from, summed over all that used it; averaged after that, they are those of one process with the joined batch."""
+    from, summed: averaged after that, they are those of one process with the joined batch."""
     if world_size() == 1:
         return z
     whole = torch.cat(all_gather(torch.view_as_real(z) if z.is_complex() else z))
@@ -54,20 +53,46 @@ def gather(z: Tensor) -> Tensor:
 def average(tensors: Iterable[Tensor]) -> None:
     """Make each tensor, real or complex, its mean over all processes."""
     for tensor in tensors if world_size() > 1 else ():
-        real = torch.view_as_real(tensor) if tensor.is_complex() else tensor
-        dist.all_reduce(whole := real.contiguous())
-        real.copy_(whole / world_size())
+        dist.all_reduce(whole := tensor.contiguous())
+        tensor.copy_(whole / world_size())
 
 
 def largest(number: int, device: torch.device) -> int:
     """The largest of the processes' numbers; all get the same answer, so that they act together."""
-    vote = torch.tensor(number, device=device)
     if world_size() > 1:
-        dist.all_reduce(vote, op=dist.ReduceOp.MAX)
-    return int(vote)
+        dist.all_reduce(vote := torch.tensor(number, device=device), op=dist.ReduceOp.MAX)
+        number = int(vote)
+    return number
 
 
 def barrier() -> None:
     """Wait until every process is here."""
     if world_size() > 1:
         dist.barrier()
+
+
+@contextmanager
+def deferred_signals() -> Iterator[list[int]]:
+    """Inside, the first signal of a kind is only noted, in the list that it gives; a second one acts at once. What the
+    process ignores stays ignored, and outside the main thread, where handlers belong, nothing is deferred."""
+    asked, before = [], {}
+
+    def note(number: int, frame: object) -> None:
+        asked.append(number)
+        signal.signal(number, before[number])
+
+    for each in (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ():
+        if signal.getsignal(each) not in (signal.SIG_IGN, None):
+            before[each] = signal.signal(each, note)
+    try:
+        yield asked
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def obey(number: int) -> NoReturn:
+    """Do what this signal, which this process or another one got, does: KeyboardInterrupt, or the process's end."""
+    if threading.current_thread() is threading.main_thread():
+        signal.raise_signal(number)
+    raise KeyboardInterrupt  # nobody here obeys that signal: another process got it, and none can go on alone

@@ -1,8 +1,5 @@
-"""When a number is not finite: everything of that step is kept, so that it can be looked at again.
-
-``python -m phalar.train.failure FILE`` repeats the step and names the first module whose output, and the first weight
-whose gradient, is not finite. Book page *How it is trained*, "When the loss is no number".
-"""
+"""When a number is not finite: everything of that step is kept, and ``python -m phalar.train.failure FILE`` repeats it
+and names what is not finite first. Book page *How it is trained*, "When the loss is no number"."""
 
 import json
 import sys
@@ -21,7 +18,7 @@ SETTINGS = ("target", "negatives", "joint")
 
 
 def keep(path: Path, objective: Objective, shards: list[Tensor], seeds: list[int], about: dict) -> None:
-    """Write the weights before the step and the batch as the network heard it."""
+    """Write the weights before the step, and the batch with its noise."""
     tensors = {f"model/{name}": tensor for name, tensor in objective.model.state_dict().items()}
     tensors |= {f"shard/{i}": waves for i, waves in enumerate(shards)}
     about = about | {name: getattr(objective, name) for name in SETTINGS} | {"seeds": seeds}
@@ -30,14 +27,9 @@ def keep(path: Path, objective: Objective, shards: list[Tensor], seeds: list[int
 
 
 def replay(path: Path) -> dict:
-    """Repeat a kept step on the CPU; an InputError if the file holds none.
-
-    Returns
-    -------
-    dict
-        What :func:`keep` was told, and ``loss``, ``first_output`` and ``first_gradient``: the loss, and the names of
-        the first module and of the first weight (in the order of the backward pass) that are not finite, or None.
-    """
+    """Repeat a kept step on the CPU; an InputError if the file holds none. Gives what :func:`keep` was told, ``loss``,
+    and the names of the first module (``first_output``) and of the first weight in the order of the backward pass
+    (``first_gradient``) that are not finite, or None."""
     tensors, metadata = checkpoints.read_tensors(path)
     if "about" not in metadata:
         raise InputError(f"{path} holds no failed step; give the {FAILED} that training wrote")

@@ -1,8 +1,7 @@
 """The training loop: draw pairs, add noise, score all against all, step (paper section 4).
 
-Everything random in step s is a function of (seed, s) alone: the tracks, the cuts, the noise, the dropout. So a run
-that was killed goes on where its last state was saved and ends with the same weights, bit for bit, as one that was
-not; there is no random state to save. Book page *How it is trained*.
+Everything random in step s is a function of (seed, s) alone. So there is no random state to save, and a run that was
+killed ends with the same weights, bit for bit, as one that was not. Book page *How it is trained*.
 """
 
 import json
@@ -28,7 +27,7 @@ from phalar.errors import InputError, PhalarWarning, RunError
 from phalar.evaluate import retrieval
 from phalar.model import checkpoints
 from phalar.model.assembly import StemModel, build
-from phalar.train import batch_norm, distributed, failure, interrupts
+from phalar.train import batch_norm, distributed, failure
 from phalar.train.config import Recipe, TrainConfig
 from phalar.train.muon import Muon
 from phalar.train.objective import Objective
@@ -62,18 +61,16 @@ def learning_rate_factor(step: int, steps: int, recipe: Recipe) -> float:
 
 
 def optimisers(model: StemModel, recipe: Recipe) -> dict[str, torch.optim.Optimizer]:
-    """Muon for the encoder's weights of two or more dimensions, Adam for the rest and for the similarity (in COCOLA
-    also for what is named ``stem`` or ``head``, as its authors have it)."""
+    """Muon for the encoder's weights of two or more dimensions, Adam for the rest and the similarity (in COCOLA also
+    for ``stem`` and ``head``, as its authors have it)."""
     adams = ("stem", "head") if model.variant.backbone == "efficientnet" else ()
     matrices, vectors = [], []
     for name, weight in model.named_parameters():
         if weight.requires_grad and not name.startswith("form."):
             by_adam = weight.ndim < 2 or any(part in name for part in adams)
             (vectors if by_adam else matrices).append(weight)
-    adam = [
-        {"params": vectors, "lr": recipe.vector_lr},
-        {"params": list(model.form.parameters()), "lr": recipe.form_lr},
-    ]
+    form = {"params": list(model.form.parameters()), "lr": recipe.form_lr}
+    adam = [{"params": vectors, "lr": recipe.vector_lr}, form]
     return {
         "muon": Muon(matrices, recipe.muon_lr, recipe.momentum, recipe.weight_decay, recipe.as_published),
         "adam": torch.optim.AdamW(adam, betas=recipe.betas, eps=1e-10, weight_decay=recipe.weight_decay),
@@ -83,19 +80,10 @@ def optimisers(model: StemModel, recipe: Recipe) -> dict[str, torch.optim.Optimi
 def train(config: TrainConfig, folder: Path, *, device: str = "auto", progress: bool = True) -> Run:
     """Train a model, or go on where an earlier call was stopped, or return at once what it finished.
 
-    Started by ``torchrun``, the processes share the config's shards; the losses are those of one process. Ctrl-C and
-    SIGTERM are obeyed after the step in hand, with everything saved, and by all processes if one is told.
-
-    Parameters
-    ----------
-    config : TrainConfig
-    folder : Path
-        Belongs to this run alone; holds ``config.json``, ``state.safetensors`` while it goes on,
-        ``best.safetensors`` (highest validation accuracy) and, at the end, ``done.json``.
-    device : str
-        As of :func:`chosen_device`.
-    progress : bool
-        A bar on standard error with loss, batch accuracy, pairs a second and the time left.
+    ``folder`` belongs to this run alone; it holds ``config.json``, ``state.safetensors`` while the run goes on,
+    ``best.safetensors`` (highest validation accuracy) and, at the end, ``done.json``. Started by ``torchrun``, the
+    processes share the config's shards; the losses are those of one process. Ctrl-C and SIGTERM are obeyed after the
+    step in hand, with everything saved, and by all processes if one is told.
 
     Raises
     ------
@@ -105,32 +93,26 @@ def train(config: TrainConfig, folder: Path, *, device: str = "auto", progress: 
         The loss or a gradient is not finite: the message says where the step is kept and how to look at it.
     """
     folder = Path(folder)
-    if (folder / DONE).is_file():
-        _claim(folder, config)
-        return finished(folder, config)
     with distributed.joined(chosen_device(device)) as chosen:
         if distributed.rank() == 0:
             _claim(folder, config)
         distributed.barrier()
-        trainer = Trainer(config, folder, chosen, progress)
-        trainer.resume()
-        trainer.run()
-        distributed.barrier()
+        if not (folder / DONE).is_file():
+            trainer = Trainer(config, folder, chosen, progress)
+            trainer.resume()
+            trainer.run()
+            distributed.barrier()
     return finished(folder, config)
 
 
 def finished(folder: Path, config: TrainConfig) -> Run:
     """The run that a folder's ``done.json`` describes."""
-    done = json.loads((folder / DONE).read_text())
-    return Run(folder, config, done["history"], done["best_valid"], done["seconds"])
+    return Run(folder, config, **json.loads((folder / DONE).read_text()))
 
 
 class Trainer:
-    """A run in progress on one device: data, model, optimisers and history, and their files.
-
-    Whoever wants to look at a run between its steps drives it: ``step()``, ``validate()``, ``save()``; ``history`` has
-    an entry a step, ``model`` is the model. Parameters and errors are those of :func:`train`.
-    """
+    """A run in progress on one device, to be driven by hand: ``step()``, ``validate()``, ``save()``; ``history`` has an
+    entry a step, ``model`` is the model. Parameters and errors are those of :func:`train`."""
 
     def __init__(
         self, config: TrainConfig, folder: Path, device: str | torch.device = "auto", progress: bool = True
@@ -152,7 +134,10 @@ class Trainer:
         joint = recipe.as_published and config.shards > 1 and bool(batch_norm.norms_of(self.model))
         if joint and world > 1:
             if self.device.type != "cuda":
-                raise InputError("batch norms are shared between GPUs only; train this preset in one process")
+                raise InputError(
+                    f"the preset {config.preset!r} has batch norms over all shards, which processes share on GPUs only "
+                    "(SyncBatchNorm); train it in one process (without torchrun), or take another preset"
+                )
             self.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
         self.model.picture_noise = recipe.picture_noise
         self.objective = Objective(self.model, recipe.target, config.negatives, joint)
@@ -162,9 +147,8 @@ class Trainer:
         self.coming: dict[int, Future] = {}
 
     def _tracks(self, split: str) -> list[Track]:
-        limit = self.config.limit or None
-        loaded = [corpora.load(name, split, limit=limit, progress=self.progress) for name in self.config.corpora]
-        return [track for tracks in loaded for track in tracks]
+        how = {"limit": self.config.limit or None, "progress": self.progress}
+        return [track for name in self.config.corpora for track in corpora.load(name, split, **how)]
 
     def batch(self, step: int) -> tuple[list[Tensor], batches.Cuts]:
         """This process's shards of a step, (2, B, N) each, with noise, and where all of the step's pairs were cut."""
@@ -197,10 +181,10 @@ class Trainer:
         size = torch.nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
         if not torch.isfinite(loss + size):
             self._stop_at(loss.item(), size.item(), shards, seeds, cuts)
-        factor = learning_rate_factor(at, config.steps, config.recipe)
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
-                group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+                full = group.setdefault("initial_lr", group["lr"])
+                group["lr"] = full * learning_rate_factor(at, config.steps, config.recipe)
             optimiser.step()
         for norm in batch_norm.norms_of(self.model):  # what validation and every later use of the model go by
             distributed.average([norm.running_mean, norm.running_var])
@@ -210,12 +194,9 @@ class Trainer:
         return entry
 
     def _gradients(self, shards: list[Tensor], seeds: list[int]) -> tuple[Tensor, Tensor]:
-        """Loss and accuracy over all processes, with gradients. Shards that have nothing to do with each other go one
-        by one: only one's activations are held."""
-        parts = [([waves], [seed]) for waves, seed in zip(shards, seeds, strict=True)]
-        if not self.objective.separable:
-            parts = [(shards, seeds)]
-        found = torch.zeros(2, device=self.device)
+        """Loss and accuracy over all processes, with gradients; separable shards one by one, which saves memory."""
+        alone = [([waves], [seed]) for waves, seed in zip(shards, seeds, strict=True)]
+        parts, found = alone if self.objective.separable else [(shards, seeds)], torch.zeros(2, device=self.device)
         for part in parts:
             loss, right = self.objective(*part)
             (loss / len(parts)).backward()
@@ -227,20 +208,18 @@ class Trainer:
         """Keep the step that went wrong, leave the weights as they were before it, and say so."""
         step, seed, path = len(self.history), self.config.seed, self.folder / failure.FAILED
         path = path.with_stem(f"{path.stem}-{distributed.rank()}") if distributed.world_size() > 1 else path
-        ids = [self.tables.tracks[i].id for i in cuts.track]
-        about = {"step": step, "seed": seed, "tracks": ids, "start": cuts.start.tolist()}
+        about = {"step": step, "seed": seed, "start": cuts.start.tolist()}
+        about["tracks"] = [self.tables.tracks[i].id for i in cuts.track]
         failure.keep(path, self.objective, shards, seeds, about)
         if all(failure.finite(tensor) for tensor in self.model.state_dict().values()):
             self.save()
         raise RunError(
-            f"the loss is {loss} and the gradient's norm {size} at step {step} of {self.folder} (seed {seed}): the run "
-            f"stops before it spoils the weights. `python -m phalar.train.failure {path}` repeats the step on the CPU "
-            "and names what is not finite first; lower the rates or change the seed"
+            f"the loss is {loss} and the gradient's norm {size} at step {step} of {self.folder} (seed {seed}): "
+            f"`python -m phalar.train.failure {path}` repeats the step; lower the rates or change the seed"
         )
 
     def validate(self) -> float:
-        """Top-1 among up to 64 on fixed validation pairs; keeps the weights when they are the best so far. The first
-        process does it for all."""
+        """Top-1 among up to 64 on fixed validation pairs; keeps the weights when they are the best so far."""
         step = len(self.history)
         self.model.eval()
         with batch_norm.from_batches_alone(self.model):
@@ -259,16 +238,15 @@ class Trainer:
     def run(self) -> None:
         """All steps that are left, with a bar, and the files of a finished run; ends early only by an exception."""
         config, saved, shown, asked = self.config, time.monotonic(), {}, 0
-        bar = tqdm(total=config.steps * self.pairs, initial=len(self.history) * self.pairs, unit="pair",
+        bar = tqdm(total=config.steps * self.pairs, initial=len(self.history) * self.pairs, unit=" pairs",
                    desc=f"train {config.variant} (seed {config.seed})", disable=not self.progress, mininterval=2.0,
                    dynamic_ncols=True)  # fmt: skip
-        with bar, interrupts.deferred() as signals:
+        with bar, distributed.deferred_signals() as signals:
             while len(self.history) < config.steps and not asked:
                 done = self.step()["step"]
                 if distributed.rank() == 0 and (done % config.valid_every == 0 or done == config.steps):
                     shown["valid"] = self.validate()
-                recent = self.history[-8:]
-                shown |= {key: float(np.mean([entry[key] for entry in recent])) for key in ("loss", "accuracy")}
+                shown |= {key: np.mean([entry[key] for entry in self.history[-8:]]) for key in ("loss", "accuracy")}
                 bar.set_postfix(shown, refresh=False)
                 bar.update(self.pairs)
                 asked = distributed.largest(max(signals, default=0), self.device)
@@ -277,11 +255,10 @@ class Trainer:
                     saved = time.monotonic()
         distributed.barrier()  # nobody leaves before the first process has saved
         if asked:
-            interrupts.obey(asked)
+            distributed.obey(asked)
         if distributed.rank() == 0:
-            seconds = sum(entry["seconds"] for entry in self.history)
-            done = {"best_valid": self.best, "seconds": seconds, "history": self.history}
-            _write_json(self.folder / DONE, done)  # last, so that it stands for a whole run
+            done = {"best_valid": self.best, "seconds": sum(entry["seconds"] for entry in self.history)}
+            _write_json(self.folder / DONE, done | {"history": self.history})  # last: it stands for a whole run
             (self.folder / STATE).unlink(missing_ok=True)
 
     def save(self) -> None:
@@ -320,9 +297,8 @@ class Trainer:
 def _source(known: batches.Tables, device: torch.device) -> batches.StoredSource | batches.ResidentSource:
     """A GPU keeps all audio in its own memory if it takes no more than half of what is free."""
     size = 2 * int((known.samples * known.stems).sum())
-    if device.type == "cuda" and size < torch.cuda.mem_get_info(device)[0] / 2:
-        return batches.ResidentSource(known, device)
-    return batches.StoredSource(known, device)
+    fits = device.type == "cuda" and size < torch.cuda.mem_get_info(device)[0] / 2
+    return (batches.ResidentSource if fits else batches.StoredSource)(known, device)
 
 
 def _described(config: TrainConfig) -> dict:
@@ -335,12 +311,11 @@ def _claim(folder: Path, config: TrainConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path, mine = folder / CONFIG, _described(config)
     theirs = json.loads(path.read_text()) if path.is_file() else mine
-    for key in mine:
-        if theirs.get(key) != mine[key]:
-            other = f"{key} = {theirs.get(key)!r}, not {mine[key]!r}"
-            if key == "hash":
-                other = "these settings by another version of the code or the corpora"
-            raise InputError(f"{folder} holds a run with {other}; choose another folder")
+    for key in (key for key in mine if theirs.get(key) != mine[key]):
+        other = f"{key} = {theirs.get(key)!r}, not {mine[key]!r}"
+        if key == "hash":
+            other = "these settings by another version of the code or the corpora"
+        raise InputError(f"{folder} holds a run with {other}; choose another folder")
     _write_json(path, mine)
 
 
@@ -354,11 +329,10 @@ def chosen_device(name: str | torch.device) -> torch.device:
     """``"auto"`` (a GPU if there is one), ``"cpu"`` or ``"cuda"``, as torch writes it."""
     if isinstance(name, torch.device):
         return name
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
+    there = ["cuda", "cpu"] if torch.cuda.is_available() else ["cpu"]
+    if name not in ["auto", *there]:
         raise InputError(f"device {name!r} is not at hand; use 'auto', 'cpu', or 'cuda' where there is a GPU")
-    return torch.device(name)
+    return torch.device(there[0] if name == "auto" else name)
 
 
 def _seed(*parts: int) -> int:
@@ -368,8 +342,8 @@ def _seed(*parts: int) -> int:
 def with_steps(
     config: TrainConfig, minutes: float, folder: Path, device: str = "auto", progress: bool = True
 ) -> TrainConfig:
-    """The config with as many steps as fit into some minutes here, timed on a few steps that are thrown away; or, if
-    ``folder`` holds a run that differs in nothing else, with that run's number, so that it goes on."""
+    """The config with as many steps as fit into some minutes here, timed on a few that are thrown away; or those of a
+    run in ``folder`` that differs in nothing else, so that it goes on."""
     if not minutes > 0:
         raise InputError(f"minutes = {minutes}; give a positive number")
     path = Path(folder) / CONFIG

@@ -1,10 +1,8 @@
 """Muon: momentum whose matrices are replaced by the nearest one with equal singular values (Jordan et al. 2024).
 
 A gradient matrix is usually dominated by a few directions. Making it (nearly) orthogonal gives every direction the
-same step, so rare features learn as fast as common ones. Book page *How it is trained*.
-
-What it does not do: the singular values come out between about 0.7 and 1.2, not exactly one. Five steps of a fast
-polynomial are enough; exactness buys nothing.
+same step, so rare features learn as fast as common ones. Singular values come out between about 0.7 and 1.2, not
+exactly one: exactness buys nothing. Book page *How it is trained*.
 """
 
 import math
@@ -16,10 +14,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # odd polynomial a x + b x^3 + c x^5 t
 
 
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
-    """U V^H of a matrix (m, n) with singular value decomposition U S V^H, nearly.
-
-    Real or complex: for complex matrices the conjugate transpose keeps phases, and the result is nearly unitary.
-    """
+    """U V^H of a matrix (m, n), real or complex, with singular value decomposition U S V^H, nearly."""
     a, b, c = COEFFICIENTS
     tall = matrix.shape[-2] > matrix.shape[-1]
     x = matrix.mH if tall else matrix
@@ -34,9 +29,8 @@ def muon_update(step: Tensor, as_published: bool = False) -> Tensor:
     """The update of one weight, given its momentum (out, in) or (out, in, h, w), real or complex: orthogonalised, then
     scaled by sqrt(max(1, rows / columns)) of the flattened matrix.
 
-    ``as_published``, as the authors' code does it: complex matrices stacked as real ones [Re; Im], which does not make
-    them nearly unitary; and a kernel's scale read off its own height and width, so that a 3 x 1 kernel steps sqrt(3)
-    times as far as a 1 x 3 kernel.
+    ``as_published``: complex matrices stacked as real ones [Re; Im], which does not make them nearly unitary; and a
+    kernel's scale read off its own height and width, so that 3 x 1 steps sqrt(3) times as far as 1 x 3.
     """
     if as_published and step.is_complex():
         stacked = muon_update(torch.cat([step.real, step.imag]), as_published)

@@ -1,8 +1,7 @@
 """What training minimises: every anchor should prefer its own positive to all others (paper section 4).
 
-A batch comes in one or more *shards*, each as many pairs as one device holds. Dropout, noise and batch statistics are a
-shard's own, so a run has the same losses whether its shards sit on one device or on as many as there are shards. Book
-page *How it is trained*, "The loss".
+A batch comes in *shards*, each as many pairs as one device holds. Dropout, noise and batch statistics are a shard's
+own, so a run has the same losses on one device or on many. Book page *How it is trained*, "The loss".
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,11 +17,8 @@ from phalar.train import distributed
 
 
 def contrastive_loss(scores: Tensor, target: float = 0.9, first: int = 0) -> Tensor:
-    """Softmax cross-entropy of anchors against positives, (A, B) to a scalar.
-
-    Anchor a belongs to positive ``first + a``. The true pair is asked to have probability ``target``; the rest is
-    spread evenly over the B - 1 others.
-    """
+    """Softmax cross-entropy of anchors against positives, (A, B) to a scalar. Anchor a and positive ``first + a`` are a
+    pair and shall have probability ``target``; the rest is spread evenly over the B - 1 others."""
     anchors, positives = scores.shape
     wanted = torch.full_like(scores, (1 - target) / (positives - 1))
     own = torch.arange(anchors, device=scores.device)
@@ -40,11 +36,10 @@ class Objective:
     target : float
         Probability asked of the true pair.
     negatives : str
-        ``"shard"``: an anchor meets the positives of its own shard, as in the paper. ``"all"``: those of all shards, on
-        whatever device they are.
+        An anchor's candidates: ``"shard"``, the positives of its own shard, as in the paper; ``"all"``, of all shards.
     joint : bool
-        Shards go through the network as one batch, so that batch norms see all of them: the published
-        ``sync_batchnorm``. Dropout is then drawn for that batch, by the seed of its first shard.
+        Shards go through the network as one batch, so that batch norms see all of them (the published
+        ``sync_batchnorm``); dropout is drawn by the seed of the first.
     """
 
     model: StemModel
