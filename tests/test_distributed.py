@@ -102,7 +102,7 @@ def test_shards_that_cannot_be_shared_out_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(loop.distributed, "world_size", lambda: 3)
     with pytest.raises(InputError, match=r"1 shard.* 3 processes; give a multiple of 3"):
         loop.Trainer(sliver(), tmp_path, "cpu", progress=False)
-    with pytest.raises(InputError, match="shared between GPUs only"):  # the published batch norms
+    with pytest.raises(InputError, match="share on GPUs only"):  # the published batch norms
         loop.Trainer(sliver("gap", preset="published", batch_size=1 + 1, shards=3, limit=6), tmp_path, "cpu", False)
 
 
