@@ -234,7 +234,7 @@ def published(folder, name) -> StemModel:
     if name in ("phalar", "cocola"):
         return load_official(folder / f"{name}.ckpt")
     if name in ("psd", "hermitian"):
-        state = read_official(folder / "phalar.ckpt").state
+        state, _ = read_official(folder / "phalar.ckpt")
     else:
         with np.load(folder / f"{name}.npz") as stored:
             state = {k.removeprefix("state/"): torch.from_numpy(stored[k]) for k in stored.files if "state/" in k}

@@ -4,7 +4,6 @@ import pickle
 import struct
 import sys
 import zipfile
-from collections import OrderedDict
 from enum import Enum
 from pathlib import Path
 from types import ModuleType
@@ -15,8 +14,9 @@ import torch
 
 from phalar.errors import InputError
 from phalar.model.assembly import build
-from phalar.model.official import VARIANTS, named, read_official, translate, variant_of
-from phalar.model.tensors import LARGEST_PICKLE, read_archive
+from phalar.model.official import load_official, named, read_official, translate, variant_of
+from phalar.model.tensors import LARGEST_PICKLE, fill, read_archive
+from phalar.model.variants import VARIANTS
 
 # Settings as the authors' configurations give them.
 SPECTRAL = {
@@ -61,14 +61,11 @@ CONFIGURATIONS = {
 }
 
 
-# ---------------------------------------------------------------- making files
-
-
 def save(path: Path, state: dict | None = None, settings: dict | None = None, **more: object) -> Path:
     """A small Lightning checkpoint, written by torch itself."""
     if state is None:
         state = {"encoder.weight": torch.arange(6.0).view(2, 3)}
-    torch.save({"state_dict": OrderedDict(state), "hyper_parameters": settings or SPECTRAL, **more}, path)
+    torch.save({"state_dict": state, "hyper_parameters": settings or SPECTRAL, **more}, path)
     return path
 
 
@@ -134,34 +131,18 @@ def refusal(path: Path) -> str:
     return message
 
 
-# ---------------------------------------------------------------- what comes through
-
-
 def test_round_trip(tmp_path):
     shared = torch.arange(12.0)
-    state = {
-        "transposed": torch.randn(3, 4).T,
-        "window": shared[2:8].view(2, 3),
-        "shared": shared,
-        "scalar": torch.tensor(2.5),
-        "empty": torch.zeros(0, 4),
-        "counter": torch.tensor(7),
-        "double": torch.randn(2, dtype=torch.float64),
-        "half": torch.randn(3).half(),
-        "brain": torch.randn(3).bfloat16(),
-        "complex": torch.randn(3, dtype=torch.complex64),
-        "mask": torch.tensor([True, False]),
-        "parameter": torch.nn.Parameter(torch.randn(2)),
-        **torch.nn.Linear(2, 3).state_dict(),
-    }
+    state = {"transposed": torch.randn(3, 4).T, "window": shared[2:8].view(2, 3), "shared": shared}
+    state |= {"scalar": torch.tensor(2.5), "empty": torch.zeros(0, 4), "mask": torch.tensor([True, False])}
+    kinds = (torch.float64, torch.float16, torch.bfloat16, torch.complex64, torch.int64)
+    state |= {str(kind): torch.ones(3, dtype=kind) for kind in kinds} | {"w": torch.nn.Parameter(torch.randn(2))}
     settings = {"a": 1, "b": 0.5, "c": "x", "d": None, "e": True, "f": [1, 2], "g": -(2**40)}
     optimiser = [{"state": {0: {"momentum": torch.tensor([torch.nan])}}, "param_groups": [{"betas": (0.9, 0.95)}]}]
-    read = read_official(save(tmp_path / "a.ckpt", state, settings, optimizer_states=optimiser))
-    assert read.hyper_parameters == settings
-    assert list(read.state) == list(state)
-    for name, tensor in state.items():
-        assert read.state[name].dtype == tensor.dtype
-        assert torch.equal(read.state[name], tensor), name
+    found, read = read_official(save(tmp_path / "a.ckpt", state, settings, optimizer_states=optimiser))
+    assert read == settings
+    assert list(found) == list(state)
+    assert all(found[k].dtype == v.dtype and torch.equal(found[k], v) for k, v in state.items())
 
 
 def test_enumerations_become_their_values(tmp_path, monkeypatch):
@@ -173,7 +154,7 @@ def test_enumerations_become_their_values(tmp_path, monkeypatch):
         patch.setitem(sys.modules, "contrastive_model", ModuleType("contrastive_model"))
         patch.setitem(sys.modules, constants.__name__, constants)
         path = save(tmp_path / "a.ckpt", settings={"embedding_mode": member.RANDOM})
-    found = read_official(path).hyper_parameters
+    found = read_official(path)[1]
     assert found == {"embedding_mode": "random"}
     assert type(found["embedding_mode"]) is str
     assert "contrastive_model" not in sys.modules
@@ -192,22 +173,19 @@ class _Stubbed:
 @pytest.mark.parametrize(("name", "tensors"), [("phalar", 195), ("cocola", 370)])
 def test_real_format_checkpoints(name, tensors, official_vectors):
     path = official_vectors / f"{name}.ckpt"
-    read = read_official(path)
+    state, settings = read_official(path)
     expected = torch.load(path, weights_only=False, pickle_module=_Stubbed)
-    assert read.variant == name
-    assert len(read.state) == tensors
-    assert list(read.state) == list(expected["state_dict"])
-    assert all(torch.equal(read.state[key], value) for key, value in expected["state_dict"].items())
-    assert read.hyper_parameters == expected["hyper_parameters"]
+    assert variant_of(settings) == name
+    assert len(state) == tensors
+    assert list(state) == list(expected["state_dict"])
+    assert all(torch.equal(state[key], value) for key, value in expected["state_dict"].items())
+    assert settings == expected["hyper_parameters"]
 
 
 def test_an_old_torch_is_not_trusted(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion("2.9.1"))
     with pytest.raises(InputError, match=r"torch 2\.9\.1 reads such files less safely; install torch 2\.10"):
         read_archive(save(tmp_path / "a.ckpt"))
-
-
-# ---------------------------------------------------------------- what is refused
 
 
 def attacks(mark: Path) -> dict[str, tuple[bytes, str]]:
@@ -242,14 +220,9 @@ def test_nothing_of_a_malicious_pickle_runs(tmp_path, kind):
     data, name = attacks(mark)[kind]
     assert name in refusal(with_pickle(tmp_path / "a.ckpt", data))
     assert not mark.exists()
-
-
-@pytest.mark.parametrize("kind", ["REDUCE", "STACK_GLOBAL", "INST", "OBJ", "eval"])
-def test_those_pickles_do_run_elsewhere(tmp_path, kind):
-    """The attacks are real: the standard unpickler falls for them."""
-    mark = tmp_path / "ran"
-    pickle.loads(attacks(mark)[kind][0])
-    assert mark.exists()
+    if kind in ("REDUCE", "STACK_GLOBAL", "INST", "OBJ", "eval"):  # the attack is real: Python's own unpickler falls
+        pickle.loads(data)
+        assert mark.exists()
 
 
 class Bomb:
@@ -272,7 +245,7 @@ def test_a_bomb_is_found_wherever_it_lies(tmp_path, place):
 def test_crafted_tensors_are_read_when_they_are_honest(tmp_path):
     """So that what the next test refuses is refused for its sizes."""
     view = tensor_pickle(6, 1, (2, 2), (2, 1))
-    state = read_official(with_pickle(tmp_path / "a.ckpt", checkpoint_pickle(view, view))).state
+    state, _ = read_official(with_pickle(tmp_path / "a.ckpt", checkpoint_pickle(view, view)))
     assert torch.equal(state["w1"], torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
 
 
@@ -328,38 +301,30 @@ def test_broken_pickles_are_refused(tmp_path, data):
     assert "damaged" in refusal(with_pickle(tmp_path / "a.ckpt", data))
 
 
-def test_not_a_file(tmp_path):
-    assert "no such file" in refusal(tmp_path / "none.ckpt")
-    assert "no such file" in refusal(tmp_path)
-
-
 @pytest.mark.parametrize(
     "data", [b"", b"<html>not found</html>", pickle.dumps({"state_dict": 1}), b"PK\x03\x04" + b"\0" * 90]
 )
 def test_not_a_zip(tmp_path, data):
+    assert "no such file" in refusal(tmp_path / "a.ckpt")
     (tmp_path / "a.ckpt").write_bytes(data)
     assert "download it again" in refusal(tmp_path / "a.ckpt")
 
 
-@pytest.mark.parametrize("share", [0.05, 0.6, 0.95, 0.999])
-def test_truncated(tmp_path, share):
-    path = save(tmp_path / "a.ckpt")
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    refusal(path)
-
-
 def test_every_damaged_byte_is_refused_or_harmless(tmp_path):
-    """Whatever a flipped byte does, the answer is either an InputError or the checkpoint."""
+    """Whatever a flipped byte does, the answer is either an InputError or the checkpoint; cut files are refused."""
     path = save(tmp_path / "a.ckpt")
     data = path.read_bytes()
     generator = np.random.default_rng(0)
+    for share in (0.05, 0.6, 0.95, 0.999):
+        path.write_bytes(data[: int(len(data) * share)])
+        refusal(path)
     refused = 0
     for position in generator.choice(len(data), 300, replace=False):
         damaged = bytearray(data)
         damaged[position] ^= 1 << generator.integers(8)
         path.write_bytes(damaged)
         try:
-            assert read_official(path).state["encoder.weight"].shape == (2, 3)
+            assert read_official(path)[0]["encoder.weight"].shape == (2, 3)
         except InputError:
             refused += 1
     assert refused > 40
@@ -375,8 +340,9 @@ def test_a_damaged_number_is_noticed(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_archives_that_are_larger_than_they_look_are_refused(tmp_path):
+def test_archives_without_a_pickle_or_that_are_larger_than_they_look_are_refused(tmp_path):
     """A zip bomb is small because it is compressed, or because many entries name the same bytes."""
+    assert "has no data.pkl" in refusal(rewrite(save(tmp_path / "e.ckpt"), {"data.pkl": None}))
     packed = rewrite(save(tmp_path / "a.ckpt"), {"data/0": bytes(1 << 24)}, zipfile.ZIP_DEFLATED)
     assert "claims to hold" in refusal(packed)
     assert "compressed" in refusal(rewrite(save(tmp_path / "b.ckpt"), {}, zipfile.ZIP_DEFLATED))
@@ -396,10 +362,6 @@ def test_archives_that_are_larger_than_they_look_are_refused(tmp_path):
     assert "two entries of one name" in refusal(twice)
 
 
-def test_a_zip_of_something_else(tmp_path):
-    assert "has no data.pkl" in refusal(rewrite(save(tmp_path / "a.ckpt"), {"data.pkl": None}))
-
-
 @pytest.mark.parametrize(
     ("tree", "says"),
     [
@@ -408,8 +370,6 @@ def test_a_zip_of_something_else(tmp_path):
         ([1], "has no state_dict"),
         ({"state_dict": {}}, "has no state_dict"),
         ({"state_dict": {"w": 5}, "hyper_parameters": {"a": 1}}, "not a tensor under 'w'"),
-        ({"state_dict": {"w": torch.tensor([1.0, torch.nan])}, "hyper_parameters": {"a": 1}}, "not finite"),
-        ({"state_dict": {"w": torch.tensor([torch.inf])}, "hyper_parameters": {"a": 1}}, "earlier checkpoint"),
         *(
             ({"state_dict": {"w": torch.ones(1)}, "hyper_parameters": {"augment": value}}, "'augment' is not a plain")
             for value in (torch.ones(2), {"a": 1}, [[1]], [torch.ones(1)])
@@ -419,9 +379,6 @@ def test_a_zip_of_something_else(tmp_path):
 def test_something_else_in_the_right_format(tmp_path, tree, says):
     torch.save(tree, tmp_path / "a.ckpt")
     assert says in refusal(tmp_path / "a.ckpt")
-
-
-# ---------------------------------------------------------------- which variant
 
 
 @pytest.mark.parametrize("variant", CONFIGURATIONS)
@@ -457,18 +414,17 @@ def test_settings_that_make_another_model_are_refused(variant, name, value):
     [{"pool_type": "max"}, {"backbone_type": "resnet"}, {"comparison_method": "cocola_similarity"}, {"do_cqt": [1]}],
 )
 def test_no_variant_has_these_settings(change, tmp_path):
-    read = read_official(save(tmp_path / "a.ckpt", settings={**SPECTRAL, **change}))
     with pytest.raises(InputError, match=r"a\.ckpt: no variant has the settings"):
-        _ = read.variant
-
-
-# ---------------------------------------------------------------- their names to ours
+        load_official(save(tmp_path / "a.ckpt", settings={**SPECTRAL, **change}))
 
 
 def theirs(variant: str) -> dict[str, torch.Tensor]:
     """Weights of the right names and shapes, without the published files."""
-    generator = torch.Generator().manual_seed(0)
-    return {name: torch.randn(like.shape, generator=generator) for name, (_, like) in named(variant).items()}
+    state = {}
+    for name, (_, like) in named(variant).items():
+        shape = (2 * len(like), *like.shape[1:]) if like.is_complex() else like.shape
+        state[name] = torch.randn(shape) if like.is_floating_point() or like.is_complex() else torch.tensor(3)
+    return state
 
 
 def test_stacked_rows_become_complex():
@@ -482,33 +438,25 @@ def test_stacked_rows_become_complex():
     torch.testing.assert_close(ours["head.linear1.weight"] @ z, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("variant", sorted(VARIANTS.keys() - {"mert-complex", "mert-real"}))
-def test_translation_fills_our_model(variant):
-    ours, model = translate(theirs(variant), variant), build(variant, seed=0)
-    wanted = {name: (tensor.shape, tensor.is_complex()) for name, tensor in model.state_dict().items()}
-    assert {name: (tensor.shape, tensor.is_complex()) for name, tensor in ours.items()} == wanted
+OWN = sorted(VARIANTS.keys() - {"mert-complex", "mert-real"})
 
 
-@pytest.mark.parametrize("variant", ["phalar", "cocola", "mert-real"])
-def test_what_does_not_fit_is_named(variant):
-    state = theirs(variant)
+@pytest.mark.parametrize("variant", OWN)
+def test_translation_fills_our_model_or_what_does_not_fit_is_named(variant):
+    state, model = theirs(variant), build(variant, seed=0)
+    fill(model, translate(state, variant), "theirs")
     name = next(reversed(state))
-    with pytest.raises(InputError, match=f"missing '{name}'"):
-        translate({k: v for k, v in state.items() if k != name}, variant)
-    with pytest.raises(InputError, match=r"unexpected 'encoder\.extra'"):
-        translate({**state, "encoder.extra": torch.ones(1)}, variant)
-    with pytest.raises(InputError, match=rf"{name}' has shape \(3, 2\) where"):
-        translate({**state, name: torch.ones(3, 2)}, variant)
-    with pytest.raises(InputError, match="not finite"):
-        translate({**state, name: state[name] * float("nan")}, variant)
-
-
-def test_weights_of_one_variant_are_not_another():
-    with pytest.raises(InputError, match=r"not the weights of 'gap'.*missing .* and \d+ more; unexpected") as refused:
-        translate({f"w{i}": torch.ones(1) for i in range(500)}, "gap")
-    assert len(str(refused.value)) < 1000
-    with pytest.raises(InputError, match="'tiny'; choose from phalar, gap"):
-        translate({}, "tiny")
+    spoiled = (
+        (f"missing '{name}'", {k: v for k, v in state.items() if k != name}),
+        (r"unexpected 'encoder\.extra'", {**state, "encoder.extra": torch.ones(1)}),
+        (rf"{name}' has shape \(3, 2\) where", {**state, name: torch.ones(3, 2)}),
+        ("NaN or infinite", {**state, name: state[name] * float("nan")}),
+        (r"not the weights of .*missing .* and \d+ more; unexpected", {f"w{i}": torch.ones(1) for i in range(500)}),
+    )
+    for says, tensors in spoiled:
+        with pytest.raises(InputError, match=says) as refused:
+            fill(model, translate(tensors, variant), "theirs")
+        assert len(str(refused.value)) < 1000
 
 
 def test_kernels_of_the_transform_are_passed_over_and_mert_keeps_its_names():

@@ -1,7 +1,6 @@
 """PHALAR and every other row of the registry put together from their parts: front end, backbone, pooling, head, form.
 
-Paper section 3; book page *The model*. What the parts are is said here, once; what the whole does, in
-``stem_model.py``.
+Paper section 3; book page *The model*. What the whole does is said in ``stem_model.py``.
 """
 
 import os
@@ -16,8 +15,8 @@ from phalar.model.cocola import Cocola, EfficientNet
 from phalar.model.complex_layers import HEADS
 from phalar.model.frontend import LogCQT
 from phalar.model.mel import HarmonicPercussiveMel, LogMel
-from phalar.model.mert import Mert, Resampled
-from phalar.model.pooling import POOLINGS, SPECTRAL, AveragePooling
+from phalar.model.mert import Resampled, load_mert
+from phalar.model.pooling import POOLINGS, AveragePooling, ProjectedPooling
 from phalar.model.similarity import FORMS
 from phalar.model.stem_model import StemModel
 from phalar.model.variants import EMBEDDING_DIM, Variant, variant
@@ -25,7 +24,7 @@ from phalar.model.variants import EMBEDDING_DIM, Variant, variant
 __all__ = ["StemModel", "assemble", "build"]
 
 FRONTENDS = {"cqt": LogCQT, "mel": LogMel, "harmonic-percussive": HarmonicPercussiveMel, "24 kHz": Resampled}
-BACKBONES = {"axial": HarmonicBackbone, "efficientnet": EfficientNet, "mert": Mert.from_source}
+BACKBONES = {"axial": HarmonicBackbone, "efficientnet": EfficientNet, "mert": load_mert}
 PARTS = {"frontend": FRONTENDS, "backbone": BACKBONES, "pooling": POOLINGS, "head": HEADS, "form": FORMS}
 CHOICES = PARTS | {"scaling": ("global", "channel", "none"), "constant": (False, True)}
 LARGEST = 4096  # channels or components of spectral pooling, so that a damaged file cannot ask for all memory
@@ -41,15 +40,10 @@ def build(
     name : str
         A variant's name: ``phalar models`` lists them.
     backbone : path or str
-        For the MERT variants only: a local folder with MERT's ``config.json`` and weights, or its name on the hub,
-        ``"m-a-p/MERT-v1-95M"``. See ``phalar.model.mert.load_mert``.
+        For the MERT variants only, which need it: see ``phalar.model.mert.load_mert``.
     seed : int, optional
-        Makes the weights a function of the seed and leaves torch's own random state alone.
-
-    Raises
-    ------
-    InputError
-        An unknown variant, a MERT variant without weights, or a backbone for another variant.
+        Makes the weights a function of the seed and leaves torch's own random state alone. Whatever cannot be built is
+        an InputError.
     """
     row = _checked(variant(name))
     if row.backbone != "mert" and backbone is not None:
@@ -64,13 +58,14 @@ def build(
 def assemble(row: Variant, backbone: nn.Module) -> StemModel:
     """The parts that a row names around a backbone, whose ``out_channels`` decides their sizes."""
     frontend = FRONTENDS[row.frontend]()
+    sizes = frontend.bins * backbone.out_channels, row.channels
     if row.pooling == "average":
-        pooling = AveragePooling(backbone.out_channels)
+        pooling = AveragePooling()
+    elif row.pooling == "projected":
+        pooling = ProjectedPooling(*sizes)
     else:
-        spectral = {"components": row.components, "constant": row.constant, "scaling": row.scaling}
-        more = spectral if row.pooling in SPECTRAL else {}
-        pooling = POOLINGS[row.pooling](frontend.bins * backbone.out_channels, row.channels, **more)
-    head = HEADS[row.head](pooling.out_features, EMBEDDING_DIM)
+        pooling = POOLINGS[row.pooling](*sizes, row.components, row.constant, row.scaling)
+    head = HEADS[row.head](getattr(pooling, "out_features", backbone.out_channels), EMBEDDING_DIM)
     whole = Cocola if row.backbone == "efficientnet" else StemModel
     return whole(row, frontend, backbone, pooling, head, FORMS[row.form](EMBEDDING_DIM))
 

@@ -7,6 +7,7 @@ complex64. Reading checks every name, shape and value before a model is touched.
 import json
 import os
 from dataclasses import asdict
+from typing import Any
 
 from phalar import paths
 from phalar.errors import InputError
@@ -27,41 +28,33 @@ def save(model: StemModel, path: str | os.PathLike, **notes: object) -> None:
 
     A MERT variant's file holds the frozen MERT as well (380 MB), so that it can be loaded without it.
     """
-    metadata = {"format": FORMAT, "variant": json.dumps(asdict(model.variant)), "notes": json.dumps(notes)}
-    if hasattr(model.backbone, "config"):
-        metadata["backbone"] = json.dumps(model.backbone.config)
-    write_tensors(path, model.state_dict(), metadata)
+    about = {"variant": asdict(model.variant), "notes": notes, "backbone": getattr(model.backbone, "config", None)}
+    metadata = {name: json.dumps(value) for name, value in about.items() if value is not None}
+    write_tensors(path, model.state_dict(), {"format": FORMAT, **metadata})
 
 
 def load(source: str | os.PathLike) -> StemModel:
     """A model with trained weights, in eval mode.
 
-    Parameters
-    ----------
-    source : str or path
-        ``"reference"``, the weights that ship with the package, or a file that ``save`` wrote.
-
-    Raises
-    ------
-    InputError
-        No such file, not one of ours, or a tensor that is missing, of the wrong shape or not finite.
+    ``source``: ``"reference"``, the weights that ship with the package, or a file that ``save`` wrote. An InputError
+    for no such file, one that is not ours, or a tensor that is missing, of the wrong shape or not finite.
     """
-    tensors, row, backbone, _ = _read(source)
+    tensors, about = _read(source)
     try:
-        model = build(row, backbone=backbone, seed=0)
+        model = build(about["variant"], backbone=about["backbone"], seed=0)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
     fill(model, tensors, str(source))
     return model.eval()
 
 
-def notes(source: str | os.PathLike) -> dict:
+def notes(source: str | os.PathLike) -> dict[str, Any]:
     """What ``save`` was told about the weights in a file, or in those that ship (``"reference"``)."""
-    return _read(source)[3]
+    return _read(source)[1]["notes"]
 
 
-def _read(source: str | os.PathLike) -> tuple[dict, Variant, dict | None, dict]:
-    """A file's tensors, its registry row, the settings of a frozen backbone where there is one, and its notes."""
+def _read(source: str | os.PathLike) -> tuple[dict, dict[str, Any]]:
+    """A file's tensors, and by name its registry row, its notes and the settings of a frozen backbone or None."""
     if source == REFERENCE and not REFERENCE_FILE.is_file():
         raise InputError(
             f"the weights that ship with the package are not at {REFERENCE_FILE}; install the package again, or train "
@@ -70,10 +63,12 @@ def _read(source: str | os.PathLike) -> tuple[dict, Variant, dict | None, dict]:
     tensors, metadata = read_tensors(REFERENCE_FILE if source == REFERENCE else source)
     if metadata.get("format", FORMAT) != FORMAT:
         raise InputError(f"{source}: format {metadata['format']!r}; this version reads {FORMAT!r}")
+    texts = {"notes": "{}", "backbone": "null"} | metadata
     try:
-        row = Variant(**json.loads(metadata["variant"]))
-        return tensors, row, json.loads(metadata.get("backbone", "null")), json.loads(metadata.get("notes", "{}"))
+        about = {name: json.loads(texts[name]) for name in ("variant", "notes", "backbone")}
+        about["variant"] = Variant(**about["variant"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{source}: not a phalar checkpoint (it names no variant); save models with phalar.save"
         ) from error
+    return tensors, about

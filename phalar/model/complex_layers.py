@@ -1,8 +1,7 @@
 """Layers that commute with a rotation, f(e^{i theta} z) = e^{i theta} f(z): equations 6 and 7 of *The model*.
 
-A delay turns each pooled component by its own angle. A layer that commutes with rotations hands such an angle on
-unharmed. Linear maps without bias do; so does anything that scales a value by a function of moduli alone. A bias, or a
-ReLU on real and imaginary parts, does not.
+A delay turns each pooled component by its own angle, which such a layer hands on unharmed. Linear maps without bias
+commute, and so does scaling a value by a function of moduli. A bias, or a ReLU on real and imaginary parts, does not.
 """
 
 import math
@@ -65,9 +64,7 @@ class ComplexDropout(nn.Module):
         self.p = p
 
     def forward(self, z: Tensor) -> Tensor:
-        if not self.training or self.p == 0:
-            return z
-        return z * nn.functional.dropout(torch.ones_like(z.real), self.p)
+        return z * nn.functional.dropout(torch.ones_like(z.real), self.p, self.training)
 
 
 def squared_modulus(z: Tensor) -> Tensor:
@@ -102,8 +99,8 @@ class RealHead(nn.Module):
         self.linear2 = nn.Linear(out_features, out_features)
         nn.init.kaiming_normal_(self.linear1.weight, nonlinearity="relu")
         nn.init.xavier_normal_(self.linear2.weight)
-        nn.init.zeros_(self.linear1.bias)
-        nn.init.zeros_(self.linear2.bias)
+        for linear in (self.linear1, self.linear2):
+            nn.init.zeros_(linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear2(self.activation(self.norm(self.linear1(self.dropout(x)))))

@@ -51,10 +51,8 @@ def full_precision(device: torch.device) -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def _nnaudio_kernels() -> tuple[np.ndarray, np.ndarray]:
-    """Kernels (BINS, 32768) complex64 and their lengths in samples (BINS,), as nnAudio's ``CQT1992v2`` makes them.
-
-    Only the tables are nnAudio's; they are made once, since making them takes a second and prints a line.
-    """
+    """Kernels (BINS, 32768) complex64 and their lengths in samples (BINS,), as nnAudio's ``CQT1992v2`` makes them:
+    once, since it takes a second and prints a line."""
     q = 1.0 / (2 ** (1 / BINS_PER_OCTAVE) - 1)
     with contextlib.redirect_stdout(io.StringIO()), torch.device("cpu"):
         kernels, _, lengths, _ = create_cqt_kernels(q, SAMPLE_RATE, FMIN, BINS, BINS_PER_OCTAVE, norm=1, window="hann")
@@ -64,10 +62,9 @@ def _nnaudio_kernels() -> tuple[np.ndarray, np.ndarray]:
 class ConstantQ(nn.Module):
     """Magnitudes of the constant-Q transform, equal to nnAudio's ``CQT1992v2`` and many times faster.
 
-    nnAudio correlates every bin with a kernel as long as the longest one, 32,768 samples. Here the upper octaves'
-    kernels are cropped to their support, which halves with each octave. The lower octaves' stay long but hear a narrow
-    band: there the correlation is a product of spectra, folded before it is transformed back, as sampling in time (one
-    in 160) is folding in frequency. Book: *The model*.
+    nnAudio correlates every bin with a kernel of 32,768 samples. Here the upper octaves' kernels are cropped to their
+    support, which halves with each octave. The lower octaves' stay long but span a narrow band: there the correlation
+    is a product of spectra, folded before it is transformed back, as sampling in time is folding in frequency.
     """
 
     def __init__(self) -> None:
@@ -136,9 +133,8 @@ def decibels(magnitude: Tensor, power: bool = False) -> Tensor:
     """Amplitudes (or powers) (B, F, T) to decibels, cut ``TOP_DB`` below each item's loudest bin, then scaled:
     (dB + 80) / 80, so that 1 stands for 0 dB and an item spans at most 1.
 
-    The published code hands (B, F, T) to torchaudio's ``AmplitudeToDB``, which reads that as *one* item, so the floor
-    follows the loudest clip of the batch and an embedding depends on its batch mates. Here each item has its own
-    floor; for a batch of one both agree. Book: *The model*, "Where text and code differ".
+    The published code takes the floor from the loudest clip of the batch, so that an embedding depends on its batch
+    mates. For a batch of one both agree. Book: *The model*, "Where text and code differ".
     """
     db = (10.0 if power else 20.0) * torch.log10(magnitude.clamp(min=SMALLEST))
     floor = db.amax(dim=(-2, -1), keepdim=True) - TOP_DB

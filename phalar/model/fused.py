@@ -9,7 +9,6 @@ cache. Without a compiler, with ``PHALAR_FUSED=0``, or for whatever ``usable`` r
 import ctypes
 import hashlib
 import os
-import platform
 import shlex
 import shutil
 import subprocess
@@ -49,8 +48,8 @@ def links(block: nn.Module, gains: Sequence[Tensor]) -> list[Weights]:
 def usable(picture: Tensor, stem: Tensor, links: Sequence[Weights]) -> bool:
     """Whether the compiled functions compute these links of this picture (B, F, T): the one place that chooses.
 
-    Everything they are handed is float32 on a CPU, of widths that fit together and into their tables; nobody asks for
-    less precision (autocast) or traces the code (``torch.compile``); and a compiler was found.
+    All is float32 on a CPU, of widths that fit together and into their tables; nobody asks for less precision
+    (autocast) or traces the code (``torch.compile``); and a compiler was found.
     """
     tensors = [picture, stem, *(tensor for link in links for tensor in link)]
     return (
@@ -66,23 +65,15 @@ def usable(picture: Tensor, stem: Tensor, links: Sequence[Weights]) -> bool:
 
 def _fit(items: int, channels: int, links: Sequence[Weights]) -> bool:
     for link in links:
-        if channels > MAX_CHANNELS:
+        before, channels, hidden = channels, len(link[0]), 0
+        wanted = [(channels, before, 1, 3)]
+        if len(link) == 6:
+            hidden, kernel = len(link[2]), tuple(link[2].shape[2:])
+            mixing = [(hidden, before, *kernel), (hidden,), (before, hidden, 1, 1)]
+            wanted = [(before,), (before,), *mixing, (items, before)] if kernel in KERNELS else []
+        if [t.shape for t in link] != wanted or max(before, channels, hidden / 2) > MAX_CHANNELS:
             return False
-        if len(link) == 1:
-            fits, channels = link[0].shape[1:] == (channels, 1, 3), len(link[0])
-        else:
-            gamma, beta, w1, b1, w2, gain = link
-            fits = (
-                gamma.shape == beta.shape == (channels,)
-                and gain.shape == (items, channels)
-                and w1.shape in [(len(w1), channels, *kernel) for kernel in KERNELS]
-                and b1.shape == (len(w1),)
-                and w2.shape == (channels, len(w1), 1, 1)
-                and len(w1) <= 2 * MAX_CHANNELS
-            )
-        if not fits:
-            return False
-    return channels <= MAX_CHANNELS
+    return True
 
 
 @lru_cache(maxsize=1)
@@ -93,10 +84,9 @@ def library() -> ctypes.CDLL | None:
     if named is not None:
         try:
             loaded = ctypes.CDLL(str(_compiled(shlex.split(named))))
-            if loaded.size_of_link() != ctypes.sizeof(_Link):
-                raise AssertionError(
-                    f"Link has {loaded.size_of_link()} bytes in C and {ctypes.sizeof(_Link)} in Python"
-                )
+            here, there = ctypes.sizeof(_Link), loaded.size_of_link()
+            if here != there:
+                raise AssertionError(f"Link has {there} bytes in C and {here} in Python")
             return loaded
         except (OSError, ValueError, subprocess.CalledProcessError) as error:
             reason = f"fused.c could not be compiled with {named} ({error})"
@@ -109,26 +99,19 @@ def library() -> ctypes.CDLL | None:
 
 
 def _compiled(command: Sequence[str]) -> Path:
-    """The shared library, named by all that decides what is in it: source, compiler, flags and processor."""
-    version = subprocess.run([*command, "--version"], check=True, capture_output=True, text=True).stdout
-    identity = "\n".join([SOURCE.read_text(), *command, version, *FLAGS, platform.machine(), *_processor()])
+    """The shared library, named by all that decides what is in it: source, command, flags, and what the compiler says
+    of itself and, by ``-march=native``, of the processor, on x86 and on ARM: the macros that it defines."""
+    asked = [*command, *FLAGS, "-dM", "-E", "-x", "c", os.devnull]
+    macros = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
+    identity = "\n".join([SOURCE.read_text(), *asked, macros])
     target = paths.cache() / "kernels" / f"fused-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             made = Path(folder) / "fused.so"
-            build = [*command, *FLAGS, "-o", str(made), str(SOURCE), "-lm"]
-            subprocess.run(build, check=True, capture_output=True, text=True)
+            subprocess.run([*command, *FLAGS, "-o", made, SOURCE, "-lm"], check=True, capture_output=True)
             os.replace(made, target)
     return target
-
-
-def _processor(about: Path = Path("/proc/cpuinfo")) -> list[str]:
-    """What ``-march=native`` looks at: the features of the processor, on x86 and on ARM."""
-    if not about.exists():
-        return [platform.processor()]
-    telling = ("flags", "Features", "CPU implementer", "CPU part", "CPU variant")
-    return sorted({line for line in about.read_text().splitlines() if line.startswith(telling)})
 
 
 @lru_cache(maxsize=4)
@@ -137,7 +120,7 @@ def _workers(count: int) -> ThreadPoolExecutor:
 
 
 def _run(function: str, pointers: Sequence, items: int, bins: int) -> None:
-    """Call a function of fused.c on all items, spread over torch's number of threads. ctypes lets go of the GIL."""
+    """Call a function of fused.c on all items by torch's number of threads; ctypes lets go of the GIL."""
     call, threads = getattr(library(), function), torch.get_num_threads()
     # A few shares a thread, so that a thread the system held up does not keep the others waiting.
     shares = min(items, 4 * threads) if threads > 1 else 1
@@ -170,24 +153,22 @@ class _Link(ctypes.Structure):
 class _Branch:
     """A residual branch as a link: what fused.c reads, and what becomes of what it writes."""
 
+    stride = 1
+
     def __init__(self, gamma: Tensor, beta: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, gain: Tensor) -> None:
         self.w1, self.w2, self.gain = w1, w2, gain.contiguous()
-        hidden, channels = w1.shape[:2]
-        taps = w1[0, 0].numel()
-        self.sizes = {"channels": channels, "hidden": hidden, "taps": taps, "along": int(w1.shape[2] > 1)}
-        self.channels_after = channels
-        self.flat = w1.reshape(hidden, channels, taps)
+        hidden, self.channels_after = w1.shape[:2]
+        self.flat = w1.flatten(2)  # (hidden, channels, taps)
+        self.sizes = {"channels": self.channels_after, "hidden": hidden, "taps": self.flat.shape[2]}
+        self.sizes["along"] = int(w1.shape[2] > 1)
         self.tensors = {
             "gamma": gamma.contiguous(),
             "beta": beta.contiguous(),
-            "w1": _pack(self.flat.permute(2, 1, 0).reshape(taps * channels, hidden)),
+            "w1": _pack(self.flat.permute(2, 1, 0).flatten(0, 1)),
             "b1": _pack(b1),
-            "w2": _pack(w2.reshape(channels, hidden).T),
+            "w2": _pack(w2.flatten(1).T),
             "gain": self.gain,
         }
-
-    def steps_after(self, steps: int) -> int:
-        return steps
 
     def prepare_backward(self, items: int) -> None:
         hidden, channels, taps = self.flat.shape
@@ -198,14 +179,12 @@ class _Branch:
             "correlation": zeros(items, channels, hidden),  # sum of dy silu(h) over the picture
             "dnorm": zeros(items, 2, channels),
         }
-        self.tensors |= self.sums | {
-            "w1t": _pack(self.flat.permute(2, 0, 1).reshape(taps * hidden, channels)),
-            "w2t": _pack(self.w2.reshape(channels, hidden)),
-        }
+        packed = {"w1t": _pack(self.flat.permute(2, 0, 1).flatten(0, 1)), "w2t": _pack(self.w2.flatten(1))}
+        self.tensors |= self.sums | packed
 
     def gradients(self) -> list[Tensor]:
         dw1, db1, correlation, dnorm = self.sums.values()
-        dgain = (correlation * self.w2.reshape(correlation.shape[1:])).sum(-1)
+        dgain = (correlation * self.w2.flatten(1)).sum(-1)
         dw2 = (self.gain[:, :, None] * correlation).sum(0).reshape(self.w2.shape)
         dw1 = torch.empty_like(self.w1).copy_(dw1.sum(0).transpose(1, 2).reshape(self.w1.shape))  # laid out as w1 is
         return [*dnorm.sum(0), dw1, db1.sum(0), dw2, dgain]
@@ -214,15 +193,12 @@ class _Branch:
 class _Widening:
     """A strided convolution as a link."""
 
-    def __init__(self, weight: Tensor) -> None:
-        self.weight = weight
-        wide, channels = weight.shape[:2]
-        self.sizes = {"channels": channels, "wide": wide}
-        self.channels_after = wide
-        self.tensors = {"w": _pack(weight[:, :, 0].permute(2, 1, 0).reshape(3 * channels, wide))}
+    stride = 2
 
-    def steps_after(self, steps: int) -> int:
-        return (steps + 1) // 2
+    def __init__(self, weight: Tensor) -> None:
+        self.weight, self.channels_after = weight, len(weight)
+        self.sizes = {"channels": weight.shape[1], "wide": len(weight)}
+        self.tensors = {"w": _pack(weight[:, :, 0].permute(2, 1, 0).flatten(0, 1))}
 
     def prepare_backward(self, items: int) -> None:
         first, middle, last = self.weight[:, :, 0].unbind(-1)
@@ -233,11 +209,10 @@ class _Widening:
         return [self.dw.sum(0).transpose(1, 2)[:, :, None]]
 
 
-_KINDS = {6: _Branch, 1: _Widening}  # by the number of their weights
-
-
 def _made(counts: Sequence[int], weights: Sequence[Tensor]) -> list[_Branch | _Widening]:
-    return [_KINDS[count](*weights[end - count : end]) for count, end in zip(counts, accumulate(counts), strict=True)]
+    """Links of flat weights, of which each has so many."""
+    ends = accumulate(counts)
+    return [(_Branch if n == 6 else _Widening)(*weights[end - n : end]) for n, end in zip(counts, ends, strict=True)]
 
 
 def _described(links: Sequence[_Branch | _Widening], pictures: Sequence[Tensor | None], moments: Sequence, steps: int):
@@ -247,7 +222,7 @@ def _described(links: Sequence[_Branch | _Widening], pictures: Sequence[Tensor |
         tensors = link.tensors | {"x": x, "moments": found}
         pointers = {name: tensor.data_ptr() for name, tensor in tensors.items() if tensor is not None}
         described.append(_Link(**pointers, **link.sizes, steps=steps))
-        steps = link.steps_after(steps)
+        steps = -(-steps // link.stride)
     return [(_Link * len(links))(*described), ctypes.c_int(len(links))]
 
 
@@ -258,7 +233,7 @@ class _Chain(torch.autograd.Function):
         items, _, bins, steps = x.shape
         links, pictures, after = _made(counts, weights), [x], steps
         for k, link in enumerate(links, 1):
-            after = link.steps_after(after)
+            after = -(-after // link.stride)
             needed = keep or k == len(links)
             pictures.append(x.new_empty(items, link.channels_after, bins, after) if needed else None)
         moments = [x.new_empty(items, 2, link.channels_after) if isinstance(link, _Branch) else None for link in links]
@@ -284,12 +259,11 @@ class _Chain(torch.autograd.Function):
 
 
 def chain(x: Tensor, links: Sequence[Weights]) -> Tensor:
-    """Residual branches and strided convolutions one after the other, as ``AxialBlock`` computes them; ``usable`` says
-    of what. A branch is x + gain * w2 silu(w1 * norm(x) + b1).
+    """Residual branches, x + gain * w2 silu(w1 * norm(x) + b1), and convolutions of stride 2 along time one after the
+    other, as ``AxialBlock`` computes them: x (B, C, F, T) float32 to (B, O, F, T').
 
-    x (B, C, F, T) float32 to (B, O, F, T'). Of a branch: gamma, beta (C,); w1 (H, C, 3, 1), (H, C, 1, 3) or
-    (H, C, 1, 1); b1 (H,); w2 (C, H, 1, 1); gain (B, C). Of a convolution of stride 2 along time: its kernel
-    (O, C, 1, 3). Where no gradient is asked for, no picture between is kept.
+    Of a branch: gamma, beta (C,); w1 (H, C, 3, 1), (H, C, 1, 3) or (H, C, 1, 1); b1 (H,); w2 (C, H, 1, 1); gain (B, C).
+    Of a convolution: its kernel (O, C, 1, 3). Where no gradient is asked for, no picture between is kept.
     """
     weights = [tensor for link in links for tensor in link]
     return _Chain.apply(torch.is_grad_enabled(), tuple(len(link) for link in links), x, *weights)

@@ -1,24 +1,27 @@
-"""Front ends that listen in mel bands where PHALAR has the constant-Q transform: of `mel`, and of the COCOLA baseline.
+"""Front ends in mel bands where PHALAR has the constant-Q transform: of `mel`, and of the COCOLA baseline.
 
 Below about 1 kHz mel bands are near evenly spaced in hertz, not in pitch: what the `mel` ablation takes away is the
-pitch-shift equivariance of the constant-Q axis. Taught in ``book/model.md``.
+pitch-shift equivariance of the constant-Q axis. COCOLA sees what lasts and what strikes apart: a median over time
+erases strokes, a median over frequency erases held notes (Fitzgerald 2010). Taught in ``book/model.md``.
 """
+
+from typing import ClassVar
 
 import librosa
 import torch
 from torch import Tensor, nn
-from torchaudio.functional import melscale_fbanks
 
 from phalar.audio import SAMPLE_RATE
 from phalar.errors import InputError
 from phalar.model.frontend import BINS, HOP, TOP_DB, decibels, full_precision
-from phalar.model.hpss import hpss
 
 FMIN, FMAX = 60.0, 7800.0  # Hz
 N_FFT = 1024  # samples, 64 ms
 WINDOW = 400  # samples, 25 ms, Hann, centred in the N_FFT
 PART_BANDS = 64  # mel bands of COCOLA's harmonic and of its percussive picture
 SHORTEST = 31 * HOP  # samples: 32 frames, which COCOLA's backbone makes one
+MEDIAN = 31  # bins or frames in each median, as in librosa
+CHUNK = {"cpu": 1 << 15, "cuda": 1 << 24}  # values filtered at once: what a CPU thread's cache holds, what fills a GPU
 
 
 def stft(audio: Tensor, window: Tensor) -> Tensor:
@@ -40,12 +43,12 @@ class LogMel(nn.Module):
     """
 
     bins = BINS
+    scale: ClassVar = {"htk": True, "norm": None}
 
     def __init__(self) -> None:
         super().__init__()
-        with torch.device("cpu"):  # where numbers are, whatever device the model is made on
-            bands = melscale_fbanks(N_FFT // 2 + 1, FMIN, FMAX, BINS, SAMPLE_RATE, norm=None, mel_scale="htk")
-        self.register_buffer("bands", bands.T.contiguous(), persistent=False)
+        bands = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=self.bins, fmin=FMIN, fmax=FMAX, **self.scale)
+        self.register_buffer("bands", torch.from_numpy(bands), persistent=False)
         self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
 
     def forward(self, audio: Tensor) -> Tensor:
@@ -54,7 +57,7 @@ class LogMel(nn.Module):
             return decibels(self.bands @ power, power=True)
 
 
-class HarmonicPercussiveMel(nn.Module):
+class HarmonicPercussiveMel(LogMel):
     """COCOLA's front end: two log-mel spectrograms of each waveform, its harmonic and its percussive part.
 
     64 Slaney mel bands of each part's power, in decibels below the part's own loudest value. So a part's level is lost:
@@ -62,12 +65,7 @@ class HarmonicPercussiveMel(nn.Module):
     """
 
     bins = PART_BANDS
-
-    def __init__(self) -> None:
-        super().__init__()
-        bands = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=PART_BANDS, fmin=FMIN, fmax=FMAX)
-        self.register_buffer("bands", torch.from_numpy(bands), persistent=False)
-        self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
+    scale: ClassVar = {}
 
     @torch.no_grad()  # some 160 minima and maxima per median: nobody asks for their gradient
     def forward(self, audio: Tensor) -> Tensor:
@@ -82,10 +80,82 @@ class HarmonicPercussiveMel(nn.Module):
             )
         with full_precision(audio.device):
             parts = torch.stack(hpss(stft(audio.float(), self.window)), dim=1)
-            return relative_decibels(self.bands @ parts.abs().square())
+            scaled = decibels(self.bands @ parts.abs().square(), power=True)
+            return (scaled - scaled.amax(dim=(-2, -1), keepdim=True)) * TOP_DB
 
 
-def relative_decibels(power: Tensor) -> Tensor:
-    """Power in decibels below the loudest value of its own last two axes, 0 to -80."""
-    scaled = decibels(power, power=True)
-    return (scaled - scaled.amax(dim=(-2, -1), keepdim=True)) * TOP_DB
+def hpss(spectrogram: Tensor) -> tuple[Tensor, Tensor]:
+    """Harmonic and percussive part of a spectrogram (..., F, T), complex or real; they sum to it and keep its phases.
+
+    ``librosa.decompose.hpss`` with its defaults, batched and on the input's device: with H the median of the moduli
+    over time and P that over frequency, the parts' shares of each bin are H²/(H²+P²) and P²/(H²+P²), or one half where
+    both medians vanish.
+    """
+    magnitude = spectrogram.abs()
+    h, p = median_filter(magnitude, dim=-1), median_filter(magnitude, dim=-2)
+    larger = torch.maximum(h, p)  # both are scaled by it before they are squared, or quiet bins would underflow
+    silent = larger < torch.finfo(larger.dtype).tiny
+    h, p = ((median / larger.masked_fill(silent, 1.0)).square().masked_fill(silent, 1.0) for median in (h, p))
+    return spectrogram * (h / (h + p)), spectrogram * (p / (h + p))
+
+
+def median_filter(x: Tensor, dim: int) -> Tensor:
+    """Running median of 31 values along axis -1 or -2 of (..., F, T), edges mirrored (d c b a | a b c d | d c b a).
+
+    The same numbers as ``scipy.ndimage.median_filter(..., mode="reflect")``, also where the axis is shorter than the
+    window. Only minima and maxima of whole shifted arrays are taken, so neither CPU nor GPU ever branches.
+    """
+    length = x.shape[dim]
+    index = torch.arange(-(MEDIAN // 2), length + MEDIAN // 2, device=x.device) % (2 * length)
+    padded = x.index_select(dim, torch.where(index < length, index, 2 * length - 1 - index))
+    planes, out = padded.reshape(-1, *padded.shape[-2:]), torch.empty_like(x).reshape(-1, *x.shape[-2:])
+    across = -2 if dim == -1 else -1  # lines along this axis do not meet, so it may be cut into chunks
+    budget = CHUNK["cuda"] if x.is_cuda else CHUNK["cpu"] * torch.get_num_threads()
+    lines, items = max(1, budget // padded.shape[dim]), max(1, budget // planes[0].numel())
+    for source, target in zip(planes.split(items), out.split(items), strict=True):
+        for lines_in, lines_out in zip(source.split(lines, across), target.split(lines, across), strict=True):
+            lines_out.copy_(_running_median(lines_in, dim))
+    return out.reshape(x.shape)
+
+
+def _running_median(x: Tensor, dim: int) -> Tensor:
+    """Median of each full window of 31 values along ``dim``.
+
+    A window is cut into two sorted blocks, A of 16 and B of 15. Of n values from A and 16 - n from B the largest is
+    max(A_n, B_16-n); the 16th smallest of all, the median, is the least of these over every n.
+    """
+    half, blocks = (MEDIAN + 1) // 2, {1: [x]}
+    length = x.shape[dim] - MEDIAN + 1
+    a = [part.narrow(dim, 0, length) for part in _sorted_windows(blocks, half, dim)]
+    b = [part.narrow(dim, half, length) for part in _sorted_windows(blocks, MEDIAN - half, dim)]
+    least = a[-1]
+    for taken in range(1, half):
+        least = torch.minimum(least, torch.maximum(a[taken - 1], b[-taken]))
+    return least
+
+
+def _sorted_windows(blocks: dict[int, list[Tensor]], size: int, dim: int) -> list[Tensor]:
+    """Every window of ``size`` values along ``dim``, sorted: entry i holds the i-th smallest of each window.
+
+    Neighbouring windows share their halves, so a block of each smaller size is sorted once for all positions.
+    """
+    if size not in blocks:
+        first = 1 << (size - 1).bit_length() - 1
+        length = blocks[1][0].shape[dim] - size + 1
+        left = [part.narrow(dim, 0, length) for part in _sorted_windows(blocks, first, dim)]
+        right = [part.narrow(dim, first, length) for part in _sorted_windows(blocks, size - first, dim)]
+        blocks[size] = _merge(left, right)
+    return blocks[size]
+
+
+def _merge(a: list[Tensor], b: list[Tensor]) -> list[Tensor]:
+    """Batcher's odd-even merge of two sorted lists of any lengths, element by element over the whole arrays."""
+    if not a or not b:
+        return a or b
+    if len(a) == len(b) == 1:
+        return [torch.minimum(a[0], b[0]), torch.maximum(a[0], b[0])]
+    even, odd = _merge(a[0::2], b[0::2]), _merge(a[1::2], b[1::2])
+    merged = [even[0]]
+    for low, high in zip(odd, even[1:], strict=False):
+        merged += [torch.minimum(low, high), torch.maximum(low, high)]
+    return merged + (odd[len(even) - 1 :] or even[len(odd) + 1 :])

@@ -4,11 +4,10 @@ The paper's check that PHALAR's gain is not just its pooling and head: the same 
 layer reach much less. MERT hears 24 kHz and gives 75 steps of 768 features a second.
 
 ``m-a-p/MERT-v1-95M`` is published with model code of its own, which the transformers library would have to execute.
-That is not needed: with its settings (no CQT input, no deep norm) the computation is HuBERT's, step for step, so
-transformers' own ``HubertModel`` takes the weights. Settings under which that is not so are refused, and nothing from
-the folder or the hub is ever run. Verified here is the arithmetic, on small random models. Like the published baseline,
-this feeds MERT the waveform as it is, without the zero mean and unit variance of its own preprocessing. Taught in
-``book/model.md``.
+That is not needed: with its settings the computation is HuBERT's, step for step, so transformers' own ``HubertModel``
+takes the weights. Settings under which that is not so are refused, and nothing from the folder or the hub is ever run.
+Like the published baseline, this feeds MERT the waveform as it is, without the zero mean and unit variance of its own
+preprocessing. Taught in ``book/model.md``.
 """
 
 import json
@@ -40,7 +39,6 @@ SETTINGS = (
 REQUIRED = {"feature_extractor_cqt": False, "deepnorm": False, "sample_rate": RATE}
 # torch's older and newer names for the two halves of a weight norm.
 RENAMED = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
-TRAINING_ONLY = ("masked_spec_embed",)
 
 
 class Resampled(nn.Module):
@@ -56,14 +54,20 @@ class Mert(nn.Module):
     """The last layer of a frozen HuBERT: waveforms at 24 kHz (B, N) to (B, hidden size, 1, T) float32.
 
     It never trains, whatever ``train()`` is told; its weights are part of ``state_dict``. ``config``: settings as in
-    MERT's ``config.json``; what is left out is as in HuBERT base, hence as in MERT-v1-95M.
+    its ``config.json``; what is left out is as in HuBERT base, hence as in MERT-v1-95M.
     """
 
     frozen = True
 
     def __init__(self, config: Mapping) -> None:
         super().__init__()
-        HubertConfig, HubertModel = _transformers()
+        try:
+            with torch.device("cpu"):  # tensors that modules make as they are imported belong to no model's device
+                from transformers import HubertConfig, HubertModel
+        except ImportError as error:
+            raise InputError(
+                "the MERT variants need the package transformers, which is not installed: pip install 'phalar[mert]'"
+            ) from error
         for key, value in REQUIRED.items():
             if config.get(key, value) != value:
                 raise InputError(
@@ -78,15 +82,6 @@ class Mert(nn.Module):
         self.out_channels = settings.hidden_size
         self.requires_grad_(False).eval()
 
-    @classmethod
-    def from_source(cls, source: str | os.PathLike | Mapping | None, name: str = "mert-complex") -> "Mert":
-        """With the weights of a folder or a name on the hub; with random ones where only settings are given."""
-        if source is None:
-            raise InputError(
-                f"variant {name!r} needs MERT's weights: build({name!r}, backbone=FOLDER), or {EXAMPLE!r} from the hub"
-            )
-        return cls(source) if isinstance(source, Mapping) else load_mert(source)
-
     def train(self, mode: bool = True) -> "Mert":
         return super().train(False)
 
@@ -96,14 +91,20 @@ class Mert(nn.Module):
             return self.model(audio.float()).last_hidden_state.transpose(1, 2)[:, :, None]
 
 
-def load_mert(source: str | os.PathLike) -> Mert:
+def load_mert(source: str | os.PathLike | Mapping | None, name: str = "mert-complex") -> Mert:
     """MERT with its published weights, from a folder with ``config.json`` and ``model.safetensors`` or
-    ``pytorch_model.bin``, or by its name on the Hugging Face hub, such as ``"m-a-p/MERT-v1-95M"`` (380 MB).
+    ``pytorch_model.bin``, or by its name on the Hugging Face hub, such as ``"m-a-p/MERT-v1-95M"`` (380 MB); with random
+    ones where only settings are given. ``name``: of the variant that it is for.
 
-    No code of the publisher's is executed. An InputError if transformers is not installed, there is no such folder or
-    name, the settings are not those of a MERT that HuBERT computes, or the weights do not fit them.
+    An InputError if transformers is not installed, there is no such folder or name, the settings are not those of a
+    MERT that HuBERT computes, or the weights do not fit them.
     """
-    _transformers()
+    if source is None:
+        raise InputError(
+            f"variant {name!r} needs MERT's weights: build({name!r}, backbone=FOLDER), or {EXAMPLE!r} from the hub"
+        )
+    if isinstance(source, Mapping):
+        return Mert(source)
     folder = Path(source) if Path(source).is_dir() else _from_hub(str(source))
     path = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
     if path is None:
@@ -115,9 +116,9 @@ def load_mert(source: str | os.PathLike) -> Mert:
     kind = config.get("model_type") if isinstance(config, dict) else None
     if kind not in ("hubert", "mert_model"):
         raise InputError(f"{folder}: model_type {kind!r} is not MERT ('mert_model') or HuBERT ('hubert')")
-    is_archive = path.suffix == ".bin"
-    tensors = named_tensors(path, read_archive(path), "weights") if is_archive else read_tensors(path)[0]
     mert = Mert(config)
+    zipped = path.suffix == ".bin"
+    tensors = named_tensors(path, read_archive(path), "weights") if zipped else read_tensors(path)[0]
     fill(mert.model, hubert_names(tensors), str(path), name="MERT")
     return mert
 
@@ -127,7 +128,7 @@ def hubert_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     named = {}
     for name, tensor in tensors.items():
         module, dot, last = name.rpartition(".")
-        if last not in TRAINING_ONLY:
+        if last != "masked_spec_embed":
             named[module + dot + RENAMED.get(last, last)] = tensor.float() if tensor.is_floating_point() else tensor
     return named
 
@@ -136,23 +137,12 @@ def _from_hub(name: str) -> Path:
     """The folder of the hub's cache that holds a model's settings and weights, fetched if need be."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         raise InputError(f"{name}: no such folder; give the folder of MERT's files, or its name on the hub: {EXAMPLE}")
-    import huggingface_hub
-
     try:
+        import huggingface_hub
+
         return Path(huggingface_hub.snapshot_download(name, allow_patterns=["config.json", *WEIGHTS]))
     except Exception as error:  # the hub's client raises its own and its transport's errors, a dozen kinds
         raise InputError(
             f"{name}: is no folder here and could not be had from the hub ({type(error).__name__}); "
             "download the files elsewhere and give their folder"
         ) from error
-
-
-def _transformers() -> tuple[type, type]:
-    try:
-        with torch.device("cpu"):  # tensors that modules make as they are imported belong to no model's device
-            from transformers import HubertConfig, HubertModel
-    except ImportError as error:
-        raise InputError(
-            "the MERT variants need the package transformers, which is not installed: pip install 'phalar[mert]'"
-        ) from error
-    return HubertConfig, HubertModel

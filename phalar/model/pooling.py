@@ -22,31 +22,19 @@ def shortest_steps(components: int = COMPONENTS) -> int:
 class SpectralPooling(nn.Module):
     """Project, transform over time, keep components 1 to C, and divide by the mean modulus.
 
-    Parameters
-    ----------
-    features : int
-        Length of one time step, flattened: frequency bins times channels.
-    channels, components : int
-        D, the number of learned projections, and C, the number of Fourier components kept of each.
-    constant : bool
-        Keep the constant component, what sounds on average, as well (an ablation).
-    scaling : str
-        What components are divided by: the mean modulus of all of them (``"global"``), of those of the same projection
-        (``"channel"``), or nothing (``"none"``).
+    ``features``: length of one time step, flattened, frequency bins times channels; ``channels``: D, the number of
+    learned projections; ``components``: C, the Fourier components kept of each; ``constant``: keep component 0, what
+    sounds on average, as well; ``scaling``: what components are divided by, the mean modulus of all (``"global"``), of
+    those of the same projection (``"channel"``), or nothing (``"none"``).
     """
 
     def __init__(
-        self,
-        features: int,
-        channels: int = 80,
-        components: int = COMPONENTS,
-        *,
-        constant: bool = False,
-        scaling: str = "global",
+        self, features: int, channels: int = 80, components: int = 8, constant: bool = False, scaling: str = "global"
     ) -> None:
         super().__init__()
         self.channels, self.components, self.lowest, self.scaling = channels, components, 0 if constant else 1, scaling
-        self.project = _projection(features, channels)
+        self.project = nn.Linear(features, channels, bias=False)
+        nn.init.xavier_normal_(self.project.weight)
         self.out_features = channels * (components + 1 - self.lowest)
         self.shortest = shortest_steps(components)  # steps below which a sequence is padded
 
@@ -93,7 +81,8 @@ class ProjectedPooling(nn.Module):
 
     def __init__(self, features: int, channels: int = 80) -> None:
         super().__init__()
-        self.project = _projection(features, channels)
+        self.project = nn.Linear(features, channels, bias=False)
+        nn.init.xavier_normal_(self.project.weight)
         self.out_features = channels
 
     def forward(self, x: Tensor) -> Tensor:
@@ -104,19 +93,14 @@ class ProjectedPooling(nn.Module):
 class AveragePooling(nn.Module):
     """Global average over frequency and time, (B, channels, F, T) to (B, channels): the "GAP" ablation."""
 
-    def __init__(self, out_features: int) -> None:
-        super().__init__()
-        self.out_features = out_features
-
     def forward(self, x: Tensor) -> Tensor:
         return x.float().mean(dim=(-2, -1))
 
 
-SPECTRAL = {"spectral": SpectralPooling, "magnitude": MagnitudePooling, "parts": PartsPooling}
-POOLINGS = SPECTRAL | {"projected": ProjectedPooling, "average": AveragePooling}
-
-
-def _projection(features: int, channels: int) -> nn.Linear:
-    linear = nn.Linear(features, channels, bias=False)
-    nn.init.xavier_normal_(linear.weight)
-    return linear
+POOLINGS = {
+    "spectral": SpectralPooling,
+    "magnitude": MagnitudePooling,
+    "parts": PartsPooling,
+    "projected": ProjectedPooling,
+    "average": AveragePooling,
+}

@@ -17,41 +17,19 @@ from phalar.model.variants import EMBEDDING_DIM, Variant
 
 
 class StemModel(nn.Module):
-    """A model that says how well a stem fits a mix: ``phalar.build`` makes one.
+    """A model that says how well a stem fits a mix: ``phalar.build`` makes one of a row of the registry.
 
-    Sound goes through its parts in the order in which they are named here.
-
-    Parameters
-    ----------
-    row : Variant
-        The row of the registry that names the parts.
-    frontend : Module
-        Waveforms (B, N) at 16 kHz to pictures; nothing in it is learned.
-    backbone : Module
-        Pictures to features (B, channels, F, T).
-    pooling, head : Module
-        Features to one vector, and that to an embedding (B, 512).
-    form : Module
-        Embeddings (A, 512) and (B, 512) to raw scores (A, B).
-
-    Attributes
-    ----------
-    picture_noise : float
-        Chance of Gaussian noise on an item's picture in training (0; the published ``mel`` has 0.5).
+    Its parts, in the order in which sound goes through them: ``frontend``, waveforms (B, N) at 16 kHz to pictures,
+    nothing in it is learned; ``backbone``, pictures to features (B, channels, F, T); ``pooling``, these to one vector;
+    ``head``, that to an embedding (B, 512); and ``form``, embeddings (A, 512) and (B, 512) to raw scores (A, B).
     """
 
-    def __init__(
-        self,
-        row: Variant,
-        frontend: nn.Module,
-        backbone: nn.Module,
-        pooling: nn.Module,
-        head: nn.Module,
-        form: nn.Module,
-    ) -> None:
+    picture_noise = 0.0  # chance of Gaussian noise on an item's picture in training; the published ``mel`` has 0.5
+
+    def __init__(self, row: Variant, *parts: nn.Module) -> None:
         super().__init__()
-        self.variant, self.picture_noise = row, 0.0
-        self.frontend, self.backbone, self.pooling, self.head, self.form = frontend, backbone, pooling, head, form
+        self.variant = row
+        self.frontend, self.backbone, self.pooling, self.head, self.form = parts
 
     @property
     def num_parameters(self) -> int:
@@ -64,10 +42,9 @@ class StemModel(nn.Module):
         return next(self.form.parameters()).device
 
     def forward(self, anchors: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:
-        """The way that training takes: waveforms (B, N) of both sides to their embeddings (B, 512).
-
-        Both sides go through the network as one batch, as in the published code: the real heads' batch norm then sees
-        anchors and positives together. On a GPU the backbone runs in bfloat16; phases and scores never do.
+        """The way that training takes: waveforms (B, N) of both sides to their embeddings (B, 512), as one batch, as in
+        the published code: the real heads' batch norm then sees anchors and positives together. On a GPU the backbone
+        runs in bfloat16; phases and scores never do.
         """
         pictures = self.shown(self.picture(torch.cat([anchors, positives])))
         with torch.autocast(pictures.device.type, torch.bfloat16, enabled=pictures.is_cuda):
@@ -110,10 +87,8 @@ class StemModel(nn.Module):
         batch_size : int
             Clips of equal length that go through the network at once. It changes the speed only.
 
-        Returns
-        -------
-        Tensor (B, 512), complex64 for the complex variants, else float32, on the model's device
-            A silent clip becomes zeros, with a SilentAudioWarning, and scores 0. What cannot be used is an InputError.
+        Returns (B, 512), complex64 for the complex variants, else float32, on the model's device. A silent clip becomes
+        zeros, with a SilentAudioWarning, and scores 0. What cannot be used is an InputError.
         """
         clips = [sound.mono_16k(clip, sample_rate, f"clip {i}") for i, clip in enumerate(_as_clips(audio))]
         dtype = torch.complex64 if self.variant.is_complex else torch.float32

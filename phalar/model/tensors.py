@@ -70,7 +70,8 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], source: str, name: str
     same_names(expected, tensors, f"{source}: does not fit {name or model.variant.name!r}")
     for key, want in expected.items():
         have = tensors[key]
-        if have.shape != want.shape or _kind(have) != _kind(want):
+        kinds = [(t.shape, t.is_complex(), t.is_floating_point()) for t in (have, want)]
+        if kinds[0] != kinds[1]:
             raise InputError(
                 f"{source}: {key} is {have.dtype} {tuple(have.shape)}, not {want.dtype} {tuple(want.shape)}"
             )
@@ -81,15 +82,11 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], source: str, name: str
 
 def same_names(expected: Collection[str], found: Collection[str], otherwise: str) -> None:
     """Nothing, or an InputError that begins with ``otherwise`` and lists what is missing or unexpected."""
-    differing = {
-        "missing": [name for name in expected if name not in found],
-        "unexpected": [name for name in found if name not in expected],
-    }
-    parts = [
-        f"{what} {names[0]!a:.120}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
-        for what, names in differing.items()
-        if names
-    ]
+    parts = []
+    for what, these, others in (("missing", expected, found), ("unexpected", found, expected)):
+        names = [name for name in these if name not in others]
+        if names:
+            parts.append(f"{what} {names[0]!a:.120}" + (f" and {len(names) - 1} more" if len(names) > 1 else ""))
     if parts:
         raise InputError(f"{otherwise}: {'; '.join(parts)}")
 
@@ -108,7 +105,7 @@ def read_archive(path: str | os.PathLike, enums: Collection[str] = ()) -> object
         )
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the path of a .ckpt file")
-    _check_pickle(path, _checked_pickle(path), KNOWN | set(enums))
+    _check_pickle(path, _pickle_of(path), KNOWN | set(enums))
     try:
         with torch.serialization.safe_globals([(_value_of_enum, name) for name in enums]):
             return torch.load(path, weights_only=True, mmap=True, map_location="cpu")
@@ -135,7 +132,7 @@ def damaged(path: Path, problem: str) -> InputError:
     return InputError(f"{path}: {problem}; the file is damaged or forged and was not loaded; get it again")
 
 
-def _checked_pickle(path: Path) -> bytes:
+def _pickle_of(path: Path) -> bytes:
     """The one data.pkl of an archive whose entries are plain, whole and no larger than the file."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -150,8 +147,8 @@ def _checked_pickle(path: Path) -> bytes:
                 raise InputError(f"{path}: has no data.pkl; give a checkpoint written by torch.save (1.6 or newer)")
             if pickles[0].file_size > LARGEST_PICKLE:
                 raise damaged(path, f"its data.pkl has more than the {LARGEST_PICKLE:,} bytes allowed")
-            if archive.testzip() is not None:
-                raise damaged(path, f"entry {archive.testzip()!a:.120} has another checksum than it says")
+            if (broken := archive.testzip()) is not None:
+                raise damaged(path, f"entry {broken!a:.120} has another checksum than it says")
             return archive.read(pickles[0])
     except InputError:
         raise
@@ -164,18 +161,20 @@ def _checked_pickle(path: Path) -> bytes:
 
 def _check_pickle(path: Path, data: bytes, known: Collection[str]) -> None:
     """Refuse a pickle that names what is not known, or that nests tuples too deep to be hashed."""
+    tuples = 0
     try:
-        steps = [(step.name, argument) for step, argument, _ in pickletools.genops(data)]
+        for step, argument, _ in pickletools.genops(data):
+            tuples += step.name.startswith("TUPLE")
+            name = argument.replace(" ", ".") if step.name in ("GLOBAL", "INST") else None
+            if name is not None and name not in known:
+                raise InputError(
+                    f"{path}: its pickle asks for {name!a:.120}, which is neither a tensor nor a plain value; it was "
+                    "not loaded and nothing in it was run; get the file from its authors"
+                )
+    except InputError:
+        raise
     except (ValueError, IndexError, OverflowError) as error:
         raise damaged(path, f"its data.pkl cannot be read ({type(error).__name__})") from error
-    for step, argument in steps:
-        name = argument.replace(" ", ".") if step in ("GLOBAL", "INST") else None
-        if name is not None and name not in known:
-            raise InputError(
-                f"{path}: its pickle asks for {name!a:.120}, which is neither a tensor nor a plain value; it was not "
-                "loaded and nothing in it was run; get the file from its authors"
-            )
-    tuples = sum(step.startswith("TUPLE") for step, _ in steps)
     if tuples > MOST_TUPLES:
         raise damaged(path, f"its data.pkl makes {tuples:,} tuples")
 
@@ -185,7 +184,3 @@ def _value_of_enum(value: str) -> str:
     if type(value) is not str:
         raise TypeError("the value of such a member is a text")
     return value
-
-
-def _kind(tensor: Tensor) -> tuple[bool, bool]:
-    return tensor.is_complex(), tensor.is_floating_point()

@@ -4,7 +4,7 @@ A variant is data, not code: ``assembly.py`` reads a row and puts the named part
 PHALAR in exactly what its row says. To add one, add a row. Book page *The model*, "Variants".
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 
 from phalar.errors import InputError
 
@@ -34,11 +34,8 @@ class Variant:
 
     def changes(self) -> dict[str, str]:
         """The fields in which this row differs from PHALAR's, with their values."""
-        return {
-            field.name: getattr(self, field.name)
-            for field in fields(self)
-            if field.name not in ("name", "differs") and getattr(self, field.name) != getattr(PHALAR, field.name)
-        }
+        phalars = asdict(PHALAR) | {"name": self.name, "differs": self.differs}
+        return {field: value for field, value in asdict(self).items() if value != phalars[field]}
 
 
 PHALAR = Variant("phalar", "the full model")
@@ -48,16 +45,12 @@ def _rows(*rows: tuple[str, str, dict]) -> dict[str, Variant]:
     return {name: replace(PHALAR, name=name, differs=differs, **changes) for name, differs, changes in rows}
 
 
-_REAL = {"head": "real", "form": "bilinear"}
+_REAL, _AND_REAL = {"head": "real", "form": "bilinear"}, ", real MLP, real bilinear form"
 _MERT = {"frontend": "24 kHz", "backbone": "mert"}
 _COCOLA = {"frontend": "harmonic-percussive", "backbone": "efficientnet", "pooling": "average", "head": "real"}
 VARIANTS = {"phalar": PHALAR} | _rows(
-    ("gap", "global average pooling, real MLP, real bilinear form", {"pooling": "average", **_REAL}),
-    (
-        "magnitude",
-        "modulus of the pooled components, real MLP, real bilinear form",
-        {"pooling": "magnitude", **_REAL},
-    ),
+    ("gap", "global average pooling" + _AND_REAL, {"pooling": "average", **_REAL}),
+    ("magnitude", "modulus of the pooled components" + _AND_REAL, {"pooling": "magnitude", **_REAL}),
     ("cosine", "complex cosine |x^H y| with a learned temperature", {"form": "cosine"}),
     ("psd", "W^H W in place of W: positive semi-definite", {"form": "semidefinite"}),
     ("hermitian", "the Hermitian part of W, in training too", {"form": "hermitian"}),
@@ -80,13 +73,12 @@ VARIANTS = {"phalar": PHALAR} | _rows(
 ABLATIONS = _rows(
     (
         "projected",
-        "the learned projection averaged over time, real MLP, real bilinear form: GAP that hears pitch",
+        f"the learned projection averaged over time{_AND_REAL}: GAP that hears pitch",
         {"pooling": "projected", **_REAL},
     ),
     (
         "parts",
-        "real and imaginary parts of the pooled components, real MLP, real bilinear form: phase is there, "
-        "but nothing keeps it",
+        f"real and imaginary parts of the pooled components{_AND_REAL}: phase is there, but nothing keeps it",
         {"pooling": "parts", **_REAL},
     ),
     *((f"components-{c}", f"C = {c} of the 8 components kept", {"components": c}) for c in (1, 2, 4)),
