@@ -13,18 +13,8 @@ What is imported here is loaded when it is first used, since PyTorch takes secon
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from phalar.audio import SAMPLE_RATE
-    from phalar.matching import Match, rank, score
-    from phalar.model.assembly import build
-    from phalar.model.checkpoints import load, save
-    from phalar.model.official import load_official
 
 __version__ = "0.1.0"
-__all__ = ["SAMPLE_RATE", "Match", "__version__", "build", "load", "load_official", "rank", "save", "score"]
-
 _HOMES = {
     "SAMPLE_RATE": "phalar.audio",
     "Match": "phalar.matching",
@@ -35,6 +25,7 @@ _HOMES = {
     "save": "phalar.model.checkpoints",
     "load_official": "phalar.model.official",
 }
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> object:

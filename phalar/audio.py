@@ -7,16 +7,13 @@ hand in is checked here, once, and refused with one sentence that names the valu
 import os
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import soundfile
 import soxr
 
 from phalar.errors import InputError
-
-if TYPE_CHECKING:  # seconds and 200 MB, in each of many processes that read or render audio without it
-    from torch import Tensor
 
 SAMPLE_RATE = 16_000  # Hz
 SHORTEST = 2.0  # seconds: less has no rhythm to align, and the CQT's longest window is 1 s
@@ -38,7 +35,7 @@ def read(path: str | os.PathLike) -> tuple[np.ndarray, int]:
     return samples.T, rate
 
 
-def to_float(samples: "np.ndarray | Tensor", name: str = "audio") -> np.ndarray:
+def to_float(samples: Any, name: str = "audio") -> np.ndarray:
     """Samples as float32: 16- and 32-bit integers are scaled to [-1, 1), floats are kept as they are."""
     try:
         array = samples.detach().cpu().numpy() if hasattr(samples, "detach") else np.asarray(samples)
@@ -58,29 +55,14 @@ def to_float(samples: "np.ndarray | Tensor", name: str = "audio") -> np.ndarray:
     return array.astype(np.float32)
 
 
-def check_rate(rate: float, name: str = "audio") -> int:
-    """The sample rate as a whole number of hertz between 1 kHz and 768 kHz, or an InputError."""
-    if not isinstance(rate, Real) or not 1_000 <= rate <= 768_000 or rate != int(rate):
-        raise InputError(f"{name}: sample rate {rate!r} is not a whole number of hertz from 1000 to 768000")
-    return int(rate)
-
-
-def mono(samples: "np.ndarray | Tensor", rate: int, wanted: int = SAMPLE_RATE, name: str = "audio") -> np.ndarray:
+def mono(samples: Any, rate: int, wanted: int = SAMPLE_RATE, name: str = "audio") -> np.ndarray:
     """One clip of any length as one channel, (N,) float32 at ``wanted`` Hz.
 
-    Parameters
-    ----------
-    samples : array (N,) or (channels, N)
-        Float in [-1, 1] or integer PCM.
-    rate : int
-        Hz.
-
-    Raises
-    ------
-    InputError
-        Wrong rank, samples that are NaN or infinite, or an impossible rate.
+    ``samples``: an array or tensor (N,) or (channels, N), float in [-1, 1] or integer PCM; ``rate``: whole Hz. An
+    InputError for another rank, samples that are NaN or infinite, or an impossible rate.
     """
-    rate = check_rate(rate, name)
+    if not isinstance(rate, Real) or not 1_000 <= rate <= 768_000 or rate != int(rate):
+        raise InputError(f"{name}: sample rate {rate!r} is not a whole number of hertz from 1000 to 768000")
     array = to_float(samples, name)
     if array.ndim not in (1, 2):
         raise InputError(f"{name}: shape {array.shape} is not (samples,) or (channels, samples)")
@@ -95,15 +77,12 @@ def mono(samples: "np.ndarray | Tensor", rate: int, wanted: int = SAMPLE_RATE, n
         raise InputError(
             f"{name}: sample {where} (at {where / rate:.3f} s) is {array[where]}; remove NaN and infinite samples"
         )
-    array = array if rate == wanted else soxr.resample(array, rate, wanted)
+    array = array if rate == wanted else soxr.resample(array, int(rate), wanted)
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
-def mono_16k(samples: "np.ndarray | Tensor", rate: int, name: str = "audio") -> np.ndarray:
-    """One clip as the model hears it: (N,) float32 at 16 kHz, channels averaged.
-
-    Parameters and errors are those of :func:`mono`; less than 2 seconds are refused, too.
-    """
+def mono_16k(samples: Any, rate: int, name: str = "audio") -> np.ndarray:
+    """One clip as the model takes it, (N,) float32 at 16 kHz: :func:`mono` that refuses less than 2 seconds, too."""
     found = mono(samples, rate, name=name)
     if (length := np.shape(samples)[-1]) < SHORTEST * rate:
         raise InputError(f"{name}: {length / rate:.2f} s long; at least {SHORTEST:g} s are needed")
@@ -119,12 +98,6 @@ def load(clip: Clip, name: str = "audio") -> np.ndarray:
     raise InputError(f"{name}: {type(clip).__name__} is neither a path nor a pair (samples, sample rate)")
 
 
-def is_silent(samples: "np.ndarray | Tensor") -> bool:
+def is_silent(samples: Any) -> bool:
     """Whether a clip never leaves -100 dB of full scale, where the front end has nothing to show."""
     return float(abs(samples).max()) < 1e-5
-
-
-def as_tensor(samples: np.ndarray) -> "Tensor":
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))

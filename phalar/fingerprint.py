@@ -2,7 +2,6 @@
 
 import ast
 import hashlib
-import io
 import json
 import os
 import zipfile
@@ -55,12 +54,9 @@ def _meaning(file: Path) -> str:
 
 @cache
 def sources(module: str) -> tuple[str, ...]:
-    """Parts of the package that decide what a module makes, for :func:`of_code`: itself, what it imports from its own
-    folder, directly or through others, and the tables (.csv, .yaml) that these name. A folder's ``__init__`` does not
-    count.
-
-    >>> sources("corpora/studio.py")
-    """
+    """Parts of the package that decide what a module ("corpora/studio.py") makes, for :func:`of_code`: itself, what it
+    imports from its own folder, directly or through others, and the tables (.csv, .yaml) that these name. A folder's
+    ``__init__`` does not count."""
     folder, found, waiting = Path(module).parent, set(), [Path(module)]
     while waiting:
         part = waiting.pop()
@@ -100,14 +96,9 @@ def of_weights(model) -> str:
 def cached(kind: str, key: object, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Arrays by name, from the cache if they are there, else made and kept: the one find-or-make of the package.
 
-    Parameters
-    ----------
-    kind : str
-        What they are, such as ``"scores"``; a folder of the cache.
-    key : object
-        Plain values that determine the arrays, code and weights included (:func:`of_code`, :func:`of_file`).
-    make : callable () -> dict of str to np.ndarray
-        Called if nothing is kept, or what is kept cannot be read.
+    ``kind``: what they are, such as ``"scores"``, a folder of the cache. ``key``: plain values that determine the
+    arrays, code and weights included (:func:`of_code`, :func:`of_file`). ``make`` is called if nothing is kept, or what
+    is kept cannot be read.
     """
     path = paths.cache() / kind / f"{fingerprint(key, 16)}.npz"
     try:
@@ -115,10 +106,8 @@ def cached(kind: str, key: object, make: Callable[[], dict[str, np.ndarray]]) ->
             return dict(file)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         made = make()
-    buffer = io.BytesIO()
-    np.savez(buffer, **made)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(buffer.getvalue())
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    np.savez(temporary, **made)
     os.replace(temporary, path)
     return made

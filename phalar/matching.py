@@ -47,8 +47,7 @@ class Match:
 def score(mix: Clip, stem: Clip, model: StemModel | str | os.PathLike = "reference") -> float:
     """How well a stem fits a mix that lacks it. Higher is better; the scale is the model's own.
 
-    >>> phalar.score("mix.wav", "bass.flac")
-    >>> phalar.score((mix, 44_100), (stem, 48_000))
+    >>> phalar.score("mix.wav", (stem, 48_000))
 
     Parameters
     ----------
@@ -57,50 +56,30 @@ def score(mix: Clip, stem: Clip, model: StemModel | str | os.PathLike = "referen
         starting at the same moment of the music.
     model : StemModel, "reference", a checkpoint's path, or a variant's name (untrained)
 
-    Returns
-    -------
-    float
-        The mean over windows; 0.0, with a SilentAudioWarning, where mix and stem never sound together. A clip that
-        cannot be used, or an unknown model, is an InputError.
+    The mean over windows; 0.0, with a SilentAudioWarning, where mix and stem never sound together. A clip that cannot
+    be used, or an unknown model, is an InputError.
     """
     scorer = _Scorer(resolve_model(model), audio.load(mix, "mix"))
     return scorer.match(_name(stem, "stem"), 0, audio.load(stem, "stem")).score
 
 
 def rank(
-    mix: Clip,
-    stems: Sequence[Clip],
-    model: StemModel | str | os.PathLike = "reference",
-    *,
-    progress: bool | None = None,
+    mix: Clip, stems: Sequence[Clip], model: StemModel | str | os.PathLike = "reference", progress: bool | None = None
 ) -> list[Match]:
     """Stems by how well they fit a mix, best first.
 
-    Parameters
-    ----------
-    mix, model
-        As in ``score``.
-    stems : sequence of clips
-        Paths, or (array, rate) pairs. Scores of stems of unequal length are means over unequal parts of the mix.
-    progress : bool, optional
-        A bar on standard error; by default for more than 8 stems.
+    ``mix`` and ``model`` as in ``score``; ``stems``: paths, or (array, rate) pairs, those of unequal length compared with
+    unequal parts of the mix; ``progress``: a bar on standard error, by default for more than 8 stems.
 
-    Returns
-    -------
-    list of Match
-        Best first. A stem that never sounds together with the mix has score 0.0 and no windows, with a
-        SilentAudioWarning; one that cannot be read comes last, with score None and a PhalarWarning. No stems, an
-        unknown model or a mix that cannot be used are an InputError.
+    A stem that never sounds together with the mix has score 0.0 and no windows, with a SilentAudioWarning; one that
+    cannot be read comes last, with score None and a PhalarWarning. No stems, an unknown model or a mix that cannot be
+    used are an InputError.
     """
     if isinstance(stems, str | bytes | os.PathLike) or not isinstance(stems, Sequence) or not stems:
-        raise InputError(
-            f"stems: {_shown(stems)} is not a list of clips; give at least one path or (array, rate) in it"
-        )
+        raise InputError(f"stems: {_shown(stems)} is not a list of clips; give at least one path or (array, rate)")
     scorer = _Scorer(resolve_model(model), audio.load(mix, "mix"))
-    matches = []
-    for index, stem in enumerate(
-        tqdm(stems, desc="rank stems", unit="stem", disable=not (len(stems) > MANY if progress is None else progress))
-    ):
+    matches, shown = [], len(stems) > MANY if progress is None else progress
+    for index, stem in enumerate(tqdm(stems, desc="rank stems", unit="stem", disable=not shown)):
         name = _name(stem, f"stem {index}")
         try:
             matches.append(scorer.match(name, index, audio.load(stem, name)))
@@ -135,11 +114,7 @@ def resolve_model(model: StemModel | str | os.PathLike) -> StemModel:
 
 
 def spans(samples: int) -> list[Span]:
-    """Where a recording of that many samples is cut: one piece up to 10 s, else windows of 5 s, the last at its end.
-
-    >>> spans(12 * 16_000)
-    [(0, 80000), (80000, 160000), (112000, 192000)]
-    """
+    """Where a recording of that many samples is cut: one piece up to 10 s, else windows of 5 s, the last at its end."""
     if samples <= WHOLE:
         return [(0, samples)]
     starts = [*range(0, samples - WINDOW + 1, WINDOW)]

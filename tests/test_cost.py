@@ -65,11 +65,3 @@ def test_the_stand_in_for_mert_costs_what_mert_costs():
         stand_in = cost._HubertBase()
     assert sum(p.numel() for p in stand_in.parameters()) == sum(p.numel() for p in real.backbone.parameters())
     assert round(cost.count_flops(real) / 5) == cost.flops_per_second("mert-real")
-
-
-def test_markdown(rows):
-    text = cost.model_markdown(list(rows.values()))
-    assert len(text.splitlines()) == 2 + len(VARIANTS)
-    mega = rows["phalar"]["flops_per_second"] / 1e6
-    assert f"| `phalar` | 2,293,104 | {mega:,.0f} | the full model |" in text
-    assert "complex cosine \\|x^H y\\|" in text

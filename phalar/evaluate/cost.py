@@ -29,16 +29,6 @@ def model_rows() -> list[dict[str, str | int]]:
     ]
 
 
-def model_markdown(rows: Sequence[dict]) -> str:
-    """The rows as a Markdown table, FLOPs in millions."""
-    lines = ["| variant | parameters | MFLOP per second of audio | what differs |", "| --- | ---: | ---: | --- |"]
-    for row in rows:
-        differs = row["differs"].replace("|", "\\|")
-        mega = row["flops_per_second"] / 1e6
-        lines.append(f"| `{row['variant']}` | {row['parameters']:,} | {mega:,.0f} | {differs} |")
-    return "\n".join(lines) + "\n"
-
-
 def count_parameters(name: str) -> int:
     """Learned real numbers of a variant. A frozen MERT is not counted and need not be at hand."""
     return _shape_of(name).num_parameters

@@ -22,10 +22,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from phalar import corpora, fingerprint, memory
+from phalar import corpora, fingerprint
 from phalar.audio import SAMPLE_RATE
 from phalar.datasets.tracks import BLOCK, SILENCE, Track
 from phalar.errors import InputError
+from phalar.model import fused
 from phalar.model.backbone import TIME_REDUCTION, HarmonicBackbone
 from phalar.model.frontend import HOP, decibels
 from phalar.model.pooling import COMPONENTS, shortest_steps
@@ -259,7 +260,7 @@ def measure(model: StemModel, excerpt: Excerpt) -> dict[str, np.ndarray]:
 
 def find_or_measure(model: StemModel, excerpts: Sequence[Excerpt], label: str) -> list[dict[str, np.ndarray]]:
     """:func:`measure` for each excerpt; what was measured before is found in the cache."""
-    memory.keep_freed()
+    fused.keep_freed()
     key, found = [fingerprint.of_weights(model), fingerprint.of_code("model", "evaluate/rotation.py")], []
     for one in tqdm(excerpts, desc=f"turn {label}", unit="excerpt", disable=not label, mininterval=2.0):
         place = [corpora.version(one.track.dataset), one.track.id, one.stem, one.start]

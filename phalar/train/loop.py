@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from phalar import corpora, memory
+from phalar import corpora
 from phalar.audio import SAMPLE_RATE
 from phalar.datasets import batches
 from phalar.datasets.augment import augment, crop
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError, PhalarWarning, RunError
 from phalar.evaluate import retrieval
-from phalar.model import checkpoints
+from phalar.model import checkpoints, fused
 from phalar.model.assembly import StemModel, build
 from phalar.train import batch_norm, distributed, failure
 from phalar.train.config import Recipe, TrainConfig
@@ -125,7 +125,7 @@ class Trainer:
         data = self._tracks("train")
         if self.pairs > len(data):
             raise InputError(f"batch_size = {self.pairs} but {len(data)} training tracks; use a smaller batch")
-        memory.keep_freed()
+        fused.keep_freed()
         self.tables = batches.tables(data)
         self.source = _source(self.tables, self.device)
         self.valid = self._tracks("valid") if rank == 0 else []
