@@ -68,7 +68,7 @@ def rank(
 ) -> list[Match]:
     """Stems by how well they fit a mix, best first.
 
-    ``mix`` and ``model`` as in ``score``; ``stems``: paths, or (array, rate) pairs, those of unequal length compared with
+    ``mix`` and ``model`` as in ``score``; ``stems``: paths, or (array, rate) pairs, of unequal length compared with
     unequal parts of the mix; ``progress``: a bar on standard error, by default for more than 8 stems.
 
     A stem that never sounds together with the mix has score 0.0 and no windows, with a SilentAudioWarning; one that
