@@ -79,12 +79,6 @@ def invented(tmp_path, monkeypatch):
 # --- windows and features
 
 
-def test_recordings_are_chosen_the_same_way_and_a_larger_number_takes_more(invented):
-    few, more = (chords.choose(invented, n) for n in (2, 4))
-    assert {t.id for t in few} < {t.id for t in more}
-    assert len(chords.choose(invented, 0)) == 6
-
-
 def test_windows_lie_inside_a_hop_apart_and_begin_at_moments_of_their_own(invented):
     for hop in (0.02, 0.5, 2.0, 30.0):
         cut, step = windows(invented, hop), round(hop * 16_000)
@@ -93,6 +87,8 @@ def test_windows_lie_inside_a_hop_apart_and_begin_at_moments_of_their_own(invent
             assert 0 <= begin[0] < step
             assert begin[-1] + WINDOW <= track.num_samples < begin[-1] + WINDOW + step or len(begin) == 1
             assert set(np.diff(begin).tolist()) <= {step}
+    few, more, whole = (chords.choose(invented, n) for n in (2, 4, 0))
+    assert {track.id for track in few} < {track.id for track in more} < {track.id for track in whole}
     cut = windows(invented, 1.0)
     assert len(set((cut["begin"] % 16_000).tolist())) == 6
     assert cut.equals(windows(invented, 1.0))
@@ -263,6 +259,8 @@ def test_scores_are_what_they_are_called():
     found = chords.accuracy(named)
     assert found.n == 2, "pieces, not recordings, are resampled"
     assert (found.value, found.low, found.high) == pytest.approx((0.75, 0.625, 1.0))
+    spans = chords.segments([0.0, 1.0, 2.0], ["C:maj", "C:maj", "N"], 1.0)
+    assert spans == [(0.0, 1.5, "C:maj"), (1.5, 2.5, "N")], "half a hop either side"
 
 
 def test_the_table_says_what_was_measured(invented, stirred):
@@ -284,11 +282,6 @@ def test_the_table_says_what_was_measured(invented, stirred):
     right = (named["truth"] == named["predicted"]).groupby(named["fold"]).mean()
     half = 1.96 * right.std(ddof=1) / 5**0.5
     assert (by_fold.low, by_fold.high) == pytest.approx((right.mean() - half, right.mean() + half))
-
-
-def test_windows_become_segments_of_half_a_hop_either_side():
-    found = chords.segments([0.0, 1.0, 2.0], ["C:maj", "C:maj", "N"], 1.0)
-    assert found == [(0.0, 1.5, "C:maj"), (1.5, 2.5, "N")]
 
 
 def test_weighted_scores_are_those_of_mir_eval_where_both_cover_the_same_time():

@@ -190,11 +190,11 @@ class Whitening(PCA):
         return self.fit(shown).transform(shown)
 
 
-def regularised(shown: np.ndarray, targets: np.ndarray, groups: np.ndarray, seed: int = 0) -> Pipeline:
+def regularised(shown: np.ndarray, targets: np.ndarray, groups: np.ndarray) -> Pipeline:
     """A linear probe of whitened features (T, D), every class weighted alike. The penalty is the one under which a
     fifth of the training groups (T,) is named best by what the others taught."""
     groups = groups if len(set(groups)) > 1 else np.arange(len(groups))  # two players: one remains to learn from
-    held, penalties = folds(groups, seed=seed) == 0, [1 / (penalty * len(targets)) for penalty in PENALTIES]
+    held, penalties = folds(groups) == 0, [1 / (penalty * len(targets)) for penalty in PENALTIES]
     inner = [(np.flatnonzero(~held), np.flatnonzero(held))]
     # scikit-learn adds up over windows, where our penalty stands beside a mean.
     options = {"class_weight": "balanced", "max_iter": 500, "scoring": "accuracy"}
@@ -202,15 +202,13 @@ def regularised(shown: np.ndarray, targets: np.ndarray, groups: np.ndarray, seed
     return make_pipeline(Whitening(), logistic).fit(shown, targets)
 
 
-def folds(groups: Sequence[str], count: int = 5, seed: int = 0) -> np.ndarray:
+def folds(groups: Sequence[str], count: int = 5) -> np.ndarray:
     """The fold (T,) of each window: whole groups (T,), dealt out at random, no more folds than groups."""
-    groups = np.asarray(groups, dtype=str)
-    count = min(count, len(set(groups)))
+    groups, count = np.asarray(groups, dtype=str), min(count, len(set(groups)))
     if count < 2:
         raise InputError(f"{count} group in folds: at least two are needed to test on the unseen")
     fold = np.empty(len(groups), dtype=int)
-    split = GroupKFold(count, shuffle=True, random_state=seed).split(groups, groups=groups)
-    for number, (_, tested) in enumerate(split):
+    for number, (_, tested) in enumerate(GroupKFold(count, shuffle=True, random_state=0).split(groups, groups=groups)):
         fold[tested] = number
     return fold
 
@@ -240,12 +238,7 @@ class Setting(NamedTuple):
 
 
 def probe(
-    cut: pd.DataFrame,
-    shown: np.ndarray,
-    setting: Setting,
-    learn: np.ndarray | None = None,
-    seed: int = 0,
-    fitted: list | None = None,
+    cut: pd.DataFrame, shown: np.ndarray, setting: Setting, learn: np.ndarray | None = None, fitted: list | None = None
 ) -> pd.DataFrame:
     """Fit a probe on all folds but one and let it name the windows of that one; for each fold.
 
@@ -265,7 +258,7 @@ def probe(
         raise InputError(f"a recording has no tag {setting.folds!r}; choose folds by {', '.join(FOLDS)}")
     truth = np.array([class_of(label, setting.vocabulary) for label in cut[setting.moment]])
     groups = cut[setting.folds].to_numpy(dtype=str)
-    fold = folds(groups, FOLDS[setting.folds], seed)
+    fold = folds(groups, FOLDS[setting.folds])
     shown = np.abs(shown) if setting.probe == "modulus" else shown
     if setting.probe != "as published" and np.iscomplexobj(shown):
         shown = np.concatenate([shown.real, shown.imag], axis=1)
@@ -276,11 +269,11 @@ def probe(
         if not chosen.any():
             raise InputError(f"fold {tested}: no labelled window remains to learn from; use fewer, larger folds")
         if setting.probe == "as published":
-            found = PublishedProbe(len(VOCABULARIES[setting.vocabulary]), seed=seed).fit(shown[chosen], truth[chosen])
+            found = PublishedProbe(len(VOCABULARIES[setting.vocabulary])).fit(shown[chosen], truth[chosen])
         elif setting.probe == "majority" or len(set(truth[chosen])) < 2:
             found = DummyClassifier().fit(shown[chosen], truth[chosen])
         else:
-            found = regularised(shown[chosen], truth[chosen], groups[chosen], seed)
+            found = regularised(shown[chosen], truth[chosen], groups[chosen])
         predicted[here] = found.predict(shown[here])
         if fitted is not None:
             fitted.append(found)

@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from unittest import mock
@@ -50,10 +50,8 @@ def librosa_beats(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     """librosa's beat tracker with its defaults: one tempo for the piece, and dynamic programming over onset strength
     (Ellis 2007). Nothing in it is learned."""
 
-    def find(samples: np.ndarray) -> np.ndarray:
-        return librosa.beat.beat_track(y=samples, sr=LIBROSA_RATE, units="time")[1]
-
-    return _beats(find, audio, sample_rate, LIBROSA_RATE)
+    track = partial(librosa.beat.beat_track, sr=LIBROSA_RATE, units="time")
+    return _beats(lambda samples: track(y=samples)[1], audio, sample_rate, LIBROSA_RATE)
 
 
 def beat_this(checkpoint: str | os.PathLike, device: str = "cpu") -> Tracker:
