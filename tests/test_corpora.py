@@ -82,9 +82,58 @@ def test_a_split_is_rendered_by_itself():
     assert {name.split(".")[0] for name in contents()} == {"p6", "p7"}
     corpora.render("noise", "test", limit=2, jobs=1, progress=False)
     assert len(contents()) == 2 * 4
-    for wrong in ({"split": "tests"}, {"limit": 0}, {"jobs": 0}):
-        with pytest.raises(InputError):
-            corpora.render("noise", **wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"name": "noises"}, "no built-in corpus 'noises'.*choose one of .*noise"),
+        ({"split": "tests"}, "no split 'tests': choose one of train, valid, test"),
+        ({"limit": 0}, "limit=0"),
+        ({"jobs": 0}, "jobs"),
+    ],
+)
+def test_bad_requests_are_refused_and_leave_nothing(wrong, said):
+    with pytest.raises(InputError, match=said):
+        corpora.load(**{"name": "noise", "progress": False} | wrong)
+    assert not list(corpora.folder("noise").glob("tracks/*"))
+
+
+def test_a_larger_limit_takes_what_a_smaller_one_did_and_more():
+    def ids(limit: int) -> list[str]:
+        return [track.id for track in corpora.load("noise", "train", limit=limit, jobs=1, progress=False)]
+
+    few, first = ids(2), contents()
+    more, then = ids(99), contents()
+    assert (few, more) == (["p0", "p1"], [f"p{n}" for n in range(6)])
+    assert first.items() < then.items()
+    assert ids(2) == few
+
+
+@pytest.mark.parametrize("damage", ["audio cut short", "audio lost", "record damaged", "index damaged", "index stale"])
+def test_a_damaged_cache_heals_and_a_stale_index_is_renewed(damage):
+    folder = corpora.folder("noise")
+    for piece in ("p8", "p9", "p10", "p11"):
+        build(piece, folder)
+    store.write_index(folder, "noise")
+    before = contents()
+    audio, record, index = folder / "tracks" / "p9.npy", folder / "tracks" / "p9.json", folder / "index.json"
+    if damage == "audio cut short":
+        audio.write_bytes(audio.read_bytes()[:-100])
+    elif damage == "audio lost":
+        audio.unlink()
+    elif damage == "record damaged":
+        record.write_text("{")
+    elif damage == "index damaged":
+        index.write_text("{")
+    else:  # another process has rendered a piece, and has not come to the index yet
+        record.unlink()
+        store.write_index(folder, "noise")
+        build("p9", folder)
+    found = corpora.load("noise", "test", jobs=1, progress=False)
+    assert [track.id for track in found] == ["p10", "p11", "p8", "p9"]
+    assert contents() == before
+    assert store.verify(folder) == []
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])

@@ -15,11 +15,11 @@ from phalar.corpora.leadsheet import LeadSheet
 from phalar.corpora.styles import Instrument, Style, instrument, styles, table
 from phalar.errors import InputError
 
-KEYS = {"major": (0, 7, 2, 5), "minor": (9, 4, 11, 2), "dorian": (2, 9, 4, 7), "mixolydian": (7, 2, 9, 0)}
-"""Tonics that a tune is put in, by mode: always the notes of C, G, D or F major. Few, so that many pieces share
-their notes and a key does not tell which piece it is."""
+KEYS = {"major": (0, 7, 2), "minor": (9, 4, 11), "dorian": (2, 9, 4), "mixolydian": (7, 2, 9)}
+"""Tonics that a tune is put in, by mode: always the notes of C, G or D major. Few, so that many pieces share their
+notes and a key does not tell which piece it is."""
 
-KEY_SHARES = (0.3, 0.3, 0.2, 0.2)  # how often each of the four is taken
+KEY_SHARES = (0.4, 0.4, 0.2)  # how often each of the three is taken
 BANDS = {4: 0.2, 5: 0.36, 6: 0.27, 7: 0.11, 8: 0.04, 9: 0.02}  # how often a band has so many players
 
 RHYTHM, CHORDS = {"drums", "percussion"}, {"strum", "comp", "pad", "arpeggio"}

@@ -83,7 +83,7 @@ def build(piece: str, folder: Path) -> None:
     cast = castings()[piece]
     sheet = tunes.lead_sheet(piece, styles()[cast.style].colour)
     page = arranger.arrange(sheet, cast.style, rng, (SECONDS + 8, SECONDS + 20))
-    page = replace(page, bpm=round(float(np.clip(page.bpm * np.exp(rng.uniform(-0.12, 0.12)), *TEMPI)), 1))
+    page = replace(page, bpm=round(float(np.clip(page.bpm * np.exp(rng.uniform(-0.2, 0.2)), *TEMPI)), 1))
     page = orchestrated(page, rng) if cast.genre == "classical" else page
     straight = cast.feel == "straight"
     feel = performance.TIGHT if straight else performance.draw_feel("expressive", rng)

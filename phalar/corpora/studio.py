@@ -172,7 +172,7 @@ def cast(piece: str, page: Arrangement, played: Sequence[Sequence[Note]]) -> lis
             sources.append(Source(patch.name, patch, tuple(patch.within(notes))))
             continue
         notes = [replace(n, cents=n.cents + TUNING * float(np.clip(tuning[n.pitch], -2, 2))) for n in notes]
-        apart = patch.stem == "drums" and rng.random() < 0.45
+        apart = patch.stem == "drums" and rng.random() < 0.2
         sources += [Source(name, patch, tuple(own)) for name, own in _microphones(patch, notes, free, apart)]
     return sources
 
