@@ -46,6 +46,7 @@ def test_where_a_recording_is_cut(seconds, windows):
 def test_long_recordings_are_the_mean_of_their_windows(model, music):
     mix, stem = clip(music, 12), clip(music, 14, 1)
     expected = by_hand(model, mix, stem, [(0, 5), (5, 10), (7, 12)], weights=[5, 5, 2])
+    assert score(stem, mix, model) == pytest.approx(expected, abs=1e-4)  # symmetric, over the part that both have
     assert score(mix, stem, model) == pytest.approx(expected, abs=1e-4)
 
 
@@ -70,12 +71,6 @@ def test_a_stem_scores_the_same_to_the_last_bit_whatever_it_is_ranked_with(model
         assert {order[m.index]: m.score for m in rank(mix, [stems[i] for i in order], model)} == {
             i: alone[i] for i in order
         }
-
-
-def test_only_the_part_both_have_is_compared(model, music):
-    mix, stem = clip(music, 4), clip(music, 3, 1)
-    assert score(mix, stem, model) == pytest.approx(by_hand(model, mix, stem, [(0, 3)]), abs=1e-4)
-    assert score(stem, mix, model) == pytest.approx(score(mix, stem, model), abs=1e-4)  # it is symmetric
 
 
 def test_silent_windows_are_left_out(model, music):
@@ -120,13 +115,6 @@ def test_ranking_equals_scores_in_order(model, music):
         assert match.name == f"stem {match.index}"
     assert sorted(m.index for m in ranking) == list(range(8))
     assert {m.index: m.windows for m in ranking}[6] == 3
-
-
-def test_the_mix_is_embedded_once(model, music, monkeypatch):
-    mix, seen, plain = clip(music, 3), [], type(model).embed
-    monkeypatch.setattr(type(model), "embed", lambda self, *a: seen.append(a) or plain(self, *a))
-    rank(mix, [clip(music, 3, s) for s in range(1, 5)], model)
-    assert len(seen) == 1 + 4
 
 
 def test_one_unreadable_stem_does_not_lose_the_others(model, music, wav, tmp_path):
@@ -183,10 +171,6 @@ def test_models_by_name(model, stirred, tmp_path):
     phalar.save(stirred("magnitude"), tmp_path / "m.safetensors")
     for path in (tmp_path / "m.safetensors", str(tmp_path / "m.safetensors")):
         assert resolve_model(path).variant.name == "magnitude"
-
-
-def test_official_checkpoints_by_path(official_vectors):
-    assert resolve_model(official_vectors / "phalar.ckpt").variant.name == "phalar"
 
 
 @pytest.mark.parametrize("name", ["resnet", "", None, 3, "best", ["phalar"]])

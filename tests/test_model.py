@@ -1,6 +1,10 @@
 """Every model of the registry as a whole: what it counts, what it computes, and what it does with any sound."""
 
 import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,16 +13,13 @@ import torch
 import phalar
 from phalar.errors import InputError, SilentAudioWarning
 from phalar.model.assembly import StemModel, build
-from phalar.model.complex_layers import ComplexHead
 from phalar.model.official import load_official, read_official, translate
 from phalar.model.tensors import fill
-from phalar.model.variants import VARIANTS, Variant, variant
+from phalar.model.variants import ABLATIONS, VARIANTS, Variant, variant
 
 OWN = [name for name in VARIANTS if not name.startswith("mert")]
 PARAMETERS = dict.fromkeys(("phalar", "psd", "hermitian", "mel"), 2_293_104)
 PARAMETERS |= {"gap": 684_400, "magnitude": 1_442_160, "cosine": 2_293_105, "cocola": 5_189_980}
-
-# ---------------------------------------------------------------- the registry
 
 
 def test_the_registry_is_the_papers():
@@ -33,16 +34,6 @@ def test_parameters(name):
     assert isinstance(model, StemModel)
 
 
-def test_parameters_of_the_parts():
-    model = build("phalar")
-    reals = {
-        n: sum(2 * p.numel() if p.is_complex() else p.numel() for p in m.parameters())
-        for n, m in model.named_children()
-    }
-    assert reals["form"] == 524_288
-    assert sum(reals.values()) - reals["form"] == 1_768_816
-
-
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
@@ -54,10 +45,18 @@ def test_parameters_of_the_parts():
         ("hermitian", {"form": "hermitian"}),
         ("mel", {"frontend": "mel"}),
         ("mert-complex", {"frontend": "24 kHz", "backbone": "mert"}),
+        ("projected", {"pooling": "projected", "head": "real", "form": "bilinear"}),
+        ("parts", {"pooling": "parts", "head": "real", "form": "bilinear"}),
+        ("components-4", {"components": 4}),
+        ("constant", {"constant": True}),
+        ("channels-160", {"channels": 160}),
+        ("per-channel", {"scaling": "channel"}),
+        ("unscaled", {"scaling": "none"}),
     ],
 )
 def test_an_ablation_differs_in_exactly_the_stated_thing(name, changes):
-    assert VARIANTS[name].changes() == changes
+    assert variant(name).changes() == changes
+    assert not set(ABLATIONS) & set(VARIANTS)
 
 
 @pytest.mark.parametrize("name", ["cosine", "psd", "hermitian", "mel"])
@@ -72,12 +71,6 @@ def test_what_does_not_differ_has_the_same_weights(name):
 def test_unknown_variants_are_refused(name):
     with pytest.raises(InputError, match=f"unknown variant {re.escape(repr(name))}; the registry has phalar, gap"):
         build(name)
-
-
-def test_a_row_of_ones_own_is_a_model():
-    row = Variant("wide", "twice the components", components=16)
-    assert variant(row) is row
-    assert build(row).head.linear1.weight.shape == (512, 80 * 16)
 
 
 @pytest.mark.parametrize("change", [{"form": "cosin"}, {"channels": 0}, {"channels": 5.0}, {"components": True}])
@@ -95,9 +88,6 @@ def test_a_seed_makes_the_weights_and_leaves_torch_alone():
     again, other = build("phalar", seed=1).state_dict(), build("phalar", seed=2).state_dict()
     assert all(torch.equal(first[k], again[k]) for k in first)
     assert not torch.equal(first["form.W"], other["form.W"])
-
-
-# ---------------------------------------------------------------- embeddings
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -125,9 +115,8 @@ def test_shapes_of_sound_that_mean_the_same(stirred, music):
     model, audio = stirred("gap"), music(2).numpy()
     expected = model.embed(audio, 16_000)
     stereo = np.stack([audio * 1.5, audio * 0.5], axis=1)
-    for same in (torch.from_numpy(audio), list(audio), tuple(audio), audio[:, None], stereo, [audio[0], stereo[1]]):
+    for same in (torch.from_numpy(audio), list(audio), audio[:, None], stereo, [audio[0], stereo[1]]):
         torch.testing.assert_close(model.embed(same, 16_000), expected, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(model.embed(audio[1], 16_000), expected[1:])
 
 
 def test_embedding_leaves_the_mode_and_the_graph_alone(stirred, music):
@@ -148,13 +137,10 @@ def test_embedding_leaves_the_mode_and_the_graph_alone(stirred, music):
         (torch.zeros(2, 31_999), 16_000, "clip 0: 2.00 s long"),
         (torch.zeros(0, 32_000), 16_000, "no clips"),
         ([], 16_000, "no clips"),
-        (torch.zeros(2, 0), 16_000, "clip 0: 0.00 s long"),
         (torch.zeros(1, 1, 1, 32_000), 16_000, r"shape \(1, 1, 1, 32000\)"),
         (torch.tensor(1.0), 16_000, r"shape \(\)"),
         (torch.zeros(32_000, dtype=torch.int64), 16_000, "clip 0: samples of type int64"),
         ([np.zeros(32_000), np.full(32_000, np.nan)], 16_000, "clip 1: sample 0 .* is nan"),
-        ([np.zeros(32_000), np.full(32_000, np.inf)], 16_000, "clip 1: sample 0 .* is inf"),
-        (np.zeros((1, 32_000)), 0, "sample rate 0"),
         (np.zeros((1, 32_000)), "16000", "sample rate '16000'"),
         ("song.wav", 16_000, "str is not an array"),
         (None, 16_000, "NoneType is not an array"),
@@ -177,9 +163,6 @@ def test_silence_is_zeros_and_scores_zero(name, stirred, music):
     assert not scores[1].any()
     assert not scores[:, 1].any()
     assert scores[0, 2] != 0
-
-
-# ---------------------------------------------------------------- scores
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -207,7 +190,7 @@ def test_what_is_no_embedding_is_refused(stirred, x, says):
         stirred("phalar").similarity(x, torch.ones(1, 512, dtype=torch.complex64))
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", [*OWN, *ABLATIONS])
 def test_training_scores_are_the_forms_of_one_batch(name, music):
     """Batch norms see anchors and positives together; every learned weight gets a gradient."""
     torch.manual_seed(0)
@@ -224,9 +207,6 @@ def test_training_scores_are_the_forms_of_one_batch(name, music):
         if p.grad is None or not torch.isfinite(torch.view_as_real(p.grad) if p.is_complex() else p.grad).all()
     ]
     assert not idle
-
-
-# ---------------------------------------------------------------- what the authors' code computes
 
 
 def published(folder, name) -> StemModel:
@@ -263,18 +243,6 @@ def test_published_vectors(name, official_vectors):
                 assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max(), (key, clip)
 
 
-def test_official_checkpoints_convert(official_vectors, tmp_path):
-    model = phalar.load_official(official_vectors / "phalar.ckpt")
-    assert isinstance(model.head, ComplexHead)
-    assert not model.training
-    phalar.save(model, tmp_path / "out.safetensors")
-    again = phalar.load(tmp_path / "out.safetensors")
-    assert all(torch.equal(v, again.state_dict()[k]) for k, v in model.state_dict().items())
-
-
-# ---------------------------------------------------------------- the package
-
-
 def test_public_names():
     for name in phalar.__all__:
         assert getattr(phalar, name) is not None
@@ -283,19 +251,10 @@ def test_public_names():
     assert phalar.SAMPLE_RATE == 16_000
 
 
-def test_importing_it_is_quick():
+def test_importing_it_is_quick_and_the_version_is_the_projects():
     """PyTorch waits until it is needed."""
-    import subprocess
-    import sys
-
     code = "import sys, phalar; print([m for m in ('torch', 'numpy', 'librosa') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_the_version_is_the_projects():
-    import tomllib
-    from pathlib import Path
-
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     assert phalar.__version__ == project["version"]

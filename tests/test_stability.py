@@ -59,20 +59,15 @@ def loss_and_gradient(model, waves):
     return loss.item(), torch.nn.utils.get_total_norm([p.grad for p in model.parameters()]).item()
 
 
-def same_with(waves, clip, sides):
-    waves = waves.clone()
-    waves[sides, 1] = clip
-    return waves
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("state", ["fresh", "at_work"])
 def test_one_odd_clip_in_a_batch(kind, state, request, music):
     """On one side of a pair, and on both."""
     model, clip = request.getfixturevalue(state), odd_clips(music)[kind]
     waves = torch.stack([music(3, seed=1), music(3, seed=1).roll(500, -1)])
-    for sides in ([0], [0, 1]):
-        loss, size = loss_and_gradient(model, same_with(waves, clip, sides))
+    for both in (1, 2):
+        waves[:both, 1] = clip
+        loss, size = loss_and_gradient(model, waves)
         assert math.isfinite(loss)
         assert 0 < size < BOUND
 
