@@ -16,8 +16,6 @@ from phalar.errors import InputError
 from phalar.evaluate import chords
 from phalar.evaluate.chords import OUTSIDE, VOCABULARIES, WINDOW, Setting, class_of, folds, probe, windows
 
-# --- labels
-
 
 @pytest.mark.parametrize(("name", "count"), [("published", 25), ("majmin", 25), ("root", 13), ("sevenths", 61)])
 def test_classes_are_the_published_number_and_are_their_own_class(name, count):
@@ -45,16 +43,6 @@ def test_labels_have_the_class_that_mir_eval_calls_equal(vocabulary, labels, cla
             class_of("H:maj", vocabulary)
 
 
-def test_every_moment_has_the_label_of_the_chord_that_holds_it():
-    spans = [(1.0, 2.0, "C:maj"), (2.0, 3.5, "A:min"), (4.0, 6.0, "G:7")]
-    times = np.sort([*np.random.default_rng(0).uniform(0, 7, 200), 1.0, 2.0, 4.0])
-    for time, label in zip(times, chords.labels_at(spans, times), strict=True):
-        assert label == next((name for start, end, name in spans if start <= time < end), "X")
-
-
-# --- invented recordings
-
-
 def recording(player: str, progression: str, roots: tuple[int, ...], seconds: float = 9.0) -> Track:
     """Major triads, struck again every half second; ``player`` is an octave."""
     length, octave = seconds / len(roots), 48 + 12 * (player == "high")
@@ -74,9 +62,6 @@ def invented(tmp_path, monkeypatch):
     monkeypatch.setenv("PHALAR_CACHE", str(tmp_path))
     sheets = {"a": (0, 5, 7), "b": (7, 0, 5), "c": (5, 7, 0)}
     return [recording(player, name, roots) for player in ("low", "high") for name, roots in sheets.items()]
-
-
-# --- windows and features
 
 
 def test_windows_lie_inside_a_hop_apart_and_begin_at_moments_of_their_own(invented):
@@ -145,9 +130,6 @@ def test_chroma_names_the_notes_at_the_moment_and_the_mean_does_not_say_when():
     assert np.abs(forth["mean CQT"][2] - back["mean CQT"][2]).max() < 0.15 * np.ptp(forth["mean CQT"][2])
 
 
-# --- folds
-
-
 @pytest.mark.parametrize("kind", chords.FOLDS)
 def test_folds_never_share_what_they_promise_not_to_share(kind):
     """On GuitarSet's plan: six players, each of whom plays thirty pieces on three progressions."""
@@ -160,9 +142,6 @@ def test_folds_never_share_what_they_promise_not_to_share(kind):
     assert chords.leak(cut[kind], fold) == 0
     expected = {"track": (1, 1), "player": (0, 1), "progression": (1, 0)}[kind]
     assert (chords.leak(cut["player"], fold), chords.leak(cut["progression"], fold)) == expected
-
-
-# --- probes
 
 
 def clouds(count=300, classes=4, dim=12, spread=1.5, seed=0):
@@ -246,9 +225,6 @@ def test_windows_without_a_class_or_not_to_learn_from_are_named_but_not_learned(
         one, other = (probe(table(targets), shown, Setting("x"), learn=learn)["predicted"] for shown in (z, broken))
         assert (one != OUTSIDE).all()
         assert (one[learned] == other[learned]).all()
-
-
-# --- scores
 
 
 def test_scores_are_what_they_are_called():
