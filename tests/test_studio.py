@@ -126,7 +126,7 @@ def test_drums_are_split_without_loss(casts):
         for source in recorded:
             if source.name in studio.MICROPHONES:
                 assert {n.pitch for n in source.notes} <= studio.MICROPHONES[source.name]
-    assert 3 <= split <= 13
+    assert 1 <= split <= 9  # of 18: some, not most
 
 
 def test_who_plays_does_not_depend_on_the_key(casts):
