@@ -28,18 +28,18 @@ class _Later:
         return getattr(import_module(self.module), name)
 
 
-beats, chords, cost, retrieval, sensitivity, statistics = (
-    _Later(f"evaluate.{name}") for name in ("beats", "chords", "cost", "retrieval", "sensitivity", "statistics")
+def _modules(names: str, folder: str = "") -> list[_Later]:
+    return [_Later(folder + name) for name in names.split()]
+
+
+beats, chords, cost, retrieval, sensitivity, statistics = _modules(
+    "beats chords cost retrieval sensitivity statistics", "evaluate."
 )
-book, compare, experiments, profiles, records, run = (
-    _Later(f"study.{name}") for name in ("book", "compare", "experiments", "profiles", "records", "run")
-)
-bench, corpora, copies, fingerprint, matching = map(
-    _Later, ("bench", "corpora", "datasets.prepare", "fingerprint", "matching")
-)
-checkpoints, official, config, loop = map(_Later, ("model.checkpoints", "model.official", "train.config", "train.loop"))
+book, compare, experiments, profiles, records, run = _modules("book compare experiments profiles records run", "study.")
+bench, corpora, fingerprint, matching, copies = _modules("bench corpora fingerprint matching datasets.prepare")
+checkpoints, official, config, loop = _modules("model.checkpoints model.official train.config train.loop")
 MANY = ("--corpus", "--k", "--only")  # options that take several values: --k 8 16 64
-SHOWN = ("experiment", "dataset", "split", "variant", "seed", "metric", "k", "value", "ci_low", "ci_high", "n")
+SHOWN = ["experiment", "dataset", "split", "variant", "seed", "metric", "k", "value", "ci_low", "ci_high", "n"]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -66,13 +66,12 @@ def _fail(error: object, code: int) -> int:
 
 def _one_by_one(words: list[str]) -> list[str]:
     """``--k 8 16`` as ``--k 8 --k 16``, which is how click takes several values."""
-    spread, option, taken = [], "", False
+    spread, name = [], ""
     for word in words:
         if word.startswith("-"):
-            option, taken = (word if word in MANY else ""), False
-        elif option:
-            spread += [option] if taken else []
-            taken = True
+            name = word
+        elif name in MANY and spread[-1] != name:
+            spread.append(name)
         spread.append(word)
     return spread
 
@@ -82,16 +81,17 @@ def _text(result: dict) -> str:
     import pandas as pd
 
     def shown(value: object) -> str:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return "" if value != value else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-        return "" if value is None else str(value)
+        if value is None or value != value:
+            return ""
+        kind = {int: ",", float: ".4g"}.get(type(value), "")
+        return format(value, kind) if kind else str(value)
 
     lines = []
     for name, value in result.items():
-        if isinstance(value, list):
-            rows = pd.DataFrame(value, dtype=object)[list(SHOWN) if name == "records" and value else slice(None)]
-            lines += [rows.map(shown).to_string(index=False)] if value else []
-        else:
+        rows = pd.DataFrame(value if isinstance(value, list) else [], dtype=object)
+        if len(rows):
+            lines.append((rows[SHOWN] if name == "records" else rows).map(shown).to_string(index=False))
+        elif not isinstance(value, list):
             lines.append(f"{name}: {shown(value)}")
     # Names of files may hold bytes that are no text.
     return "\n".join(lines).encode("utf-8", "backslashreplace").decode()
@@ -105,6 +105,9 @@ for each in (evaluate, datasets, study):
     cli.add_command(each)
 
 
+PATH = click.Path(path_type=Path, resolve_path=True)
+
+
 def option(*names: str, **about) -> click.Option:
     return click.Option(names, show_default=about.get("default") is not None, **about)
 
@@ -113,8 +116,69 @@ def argument(name: str, **about) -> click.Argument:
     return click.Argument([name], **about)
 
 
-def command(into: click.Group, name: str, *parameters: click.Parameter):
-    """Make a function of its options a command: ``--json`` prints the dictionary it returns; a text may follow it."""
+def _listing_options() -> dict[str, str]:
+    """Every option that some data set's listing has, with its help. A data set refuses those of others."""
+    sets = copies.DATASETS.values()
+    return {name: f"{each.name}: {about}" for each in sets for name, (_, about) in each.options.items()}
+
+
+# By the name under which `command` asks for them; (other names) where an option means something else elsewhere.
+OPTIONS = {
+    "names": argument("names", nargs=-1, metavar="[CORPUS]..."),
+    "variant": argument("variant"),
+    "mix": argument("mix"),
+    "stem": argument("stem"),
+    "stems": argument("stem", nargs=-1, required=True),
+    "source": argument("source"),
+    "sources": argument("source", nargs=-1, type=PATH),
+    "target": argument("target", type=PATH),
+    "name": argument("name"),
+    "root": argument("root", type=PATH),
+    "row": argument("row"),
+    "run_a": argument("run_a"),
+    "run_b": argument("run_b"),
+    "run_folder": argument("run_folder", type=PATH),
+    "benchmark": argument("name", metavar="{cqt,encode,train,data}"),
+    "model": option("--model", default="reference", help="'reference', a checkpoint, or a variant (untrained)"),
+    "corpus": option("--corpus", help="a built-in corpus, or a data set that was prepared"),
+    "corpus!": option("--corpus", required=True),
+    "corpora": option("--corpus", multiple=True, required=True, metavar="NAME..."),
+    "split": option("--split", default="test"),
+    "device": option("--device", default="auto", help="'auto', 'cpu' or 'cuda'"),
+    "limit": option("--limit", type=int, default=0, help="tracks at most, 0 for all"),
+    "seed": option("--seed", type=int, default=0),
+    "steps": option("--steps", type=int, help="optimiser steps (of a training: 100)"),
+    "minutes": option("--minutes", type=float, help="as many steps as fit, timed on the first few"),
+    "preset": option("--preset", default="default", help="'published', 'default', 'long' or 'short': ever less noise"),
+    "batch-size": option("--batch-size", type=int, default=32),
+    "out": option("--out", type=PATH, required=True),
+    "shards": option("--shards", type=int, default=1, help="batches a step, shared out to the devices of torchrun"),
+    "negatives": option("--negatives", default="shard", help="an anchor meets the positives of its 'shard', or 'all'"),
+    "seconds": option("--seconds", type=float, nargs=2, default=(2.0, 10.0), metavar="MIN MAX"),
+    "k": option("--k", type=int, default=64),
+    "ks": option("--k", type=int, multiple=True, default=[8, 16, 64]),
+    "draws": option("--draws", type=int, default=5, help="pairs cut from each track"),
+    "gtzan": option("--gtzan", type=PATH, help="a copy of GTZAN, in place of --corpus"),
+    "annotations": option("--annotations", type=PATH, help="the folder of GTZAN's beats"),
+    "guitarset": option("--guitarset", type=PATH, help="a copy of GuitarSet, in place of --corpus"),
+    "recordings": option("--recordings", type=int, default=0, help="recordings, 0 for all"),
+    "hop": option("--hop", type=float, default=0.5, help="seconds between windows; published: 0.02"),
+    "profile": option("--profile", default="laptop", help="its name, or a YAML file of your own"),
+    "override": option("-p", "override", nargs=2, multiple=True, metavar="NAME VALUE", help="not the profile's value"),
+    "jobs": option("--jobs", type=int, help="processes (default: one a processor)"),
+    "processes": option("--jobs", type=int, default=1, help="at a time, each in a process of its own"),
+    "only": option("--only", multiple=True, metavar="NAME..."),
+    "results": option("--results", type=PATH, help="results file (default: the run's)"),
+    "list": option("--list", is_flag=True, help="print the jobs and do none"),
+    "index": option("--index", type=int, help="do this one job alone (an array job's number)"),
+    "json": option("--json", is_flag=True, help="print one JSON object and nothing else"),
+}
+OPTIONS |= {f"--{n}": option(f"--{n}", n, metavar="VALUE", help=about) for n, about in _listing_options().items()}
+COPY = " ".join(["name root", *(name for name in OPTIONS if name.startswith("--"))])
+
+
+def command(into: click.Group, name: str, options: str = ""):
+    """Make a function of its `OPTIONS` a command: ``--json`` prints the dictionary it returns; a text may follow it."""
 
     def add(function):
         def invoke(**values) -> int:
@@ -123,25 +187,10 @@ def command(into: click.Group, name: str, *parameters: click.Parameter):
             click.echo(json.dumps(result) if values["json"] else text or _text(result))
             return int(result.get("whole") is False)
 
-        as_json = option("--json", is_flag=True, help="print one JSON object and nothing else")
-        into.add_command(click.Command(name, params=[*parameters, as_json], callback=invoke, help=function.__doc__))
-        return function
+        parameters = [OPTIONS[each] for each in f"{options} json".split()]
+        into.add_command(click.Command(name, params=parameters, callback=invoke, help=function.__doc__))
 
     return add
-
-
-PATH = click.Path(path_type=Path, resolve_path=True)
-MODEL = option("--model", default="reference", help="'reference', a checkpoint, or a variant (untrained)")
-CORPUS = option("--corpus", help="a built-in corpus, or a data set that was prepared")
-DEVICE = option("--device", default="auto", help="'auto', 'cpu' or 'cuda'")
-LIMIT = option("--limit", type=int, default=0, help="tracks at most, 0 for all")
-SEED = option("--seed", type=int, default=0)
-PROFILE = option("--profile", default="laptop", help="its name, or a YAML file of your own")
-OVERRIDE = option(
-    "-p", "override", nargs=2, multiple=True, metavar="NAME VALUE", help="in place of the profile's value"
-)
-JOBS = option("--jobs", type=int, help="processes (default: one a processor)")
-PROCESSES = option("--jobs", type=int, default=1, help="at a time, each in a process of its own")
 
 
 @command(cli, "models")
@@ -150,25 +199,16 @@ def _models(o) -> dict:
     return {"models": cost.model_rows()}
 
 
-@command(cli, "render", argument("corpus", nargs=-1), JOBS)
+@command(cli, "render", "names jobs")
 def _render(o) -> dict:
     """Render built-in corpora into the cache; all if none is named."""
-    names = o.corpus or list(corpora.CORPORA)
+    names = o.names or list(corpora.CORPORA)
     for name in names:
         corpora.folder(name)
     return {"corpora": {name: str(corpora.render(name, jobs=o.jobs, progress=True)) for name in names}}
 
 
-@command(
-    cli, "train", argument("variant"), option("--corpus", multiple=True, required=True, metavar="NAME..."), SEED,
-    option("--steps", type=int, help="optimiser steps (default 100)"), LIMIT, DEVICE,
-    option("--minutes", type=float, help="as many steps as fit, timed on the first few"),
-    option("--preset", default="default", help="'published', 'default', 'long' (a fifth of the noise), 'short' (none)"),
-    option("--batch-size", type=int, default=32), option("--out", type=PATH, required=True, metavar="DIR"),
-    option("--shards", type=int, default=1, help="batches a step, shared out to the devices of torchrun"),
-    option("--negatives", default="shard", help="an anchor meets the positives of its 'shard', or 'all'"),
-    option("--seconds", type=float, nargs=2, default=(2.0, 10.0), metavar="MIN MAX"),
-)  # fmt: skip
+@command(cli, "train", "variant corpora seed steps limit device minutes preset batch-size out shards negatives seconds")
 def _train(o) -> dict:
     """Train a model; started again it goes on where it was stopped."""
     if o.steps is not None and o.minutes is not None:
@@ -193,11 +233,7 @@ def _estimates(found, experiment: str, dataset: str, model) -> dict:
     return _records(records.record(row.pop("estimate"), **(about | row)) for row in found.to_dict("records"))
 
 
-@command(
-    evaluate, "retrieval", MODEL, option("--corpus", required=True), SEED, LIMIT, option("--split", default="test"),
-    option("--k", type=int, multiple=True, default=[8, 16, 64]),
-    option("--draws", type=int, default=5, help="pairs cut from each track"),
-)  # fmt: skip
+@command(evaluate, "retrieval", "model corpus! seed limit split ks draws")
 def _retrieval(o) -> dict:
     """Top-1 stem retrieval among K candidates."""
     model, label = matching.resolve_model(o.model), f"test {o.model} on {o.corpus}"
@@ -217,10 +253,7 @@ def _either(what: str, own: str, corpus: str | None, root: Path | None) -> None:
         raise InputError(f"{what}: corpus {corpus!r} is not one for this; choose {own!r}, or the real data set")
 
 
-@command(
-    evaluate, "beats", MODEL, CORPUS, option("--gtzan", type=PATH, help="a copy of GTZAN, in place of --corpus"),
-    option("--annotations", type=PATH, help="the folder of GTZAN's beats"), LIMIT, DEVICE,
-)  # fmt: skip
+@command(evaluate, "beats", "model corpus gtzan annotations limit device")
 def _beats(o) -> dict:
     """Zero-shot beat tracking by similarity to metronomes."""
     _either("beats", "beats", o.corpus, o.gtzan)
@@ -235,11 +268,7 @@ def _beats(o) -> dict:
     return _estimates(found, "beats", tracks[0].dataset, model)
 
 
-@command(
-    evaluate, "chords", MODEL, CORPUS, option("--guitarset", type=PATH, help="a copy of it, in place of --corpus"),
-    option("--recordings", type=int, default=0, help="recordings, 0 for all"), DEVICE,
-    option("--hop", type=float, default=0.5, help="seconds between windows; published: 0.02"),
-)  # fmt: skip
+@command(evaluate, "chords", "model corpus guitarset recordings device hop")
 def _chords(o) -> dict:
     """A linear probe for chords on frozen embeddings."""
     _either("chords", "comping", o.corpus, o.guitarset)
@@ -249,27 +278,27 @@ def _chords(o) -> dict:
     return _estimates(chords.evaluate(model, tracks, o.hop), "chords", name, model)
 
 
-@command(evaluate, "sensitivity", MODEL, option("--corpus", required=True), LIMIT, option("--k", type=int, default=64))
+@command(evaluate, "sensitivity", "model corpus! limit k")
 def _sensitivity(o) -> dict:
     """How much a model minds a stem that is transposed, or late."""
     model = matching.resolve_model(o.model)
     return _estimates(sensitivity.evaluate(model, o.corpus, o.k, limit=o.limit), "sensitivity", o.corpus, model)
 
 
-@command(cli, "score", argument("mix"), argument("stem"), MODEL)
+@command(cli, "score", "mix stem model")
 def _score(o) -> tuple[dict, str]:
     """How well a stem fits a mix."""
     value = matching.score(o.mix, o.stem, model=o.model)
     return {"mix": o.mix, "stem": o.stem, "score": value}, f"{value:.4f}"
 
 
-@command(cli, "rank", argument("mix"), argument("stem", nargs=-1, required=True), MODEL)
+@command(cli, "rank", "mix stems model")
 def _rank(o) -> dict:
     """Stems by how well they fit a mix, best first."""
     return {"mix": o.mix, "ranking": [asdict(match) for match in matching.rank(o.mix, list(o.stem), model=o.model)]}
 
 
-@command(cli, "convert", argument("source"), argument("target", type=PATH))
+@command(cli, "convert", "source target")
 def _convert(o) -> dict:
     """Turn an official checkpoint into one of ours; no code in it is run."""
     model = official.load_official(o.source)
@@ -285,21 +314,7 @@ def _datasets_list(o) -> dict:
         row = {name: getattr(each, name) for name in ("name", "title", "licence", "size", "source", "citation")}
         options = {name: about for name, (_, about) in each.options.items()}
         rows.append(row | {"expected": dict(each.expected), "options": options})
-    prepared = [{"name": name, **(copies.origin(name) or {})} for name in copies.names()]
-    return {"datasets": rows, "prepared": prepared}
-
-
-def _listing_options() -> dict[str, str]:
-    """Every option that some data set's listing has, with its help. A data set refuses those of others."""
-    sets = copies.DATASETS.values()
-    return {name: f"{each.name}: {about}" for each in sets for name, (_, about) in each.options.items()}
-
-
-COPY = (
-    argument("name"),
-    argument("root", type=PATH),
-    *(option(f"--{name}", name, metavar="VALUE", help=about) for name, about in _listing_options().items()),
-)
+    return {"datasets": rows, "prepared": [{"name": name, **(copies.origin(name) or {})} for name in copies.names()]}
 
 
 def _given(o) -> dict[str, str]:
@@ -310,7 +325,7 @@ def _problems(found) -> list[dict]:
     return [{"path": str(each.path), "what": each.what, "serious": each.serious} for each in found]
 
 
-@command(datasets, "check", *COPY)
+@command(datasets, "check", COPY)
 def _datasets_check(o) -> dict:
     """What a copy holds against what it should; never changes it. NAME is as `phalar datasets list` has it."""
     *problems, found = copies.check(o.name, o.root, _given(o), progress=True)
@@ -319,7 +334,7 @@ def _datasets_check(o) -> dict:
     return {"dataset": o.name, "whole": found.whole, "splits": counts, **about}
 
 
-@command(datasets, "prepare", *COPY, JOBS)
+@command(datasets, "prepare", f"{COPY} jobs")
 def _datasets_prepare(o) -> dict:
     """Turn a copy into 16 kHz audio that is read at memory speed. NAME is as `phalar datasets list` has it."""
     made = copies.prepare(o.name, o.root, _given(o), jobs=o.jobs, progress=True)
@@ -333,21 +348,21 @@ def _run(o, **more):
     return run.study(o.profile, chosen | more)
 
 
-@command(study, "run", PROFILE, OVERRIDE, PROCESSES, option("--only", multiple=True, metavar="NAME..."))
+@command(study, "run", "profile override processes only")
 def _study_run(o) -> dict:
     """Execute the notebooks with a profile; a changed value makes another run, with records of its own."""
     done = run.run_study(_run(o), o.only or None, jobs=o.jobs)
     return {"notebooks": [asdict(each) | {"path": str(each.path)} for each in done]}
 
 
-@command(study, "book", PROFILE, OVERRIDE)
+@command(study, "book", "profile override")
 def _study_book(o) -> tuple[dict, str]:
     """Build the book from the executed notebooks."""
     index = str(book.build_book(_run(o)))
     return {"index": index}, index
 
 
-@command(study, "cell", argument("row"), PROFILE, OVERRIDE, SEED, option("--steps", type=int))
+@command(study, "cell", "row profile override seed steps")
 def _study_cell(o) -> dict:
     """Train and test one row of the ablations alone, in a run of its own."""
     own = _run(o, cells=[o.row], seeds=[o.seed], **({} if o.steps is None else {"steps": o.steps}))
@@ -355,12 +370,7 @@ def _study_cell(o) -> dict:
     return {"run": own.name} | _records(job.run(own.records))
 
 
-@command(
-    study, "grid", PROFILE, OVERRIDE, PROCESSES,
-    option("--results", type=PATH, help="results file (default: the run's)"),
-    option("--list", is_flag=True, help="print the jobs and do none"),
-    option("--index", type=int, help="do this one job alone (an array job's number)"),
-)  # fmt: skip
+@command(study, "grid", "profile override processes results list index")
 def _study_grid(o) -> dict:
     """Train and test every cell of the ablation grid that is not finished."""
     own = _run(o)
@@ -377,26 +387,26 @@ def _study_grid(o) -> dict:
     return _records(made) | {"failed": failed, "whole": not failed}
 
 
-@command(study, "merge", argument("source", nargs=-1, type=PATH), option("--out", type=PATH, required=True))
+@command(study, "merge", "sources out")
 def _study_merge(o) -> dict:
     """Bring results files of several machines together in one."""
     return {"records": records.merge(o.source, o.out), "path": str(o.out)}
 
 
-@command(study, "compare", argument("run_a"), argument("run_b"))
+@command(study, "compare", "run_a run_b")
 def _study_compare(o) -> dict:
     """Where two runs differ by more than their intervals: a profile, a run's name or folder, a file, or 'reference'."""
     found = compare.differing(run.records_of(o.run_a), run.records_of(o.run_b))
     return {"apart": len(found), "differing": json.loads(found.to_json(orient="records"))}
 
 
-@command(study, "ship", argument("run_folder", type=PATH))
+@command(study, "ship", "run_folder")
 def _study_ship(o) -> dict:
     """Make a finished training run's weights the ones that ship with the package."""
     return {"notes": experiments.ship(o.run_folder)}
 
 
-@command(cli, "bench", argument("name", metavar="{cqt,encode,train,data}"))
+@command(cli, "bench", "benchmark")
 def _bench(o) -> dict:
     """Speed beside a plain reference implementation."""
     return bench.run(o.name)

@@ -6,6 +6,7 @@ import json
 import math
 import re
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -14,8 +15,8 @@ from phalar.datasets.tracks import Track
 from phalar.errors import InputError
 from phalar.evaluate import rotation
 from phalar.evaluate.rotation import ALIASES, KINDS, STEP, Excerpt
-from phalar.study import interactive
-from phalar.study.media import is_local
+from phalar.paths import repository
+from phalar.study import media
 
 RATE = 16_000
 SHORT = 80_000  # samples of 5 s
@@ -204,7 +205,11 @@ def test_a_model_without_phases_is_refused(stirred):
 def test_the_interactive_pieces_hold_the_measured_numbers_and_nothing_breaks_out(seen, song):
     excerpt, shifts, trace, scores = seen
     pooled, embedding, wave = trace.pooled.numpy(), trace.embedding.numpy(), song.excerpt(0, 20 * STEP)[0]
-    text = interactive.fragment("piece", interactive.piece_data(excerpt, shifts, trace, scores))
+    page = {"rotation": rotation, "media": media, "np": np, "RATE": 16_000}
+    for cell in nbformat.read(repository() / "notebooks" / "rotation.ipynb", as_version=4).cells:
+        if cell.source.startswith(("def hand_of", "def piece_data")):
+            exec(cell.source, page)
+    text = media.fragment("piece", page["piece_data"](excerpt, shifts, trace, scores))
     data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', text, re.DOTALL)[1])
     assert data["title"] == song.tags["title"]
     assert np.allclose(data["scores"], scores, atol=1e-3)
@@ -214,8 +219,8 @@ def test_the_interactive_pieces_hold_the_measured_numbers_and_nothing_breaks_out
         i = int(number) - 1
         way = pooled[:, rotation.strongest(pooled)[i], i] if name == "component" else embedding[:, i]
         assert np.abs(z - way).max() < 1e-3 * dial["scale"]
-    for each in (text, interactive.fragment("clocks", interactive.clocks_data(wave, pooled))):
+    for each in (text, media.fragment("clocks", page["clocks_data"](wave, pooled))):
         assert each.count("<script") == each.count("</script>") == 2
         assert "://" not in each
         assert not re.search(r"\b(fetch|import|XMLHttpRequest)\s*\(", each)
-        assert not [a for a in re.findall(r"""(?:src|href)=["']([^"']*)""", each) if is_local(a) or "//" in a]
+        assert not [a for a in re.findall(r"""(?:src|href)=["']([^"']*)""", each) if media.is_local(a) or "//" in a]

@@ -33,7 +33,7 @@ from phalar.model.variants import VARIANTS
 from phalar.study import claims, media, tables
 from phalar.study.prose import substitutions
 from phalar.study.records import BENCHES, PRESETS, REFERENCE, read
-from phalar.study.run import Study, first_failure, media_folders
+from phalar.study.run import Study, first_failure, media_file
 
 LOG_LINES = 40  # of a failed build's log are shown
 
@@ -174,7 +174,7 @@ def _notebook(name: str, run: Study) -> dict[str, bytes]:
         raise RunError(f"notebook {name}: {failure}; correct it and {again}")
     files, addresses = {}, {}
     for source in media.sources(notebook):
-        found = media.find(source, media_folders(path, run.root))
+        found = media_file(source, path, run.root)
         if found is None:
             raise RunError(f"notebook {name}: the file {source!r} that it plays or shows is gone; {again}")
         staged = f"_static/media/{name}/{found.name}"

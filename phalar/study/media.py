@@ -1,12 +1,16 @@
-"""Sound that a notebook saves as files and its output plays: written, found again, moved with the book.
+"""Sound and moving pieces on pages: files that a notebook saves and its output plays, and two interactive pieces.
 
-A second of base64 WAV weighs 43 kB in a page; a file beside it costs nothing until it is played.
+A second of base64 WAV weighs 43 kB in a page; a file beside it costs nothing until it is played. The interactive pieces
+of the *Rotation* notebook (templates in `pages/`) hold all their numbers and need no kernel, network or server.
 """
 
+import base64
 import html
+import io
+import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import nbformat
@@ -17,33 +21,38 @@ from phalar.audio import SAMPLE_RATE
 from phalar.errors import InputError
 
 _SOURCE = re.compile(r"""(<(?:audio|source|img|video)\b[^>]*?\bsrc=)(["'])([^"']*)\2""", re.IGNORECASE)
+PAGES = Path(__file__).with_name("pages")
 
 
 def save_audio(path: Path | str, samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> Path:
     """Write mono (N,) or stereo (2, N) float audio as OGG Vorbis; the file appears whole or not at all.
 
-    Scaled down to a peak of 0.99 if louder, so that nothing clips; never scaled up. An `InputError` if the samples are
-    not one or two finite, non-empty channels.
+    Scaled down to a peak of 0.99 if louder, never up. An `InputError` if the samples are not one or two finite,
+    non-empty channels.
     """
     path, samples = Path(path), np.asarray(samples, dtype=np.float32)
     if not samples.size or not (samples.ndim == 1 or (samples.ndim == 2 and len(samples) == 2)):
         raise InputError(f"{path.name}: audio of shape {samples.shape}: give one or two channels, (N,) or (2, N)")
     if not np.isfinite(samples).all():
         raise InputError(f"{path.name}: audio holds NaN or infinite samples; nothing was written")
-    samples = samples * min(1.0, 0.99 / max(float(np.abs(samples).max()), 1e-9))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    frames = samples.T
-    with soundfile.SoundFile(partial, "w", sample_rate, samples.ndim, format="OGG", subtype="VORBIS") as file:
-        for block in np.split(frames, range(65536, len(frames), 65536)):  # libsndfile's encoder dislikes long ones
-            file.write(block)
+    partial.write_bytes(_ogg(samples * min(1.0, 0.99 / max(float(np.abs(samples).max()), 1e-9)), sample_rate))
     os.replace(partial, path)
     return path
 
 
+def _ogg(samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> bytes:
+    buffer, frames = io.BytesIO(), samples.T.astype(np.float32)
+    with soundfile.SoundFile(buffer, "w", sample_rate, samples.ndim, format="OGG", subtype="VORBIS") as file:
+        for block in np.split(frames, range(65536, len(frames), 65536)):  # libsndfile's encoder dislikes long ones
+            file.write(block)
+    return buffer.getvalue()
+
+
 def player(path: Path | str, label: str) -> str:
-    """HTML that plays a saved file under a label; nothing is loaded until the reader presses play. Show it with
-    ``IPython.display.HTML``. In the book the path is changed to the file's copy there."""
+    """HTML that plays a saved file under a label, and loads nothing before the reader presses play. In the book the
+    path is changed to the file's copy there."""
     source = html.escape(Path(path).as_posix(), quote=True)
     return (
         f'<figure class="listen"><figcaption>{html.escape(label)}</figcaption>'
@@ -52,8 +61,7 @@ def player(path: Path | str, label: str) -> str:
 
 
 def players(folder: Path, sounds: Mapping[str, np.ndarray], prefix: str = "", sample_rate: int = SAMPLE_RATE) -> str:
-    """HTML of a player for each sound by its label, side by side where there is room; files go into ``folder``, named
-    by what they are."""
+    """HTML of a player for each sound by its label, side by side; files go into ``folder``, named by what they are."""
     shown = ""
     for label, sound in sounds.items():
         name = "-".join(re.findall(r"[a-z0-9]+", f"{prefix} {label}".lower()))
@@ -64,8 +72,6 @@ def players(folder: Path, sounds: Mapping[str, np.ndarray], prefix: str = "", sa
 
 def spread(items: Sequence, count: int) -> list:
     """So many items, evenly spaced in the sequence, or all of them if there are fewer."""
-    if count < 1:
-        raise InputError(f"{count} examples: at least one is needed")
     return [items[i * len(items) // count] for i in range(count)] if count < len(items) else list(items)
 
 
@@ -74,25 +80,18 @@ def is_local(source: str) -> bool:
     return bool(source) and not re.match(r"^([a-z][a-z0-9+.-]*:|//|#)", source, re.IGNORECASE)
 
 
-def find(source: str, folders: list[Path]) -> Path | None:
-    """The file that a local address means, looked for from each folder in turn."""
-    return next((folder / source for folder in folders if (folder / source).is_file()), None)
-
-
-def _html_outputs(notebook: nbformat.NotebookNode) -> Iterator[nbformat.NotebookNode]:
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if "text/html" in output.get("data", {}):
-                yield output["data"]
+def _html_outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
+    return [output["data"] for output in outputs if "text/html" in output.get("data", {})]
 
 
 def sources(notebook: nbformat.NotebookNode) -> list[str]:
     """Local files that a notebook's HTML outputs play or show."""
-    texts = ("".join(data["text/html"]) for data in _html_outputs(notebook))
-    return [html.unescape(match[3]) for text in texts for match in _SOURCE.finditer(text) if is_local(match[3])]
+    found = (match[3] for data in _html_outputs(notebook) for match in _SOURCE.finditer("".join(data["text/html"])))
+    return [html.unescape(source) for source in found if is_local(source)]
 
 
-def redirect(notebook: nbformat.NotebookNode, addresses: dict[str, str]) -> None:
+def redirect(notebook: nbformat.NotebookNode, addresses: Mapping[str, str]) -> None:
     """Change local addresses in HTML outputs, in place; those not in ``addresses`` stay."""
 
     def replaced(match: re.Match) -> str:
@@ -101,3 +100,33 @@ def redirect(notebook: nbformat.NotebookNode, addresses: dict[str, str]) -> None
 
     for data in _html_outputs(notebook):
         data["text/html"] = _SOURCE.sub(replaced, "".join(data["text/html"]))
+
+
+def fragment(name: str, data: dict) -> str:
+    """HTML of the piece ``"piece"`` or ``"clocks"`` with its data, to be shown by ``IPython.display.HTML``."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    page = (PAGES / f"{name}.html").read_text(encoding="utf-8")
+    return page.replace("/*DIALS*/", (PAGES / "dials.js").read_text(encoding="utf-8")).replace("/*DATA*/", text)
+
+
+def hand(z: np.ndarray) -> dict:
+    """A trajectory in units of its largest modulus, which stands beside it."""
+    scale = max(float(np.abs(z).max()), 1e-12)
+    return {"scale": scale, "re": rounded(z.real / scale), "im": rounded(z.imag / scale)}
+
+
+def rounded(values: Sequence[float], digits: int = 5) -> list[float]:
+    """Plain numbers with as many digits as a page needs."""
+    return [round(float(value), digits) for value in values]
+
+
+def envelope(wave: np.ndarray, column: int = 0) -> list[float]:
+    """The largest modulus of a wave (N,) in each column of some samples, 240 columns in all by default."""
+    column = column or len(wave) // 240
+    count = len(wave) // column
+    return rounded(np.abs(wave[: count * column]).reshape(count, column).max(axis=1), 3)
+
+
+def base64_ogg(wave: np.ndarray) -> str:
+    """A wave (N,) as the text of a sound inside a page."""
+    return base64.b64encode(_ogg(wave)).decode("ascii")

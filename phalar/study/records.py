@@ -47,10 +47,7 @@ class Record:
     ``ci_low, ci_high`` its 95 % interval over ``n`` units (tracks, recordings, listeners). ``config_hash`` names what
     determines the measurement; ``device, commit, versions, date`` come from `provenance`.
 
-    Raises
-    ------
-    InputError
-        For a value that is not finite, not of its type, or (for shares) outside 0..1.
+    An `InputError` for a value that is not finite, not of its type, or (for shares) outside 0..1.
     """
 
     experiment: str
@@ -73,21 +70,20 @@ class Record:
     date: str = ""
 
     def __post_init__(self) -> None:
-        for name in _TEXTS:
+        for name, (kind, plain) in _KINDS.items():
             value = getattr(self, name)
-            if not isinstance(value, str) or (name in _REQUIRED and not value):
-                raise InputError(f"record: {name}={value!r}; give a text that says what was measured, on what")
-        for name in (*_FLOATS, *_INTEGERS):
-            object.__setattr__(self, name, _number(name, getattr(self, name)))
-        for name in ("value", "ci_low", "ci_high"):
-            share = getattr(self, name)
-            if self.metric in SHARES and share is not None and not 0 <= share <= 1:
-                raise InputError(f"record: {name}={share!r} of {self.metric!r} is not a share from 0 to 1; "
+            if value is None and name in _OPTIONAL:
+                continue
+            right = isinstance(value, kind) and not isinstance(value, bool) and (value != "" or name in _MAY_BE_EMPTY)
+            if not right or (isinstance(value, numbers.Real) and not math.isfinite(value)):
+                raise InputError(f"record: {name}={value!r} is not {plain.__name__}, or empty, or not finite; "
+                                 "leave out what was not measured")  # fmt: skip
+            if self.metric in SHARES and name in ("value", "ci_low", "ci_high") and not 0 <= value <= 1:
+                raise InputError(f"record: {name}={value!r} of {self.metric!r} is not a share from 0 to 1; "
                                  "divide a per cent value by 100")  # fmt: skip
+            object.__setattr__(self, name, plain(value))
         if self.ci_low is not None and self.ci_high is not None and self.ci_low > self.ci_high:
             raise InputError(f"record: the interval {self.ci_low!r}..{self.ci_high!r} is upside down; swap its ends")
-        if not isinstance(self.versions, Mapping):
-            raise InputError(f"record: versions={self.versions!r} is not a mapping; give {{name: version}}")
 
     def as_dict(self) -> dict[str, Any]:
         """The record as plain values, in the order of the results form."""
@@ -95,33 +91,19 @@ class Record:
 
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(Record))
-_REQUIRED = ("experiment", "dataset", "split", "variant", "metric")
-_TEXTS = (*_REQUIRED, "device", "config_hash", "commit", "date")
-_FLOATS = ("value", "ci_low", "ci_high", "wall_seconds")
 _INTEGERS = ("seed", "k", "n", "steps")
-
-
-def _number(name: str, value: Any) -> float | int | None:
-    kind, what = (numbers.Integral, "a whole number") if name in _INTEGERS else (numbers.Real, "a number")
-    if value is None and name != "value":
-        return None
-    if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
-        raise InputError(f"record: {name}={value!r} is not {what}, or not finite; leave out what was not measured")
-    return int(value) if name in _INTEGERS else float(value)
+_FLOATS = ("value", "ci_low", "ci_high", "wall_seconds")
+_OPTIONAL = {*_INTEGERS, *_FLOATS} - {"value"}
+_MAY_BE_EMPTY = ("config_hash", "date")
+# What a field must be, and what it is kept as: numpy's numbers become plain ones.
+_KINDS = dict.fromkeys(COLUMNS, (str, str)) | {"versions": (Mapping, dict)}
+_KINDS |= dict.fromkeys(_INTEGERS, (numbers.Integral, int)) | dict.fromkeys(_FLOATS, (numbers.Real, float))
 
 
 def record(estimate: Any, *, device: str = "cpu", **about: Any) -> Record:
-    """A record of an estimate, with provenance.
+    """A record of an estimate (`phalar.evaluate.statistics.Estimate`; a bare number has no interval), with provenance.
 
-    Parameters
-    ----------
-    estimate : phalar.evaluate.statistics.Estimate or float
-        What was measured: ``value, low, high, n``; a bare number has no interval.
-    device : str
-        torch's name of the device it was measured on (``"cpu"``, ``"cuda"``).
-    **about
-        All else that a `Record` holds: ``experiment, dataset, split, variant, metric`` and what is known of ``k, seed,
-        steps, wall_seconds, config_hash``.
+    ``device`` is torch's name of where it was measured; ``about`` all else that a `Record` holds.
     """
     if hasattr(estimate, "value"):
         about |= {"ci_low": estimate.low, "ci_high": estimate.high, "n": estimate.n}
@@ -130,10 +112,9 @@ def record(estimate: Any, *, device: str = "cpu", **about: Any) -> Record:
 
 
 def provenance(device: str = "cpu") -> dict[str, Any]:
-    """Who made a number: ``device``, ``commit``, ``versions`` and ``date``, fields of a `Record`.
+    """Who made a number: ``device``, ``commit``, ``versions`` and ``date`` (UTC) of a `Record`; no hosts, users, paths.
 
-    The commit ends in ``-dirty`` when the tree had changes, and is ``"unknown"`` outside a checkout. The date is UTC,
-    to the second. No host names, users or paths are recorded.
+    The commit ends in ``-dirty`` when the tree had changes, and is ``"unknown"`` outside a checkout.
     """
     import torch
 
@@ -147,25 +128,20 @@ def provenance(device: str = "cpu") -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """Versions of Python, this package and what its numbers depend on."""
-    found = {"python": platform.python_version()}
-    for name in ("phalar", "torch", "numpy", "scipy", "librosa", "nnAudio", "music21", "symusic"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    installed = {each.name: each.version for each in metadata.distributions()}
+    names = ("phalar", "torch", "numpy", "scipy", "librosa", "nnAudio", "music21", "symusic")
+    return {"python": platform.python_version()} | {name: installed[name] for name in names if name in installed}
 
 
 @lru_cache(maxsize=1)
 def commit() -> str:
     """Commit of the checkout, with ``-dirty`` when it has changes; ``"unknown"`` where there is none."""
     command = ["git", "-C", str(repository()), "describe", "--always", "--dirty", "--exclude", "*", "--abbrev=12"]
+    quiet = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}  # look only: the index is not touched
     try:
-        quiet = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}  # look only: the index is not touched
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True, env=quiet)
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=quiet).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return answer.stdout.strip() or "unknown"
 
 
 def place(path: Path | str) -> Path:
@@ -177,9 +153,8 @@ def place(path: Path | str) -> Path:
 def append(path: Path | str, records: Iterable[Record]) -> None:
     """Add records to a results file (`place`), one JSON line each; folders are made.
 
-    All lines go out in one write, under a lock, after the existing ones: whatever interrupts it, earlier lines stay
-    as they were. A torn last line left by an earlier interruption is cut off, with a `PhalarWarning`. Anything but a
-    `Record` is an InputError, and nothing is written.
+    All lines go out in one write, under a lock, after the existing ones. A torn last line, left by an interruption, is
+    cut off with a `PhalarWarning`. Anything but a `Record` is an InputError, and nothing is written.
     """
     records, path = list(records), place(path)
     for each in records:
@@ -191,42 +166,45 @@ def append(path: Path | str, records: Iterable[Record]) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
         tail = file.read().rpartition(b"\n")[2]
-        if tail and _parses(tail):
+        if tail and _whole(tail):
             text = "\n" + text  # complete but for its line break
         elif tail:
             warnings.warn(f"{path}: cut off a torn last line ({len(tail)} bytes)", PhalarWarning, stacklevel=2)
             file.truncate(file.seek(0, os.SEEK_END) - len(tail))
         file.write(text.encode())
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def read(path: Path | str) -> pd.DataFrame:
-    """All records of a results file (`place`) as a frame with the columns of the results form, oldest first.
+    """All records of a results file (`place`) as `frame` has them; none if it does not exist.
 
-    Of records with the same key (`KEY`) the newest counts. A file that does not exist is an empty frame; ``seed, k, n,
-    steps`` are nullable integers. A torn last line, as an interrupted run leaves it, is left out with a
-    `PhalarWarning`; any other line that is no record is a RunError that names file and line.
+    A torn last line, as an interrupted run leaves it, is left out with a `PhalarWarning`; any other line that is no
+    record is a RunError that names file and line.
     """
-    path = place(path)
-    rows = []
+    path, rows = place(path), []
     lines = path.read_bytes().split(b"\n") if path.exists() else []
+    if lines and lines[-1] and not _whole(lines[-1]):
+        warnings.warn(f"{path}: left out a torn last line ({len(lines.pop())} bytes)", PhalarWarning, stacklevel=2)
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
         try:
-            rows.append(Record(**json.loads(line)))
+            rows += [Record(**json.loads(line))] if line.strip() else []
         except (ValueError, TypeError) as error:
-            if number == len(lines) and not _parses(line):  # no line break after it: an append was interrupted
-                warnings.warn(f"{path}: left out a torn last line ({len(line)} bytes)", PhalarWarning, stacklevel=2)
-                continue
             raise RunError(f"{path}, line {number}: not a record ({error}); delete that line or the file and run again"
                            ) from error  # fmt: skip
     return frame(rows)
 
 
+def _whole(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
 def frame(records: Iterable[Record]) -> pd.DataFrame:
-    """Records as the frame that `read` gives, newest of each key kept."""
+    """Records as a frame with the columns of the results form, oldest first; of those with the same `KEY` the newest.
+
+    ``seed, k, n, steps`` are nullable integers.
+    """
     table = pd.DataFrame([each.as_dict() for each in records], columns=list(COLUMNS))
     kinds = dict.fromkeys(_INTEGERS, "Int64") | dict.fromkeys(_FLOATS, "float64")
     return table.astype(kinds).drop_duplicates(KEY, keep="last").reset_index(drop=True)
@@ -235,8 +213,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
 def merge(sources: Iterable[Path | str], target: Path | str) -> int:
     """Bring results files together in one, oldest first, of each measurement (`KEY`) the newest; returns how many.
 
-    The target may be one of the sources, and is written whole or not at all. A source that does not exist is an
-    InputError.
+    The target may be one of the sources, and is written whole or not at all. A missing source is an InputError.
     """
     sources, target = list(sources), place(target)
     for source in sources:
@@ -245,14 +222,6 @@ def merge(sources: Iterable[Path | str], target: Path | str) -> int:
     rows = pd.concat([read(source) for source in sources]).sort_values("date", kind="stable")
     rows = rows.drop_duplicates(KEY, keep="last").astype(object)
     partial = target.with_name(f".{target.name}.{os.getpid()}")
-    partial.unlink(missing_ok=True)
     append(partial, (Record(**fields) for fields in rows.where(rows.notna(), None).to_dict("records")))
     os.replace(partial, target)
     return len(rows)
-
-
-def _parses(line: bytes) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False

@@ -202,13 +202,14 @@ def _is_current(run: Study, target: Path, key: str) -> bool:
         about.get("key") == key
         and first_failure(executed) is None
         and set(about.get("records", [])) <= _lines(run.records)
-        and all(media.find(source, media_folders(target, run.root)) for source in media.sources(executed))
+        and all(media_file(source, target, run.root) for source in media.sources(executed))
     )
 
 
-def media_folders(executed: Path, root: Path) -> list[Path]:
-    """Where a local address in an executed notebook is looked for: beside it, beside its source, at the root."""
-    return [executed.parent, root / "notebooks", root]
+def media_file(source: str, executed: Path, root: Path) -> Path | None:
+    """The file that a local address in an executed notebook means: beside it, beside its source, or at the root."""
+    folders = (executed.parent, root / "notebooks", root)
+    return next((folder / source for folder in folders if (folder / source).is_file()), None)
 
 
 def inputs(notebook: Path, parameters: Mapping[str, Any]) -> str:
