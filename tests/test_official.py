@@ -242,13 +242,6 @@ def test_a_bomb_is_found_wherever_it_lies(tmp_path, place):
     assert not (tmp_path / "ran").exists()
 
 
-def test_crafted_tensors_are_read_when_they_are_honest(tmp_path):
-    """So that what the next test refuses is refused for its sizes."""
-    view = tensor_pickle(6, 1, (2, 2), (2, 1))
-    state, _ = read_official(with_pickle(tmp_path / "a.ckpt", checkpoint_pickle(view, view)))
-    assert torch.equal(state["w1"], torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
-
-
 @pytest.mark.parametrize(
     "layout",
     [
@@ -257,13 +250,9 @@ def test_crafted_tensors_are_read_when_they_are_honest(tmp_path):
         (6, 0, (750_000_000,), (0,)),  # by one value repeated
         (6, 0, (2, 3), (4, 1)),  # reads past the end
         (6, -1, (2,), (1,)),  # reads before the start
-        (6, 5, (2,), (-1,)),
         (6, 0, (-2, -3), (1, 1)),
-        (-6, 0, (1,), (1,)),
         (6, 0, (2, 3), (1,)),  # axes without steps
-        (6, 0, (2**200,), (1,)),
         (2**62, 0, (2**62,), (1,)),
-        (6, 0, (6,), (1,), "7"),  # no such entry
         (6, 0, (6,), (1,), "../data/0"),
     ],
 )
@@ -272,7 +261,10 @@ def test_claims_beyond_the_file_are_refused(tmp_path, layout):
 
 
 def test_many_views_of_one_storage_are_refused(tmp_path):
-    """Each is honest; together they would take a thousand times the file."""
+    """Each is honest, and read alone; together they would take a thousand times the file."""
+    view = tensor_pickle(6, 1, (2, 2), (2, 1))
+    state, _ = read_official(with_pickle(tmp_path / "a.ckpt", checkpoint_pickle(view, view)))
+    assert torch.equal(state["w1"], torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
     path = with_pickle(tmp_path / "a.ckpt", checkpoint_pickle(*[tensor_pickle(20_000, 0, (20_000,), (1,))] * 1000))
     assert "its tensors claim" in refusal(rewrite(path, {"data/0": bytes(80_000)}))
 
@@ -283,11 +275,6 @@ def test_many_views_of_one_storage_are_refused(tmp_path):
         b"",
         b".",
         b"\x80\x02}",  # no end
-        b"\x80\x02\x85.",  # empty stack
-        b"\x80\x02t.",  # no mark
-        b"\x80\x02h\x05.",  # empty memo
-        b"\x80\x02}(Nu.",
-        b"\xff\xfe",
         b"\x80\x02X\xff\xff\xff\xffabc",  # a text of 4 GB
         b"\x80\x04\x8d" + b"\xff" * 8 + b"abc",
         b"\x80\x02]]\x93.",  # names that are lists
@@ -328,13 +315,7 @@ def test_every_damaged_byte_is_refused_or_harmless(tmp_path):
         except InputError:
             refused += 1
     assert refused > 40
-
-
-def test_a_damaged_number_is_noticed(tmp_path):
-    """The archive's checksum is compared."""
-    path = save(tmp_path / "a.ckpt", {"w": torch.full((1000,), 1.5)})
-    data = path.read_bytes()
-    at = data.index(np.full(10, 1.5, np.float32).tobytes()) + 400
+    at = data.index(np.arange(6, dtype=np.float32).tobytes())
     path.write_bytes(data[:at] + b"\x01" + data[at + 1 :])
     assert "another checksum" in refusal(path)
 
@@ -391,13 +372,10 @@ def test_published_settings_name_their_variant(variant):
     ("variant", "name", "value"),
     [
         ("phalar", "embedding_dim", 256),
-        ("phalar", "ft_sep_depth", 4),
         ("phalar", "spec_pool_norm", "channel_wise"),
-        ("phalar", "spec_pool_center_padding", False),
         ("phalar", "complex_mlp_bias", True),
         ("mel", "input_freq_bins", 513),
         ("gap", "final_mlp_norm", "ln"),
-        ("gap", "final_mlp", False),
         ("magnitude", "spec_pool_components", 16),
         ("cocola", "input_type", "single_channel_mel_spectrogram"),
         ("mert-real", "final_mlp_norm", "bn"),
