@@ -88,16 +88,8 @@ def by_model(model) -> Scorer:
 def top1(scores: np.ndarray | Tensor, k: int) -> np.ndarray:
     """Each anchor's chance to find its own positive among K, the mean over all batches of K different tracks.
 
-    Parameters
-    ----------
-    scores : array (n, n)
-        Row: anchor; column: positive; the diagonal holds the pairs that belong together.
-    k : int
-        Candidates, the right one included. A tie with the right one counts as a miss.
-
-    Returns
-    -------
-    array (n,), float64
+    ``scores`` (n, n) have anchors in rows and positives in columns; the diagonal holds the pairs that belong together.
+    K counts the right candidate; a tie with it is a miss. Gives (n,) float64.
     """
     scores, n = np.asarray(scores), len(scores)
     if scores.shape != (n, n):

@@ -27,8 +27,6 @@ class Recipe:
     as_published: bool = False  # Muon, noises, crops and batch norms as the published code has them
 
 
-NEGATIVES = ("shard", "all")
-
 PRESETS = {
     "published": Recipe(as_published=True),
     # For runs shorter than the paper's: LayerScales (they start at zero) and the form (it starts small) learn faster.
@@ -65,8 +63,8 @@ class TrainConfig:
             corpora.folder(name)  # refuses an unknown name
         if not 2.0 <= self.seconds[0] <= self.seconds[1]:
             raise InputError(f"excerpt lengths {self.seconds} s: give a shortest of at least 2 and a longest above it")
-        if self.negatives not in NEGATIVES:
-            raise InputError(f"negatives = {self.negatives!r}; choose {' or '.join(map(repr, NEGATIVES))}")
+        if self.negatives not in ("shard", "all"):
+            raise InputError(f"negatives = {self.negatives!r}; choose 'shard' or 'all'")
         for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise InputError(f"{name} = {getattr(self, name)}; it is at least {least}")

@@ -31,8 +31,7 @@ def joined(device: torch.device) -> Iterator[torch.device]:
         yield device
         return
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(device)
+        torch.cuda.set_device(device := torch.device("cuda", int(os.environ["LOCAL_RANK"])))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield device
@@ -41,8 +40,7 @@ def joined(device: torch.device) -> Iterator[torch.device]:
 
 
 def gather(z: Tensor) -> Tensor:
-    """Embeddings (n, d) of all processes, (world_size * n, d), in order of rank. Gradients flow back to where each came
-    from, summed: averaged after that, they are those of one process with the joined batch."""
+    """Embeddings (n, d) of all processes, (world_size * n, d), in order of rank; gradients flow back, summed."""
     if world_size() == 1:
         return z
     whole = torch.cat(all_gather(torch.view_as_real(z) if z.is_complex() else z))

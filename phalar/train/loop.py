@@ -69,8 +69,7 @@ def optimisers(model: StemModel, recipe: Recipe) -> dict[str, torch.optim.Optimi
         if weight.requires_grad and not name.startswith("form."):
             by_adam = weight.ndim < 2 or any(part in name for part in adams)
             (vectors if by_adam else matrices).append(weight)
-    form = {"params": list(model.form.parameters()), "lr": recipe.form_lr}
-    adam = [{"params": vectors, "lr": recipe.vector_lr}, form]
+    adam = [{"params": vectors, "lr": recipe.vector_lr}, {"params": [*model.form.parameters()], "lr": recipe.form_lr}]
     return {
         "muon": Muon(matrices, recipe.muon_lr, recipe.momentum, recipe.weight_decay, recipe.as_published),
         "adam": torch.optim.AdamW(adam, betas=recipe.betas, eps=1e-10, weight_decay=recipe.weight_decay),
@@ -85,12 +84,8 @@ def train(config: TrainConfig, folder: Path, *, device: str = "auto", progress: 
     processes share the config's shards; the losses are those of one process. Ctrl-C and SIGTERM are obeyed after the
     step in hand, with everything saved, and by all processes if one is told.
 
-    Raises
-    ------
-    InputError
-        The folder holds another run, there are fewer tracks than a step needs, or shards cannot be shared out evenly.
-    RunError
-        The loss or a gradient is not finite: the message says where the step is kept and how to look at it.
+    Raises InputError if the folder holds another run, there are fewer tracks than a step needs, or shards cannot be
+    shared out evenly; RunError if the loss or a gradient is not finite, saying where the step is kept.
     """
     folder = Path(folder)
     with distributed.joined(chosen_device(device)) as chosen:
@@ -134,10 +129,8 @@ class Trainer:
         joint = recipe.as_published and config.shards > 1 and bool(batch_norm.norms_of(self.model))
         if joint and world > 1:
             if self.device.type != "cuda":
-                raise InputError(
-                    f"the preset {config.preset!r} has batch norms over all shards, which processes share on GPUs only "
-                    "(SyncBatchNorm); train it in one process (without torchrun), or take another preset"
-                )
+                raise InputError(f"batch norms as of preset {config.preset!r} processes share on GPUs only; train it "
+                                 "in one process, without torchrun, or take another preset")  # fmt: skip
             self.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
         self.model.picture_noise = recipe.picture_noise
         self.objective = Objective(self.model, recipe.target, config.negatives, joint)
@@ -208,9 +201,8 @@ class Trainer:
         """Keep the step that went wrong, leave the weights as they were before it, and say so."""
         step, seed, path = len(self.history), self.config.seed, self.folder / failure.FAILED
         path = path.with_stem(f"{path.stem}-{distributed.rank()}") if distributed.world_size() > 1 else path
-        about = {"step": step, "seed": seed, "start": cuts.start.tolist()}
-        about["tracks"] = [self.tables.tracks[i].id for i in cuts.track]
-        failure.keep(path, self.objective, shards, seeds, about)
+        where = {"start": cuts.start.tolist(), "tracks": [self.tables.tracks[i].id for i in cuts.track]}
+        failure.keep(path, self.objective, shards, seeds, {"step": step, "seed": seed} | where)
         if all(failure.finite(tensor) for tensor in self.model.state_dict().values()):
             self.save()
         raise RunError(
@@ -221,8 +213,7 @@ class Trainer:
     def validate(self) -> float:
         """Top-1 among up to 64 on fixed validation pairs; keeps the weights when they are the best so far."""
         step = len(self.history)
-        self.model.eval()
-        with batch_norm.from_batches_alone(self.model):
+        with batch_norm.from_batches_alone(self.model.eval()):
             sides = retrieval.embeddings(self.model, retrieval.cut_pairs(self.valid, draw=0))
             scores = retrieval.scores_of(self.model, *sides)
             if not np.isfinite(scores).all():

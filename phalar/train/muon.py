@@ -1,8 +1,7 @@
 """Muon: momentum whose matrices are replaced by the nearest one with equal singular values (Jordan et al. 2024).
 
-A gradient matrix is usually dominated by a few directions. Making it (nearly) orthogonal gives every direction the
-same step, so rare features learn as fast as common ones. Singular values come out between about 0.7 and 1.2, not
-exactly one: exactness buys nothing. Book page *How it is trained*.
+A gradient matrix is usually dominated by a few directions. With nearly equal singular values (about 0.7 to 1.2) rare
+features learn as fast as common ones. Book page *How it is trained*.
 """
 
 import math
@@ -10,12 +9,10 @@ import math
 import torch
 from torch import Tensor
 
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # odd polynomial a x + b x^3 + c x^5 that drives (0, 1] to about 1
-
 
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
     """U V^H of a matrix (m, n), real or complex, with singular value decomposition U S V^H, nearly."""
-    a, b, c = COEFFICIENTS
+    a, b, c = 3.4445, -4.7750, 2.0315  # odd polynomial a x + b x^3 + c x^5 that drives (0, 1] to about 1
     tall = matrix.shape[-2] > matrix.shape[-1]
     x = matrix.mH if tall else matrix
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)

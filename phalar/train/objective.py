@@ -30,17 +30,9 @@ def contrastive_loss(scores: Tensor, target: float = 0.9, first: int = 0) -> Ten
 class Objective:
     """Shards of pairs to a loss: training's one way through the model.
 
-    Parameters
-    ----------
-    model : StemModel
-    target : float
-        Probability asked of the true pair.
-    negatives : str
-        An anchor's candidates: ``"shard"``, the positives of its own shard, as in the paper; ``"all"``, of all shards.
-    joint : bool
-        Shards go through the network as one batch, so that batch norms see all of them (the published
-        ``sync_batchnorm``); dropout is drawn by the seed of the first.
-    """
+    ``target`` is the probability asked of the true pair. With ``negatives`` ``"shard"`` an anchor meets the positives
+    of its own shard, as in the paper, with ``"all"`` those of all shards. ``joint``: shards go through the network as
+    one batch, so that batch norms see all of them (the published ``sync_batchnorm``)."""
 
     model: StemModel
     target: float
