@@ -9,9 +9,8 @@ import pytest
 from phalar.corpora import arranger, harmony, performance, styles
 from phalar.corpora.arrangement import transpose
 from phalar.corpora.chart import METRES, SCALES, Bar, hits
-from phalar.corpora.leadsheet import INTERVALS, Chord, LeadSheet
+from phalar.corpora.leadsheet import INTERVALS, Chord, LeadSheet, Written
 from phalar.corpora.parts import fifth, lead, voicings
-from phalar.corpora.score import Written
 from phalar.errors import InputError
 
 STYLES = styles.styles()

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from phalar.corpora import chorale_scores, chorales
+from phalar.corpora import chorales
 from phalar.corpora.rendering import loudness
 from phalar.datasets import store
 from phalar.errors import RunError
@@ -80,13 +80,13 @@ def test_notes_sound_when_the_track_says(tracks):
 
 
 def test_four_players_get_the_notes_of_the_page():
-    score = chorale_scores.read("bwv66.6", "f# minor")
+    score = chorales.read("bwv66.6", "f# minor")
     page = chorales.arrangement(score, chorales.ENSEMBLES["string"], np.random.default_rng(0))
     for part, voice in zip(page.parts, score.voices, strict=True):
         assert [(s.onset, s.duration, s.pitch) for s in part.strokes] == [(n.onset, n.duration, n.pitch) for n in voice]
     assert (page.tonic, page.mode) == (6, "minor")
     assert [onset for onset, _ in page.fermatas][:3] == [3, 7, 11]
-    assert page.fermatas[-1][1] == score.length
+    assert page.fermatas[-1][1] == score.voices[0][-1].end
     tempi = [
         chorales.arrangement(score, chorales.ENSEMBLES["brass"], np.random.default_rng(seed)).bpm for seed in range(300)
     ]
@@ -95,12 +95,12 @@ def test_four_players_get_the_notes_of_the_page():
 
 def test_scores_are_read_as_written():
     """BWV 66.6: the first line, its fermatas, the upbeat; and another reading of the same file agrees on all notes."""
-    score = chorale_scores.read("bwv66.6", "f# minor")
+    score = chorales.read("bwv66.6", "f# minor")
     soprano = score.voices[0]
     assert [(n.onset, n.pitch) for n in soprano[:5]] == [(0, 73), (0.5, 71), (1, 69), (2, 71), (3, 73)]
     assert score.key == chorales.table()["bwv66.6"]["key"] == "f# minor"
     assert score.beats[:3] == ((0.0, 4), (1.0, 1), (2.0, 2))
-    assert score.length == 36
+    assert score.voices[0][-1].end == 36
     for part, voice in enumerate(score.voices):  # without repetitions, since tied notes count by their pieces there
         read = [key for key, _ in groupby(n.pitch for n in voice if n.duration >= 1)]
         assert read == [key for key, _ in groupby(long_notes(xml_files()["bwv66.6"], part))]
@@ -108,7 +108,7 @@ def test_scores_are_read_as_written():
 
 def test_what_is_no_chorale_is_refused():
     with pytest.raises(RunError, match="bwv9999"):
-        chorale_scores.read("bwv9999", "C major")
+        chorales.read("bwv9999", "C major")
 
 
 def test_splits_are_large_enough_whole_and_balanced():

@@ -10,8 +10,8 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from phalar.corpora import abc_tunes, tunes
-from phalar.corpora.score import Written
+from phalar.corpora import tunes
+from phalar.corpora.leadsheet import Written
 from phalar.errors import InputError, RunError
 
 
@@ -20,11 +20,11 @@ def abc(music: str, key: str = "C", unit: str = "1/8") -> str:
 
 
 def parse(music: str, key: str = "C", mode: str = "major"):
-    return abc_tunes.parse(abc(music, key), "4/4", mode, "made", "Made")
+    return tunes.parse(abc(music, key), "4/4", mode, "made", "Made")
 
 
 def written(text: str, meter: str = "4/4") -> list[tuple[float, int | None]]:
-    _, measures = abc_tunes.measures_of(text, meter)
+    _, measures = tunes.measures_of(text, meter)
     return [(duration, pitch) for measure in measures for duration, pitch, _ in measure.notes]
 
 
@@ -102,7 +102,7 @@ def test_what_does_not_add_up_is_one_clear_error(music, why):
 
 def test_unknown_tunes_are_refused():
     with pytest.raises(RunError, match=r"oneill-9999.*music21"):
-        abc_tunes.source("oneill", "9999")
+        tunes.source("oneill", "9999")
     with pytest.raises(InputError, match="nosuch"):
         tunes.tune("nosuch")
     with pytest.raises(InputError, match=r"chorales.*band"):
@@ -128,7 +128,7 @@ def test_music21_reads_the_same():
 
     for piece in list(tunes.pieces("band"))[:48]:
         row = tunes.table()[piece]
-        text = abc_tunes.source(row["book"], row["number"])
+        text = tunes.source(row["book"], row["number"])
         head, key, music = re.split(r"^(K:.*)$", text, maxsplit=1, flags=re.MULTILINE)
         music = re.sub(r'^P:.*|%.*|"[^"\n]*"|\{[^}]*\}|[.~HTuvkRSOLMPJV`!]|\((?!\d)|\)', "", music, flags=re.MULTILINE)
         head = re.sub("%.*", "", head if re.search("^X:", head, re.MULTILINE) else f"X:1{head}")
@@ -159,7 +159,7 @@ def test_every_corpus_has_its_tunes_in_an_order_that_has_nothing_to_do_with_name
         rows = [tunes.table()[piece] for piece in tunes.pieces(corpus)]
         meters, modes = (Counter(row[column] for row in rows) for column in ("meter", "mode"))
         assert meters["4/4"] + meters["2/4"] > 0.65 * len(rows)
-        assert set(meters) == set(abc_tunes.METERS)
+        assert set(meters) == set(tunes.METERS)
         assert 0.2 < 1 - modes["major"] / len(rows) < 0.5
     ranks = np.argsort(np.argsort(list(tunes.pieces("band"))))
     assert abs(np.corrcoef(ranks, np.arange(len(ranks)))[0, 1]) < 0.1

@@ -56,15 +56,10 @@ CORPORA = {
 
 
 def folder(name: str) -> Path:
-    """Where a corpus is kept, rendered or not, or a real data set that was prepared.
+    """Where a corpus, rendered or not, or a prepared real data set is kept; an `InputError` if there is neither.
 
     A corpus' folder is named by the code and tables that make it: what is read is never stale, and no version has to be
     raised by hand. Comments and docstrings do not count.
-
-    Raises
-    ------
-    InputError
-        If there is neither of that name.
     """
     if name not in CORPORA and name in prepared.names():
         return prepared.folder(name)
@@ -82,33 +77,15 @@ def version(name: str) -> str:
 def render(
     name: str, split: str | None = None, *, limit: int | None = None, jobs: int | None = None, progress: bool = True
 ) -> Path:
-    """Render what is missing of a corpus. Interrupted at any moment and called again it completes, and the bytes are
-    those of an uninterrupted run. Two processes may do this at once.
+    """Render what is missing of a corpus, a key of :data:`CORPORA`, and return its folder, a store
+    (``phalar.datasets.store``). Interrupted at any moment and called again it completes, and the bytes are those of an
+    uninterrupted run. Two processes may do this at once.
 
-    Parameters
-    ----------
-    name : str
-        A key of :data:`CORPORA`.
-    split : str, optional
-        ``"train"``, ``"valid"`` or ``"test"``; all three if not given.
-    limit : int, optional
-        At most so many pieces of each split, always the same ones; all if not given.
-    jobs : int, optional
-        Processes; as many as there are processors, if not given. The result does not depend on it.
-    progress : bool
-        Show a bar on standard error.
-
-    Returns
-    -------
-    Path
-        The folder, a store (``phalar.datasets.store``).
-
-    Raises
-    ------
-    InputError
-        If there is no corpus or split of that name, or ``jobs`` or ``limit`` is below 1.
-    RunError
-        If a piece could not be rendered. Taught in ``book/corpora.md``.
+    ``split`` is ``"train"``, ``"valid"``, ``"test"``, or None for all three; ``limit`` takes at most so many pieces of
+    each, always the same ones; ``jobs`` are processes, as many as there are processors if not given, and the result
+    does not depend on it; ``progress`` shows a bar on standard error. An `InputError` if there is no such corpus or
+    split, or ``jobs`` or ``limit`` is below 1; a `RunError` if a piece could not be rendered. Taught in
+    ``book/corpora.md``.
     """
     where = folder(name)
     missing = store.incomplete(where, _selected(name, split, limit))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from phalar.corpora.leadsheet import Chord
+from phalar.corpora.leadsheet import PITCH_CLASSES, Chord
 
 NEAR = 1e-6  # quarter notes: moments closer than this are the same
 
@@ -72,6 +72,11 @@ class Arrangement:
         """Quarter notes until the last beat, or the last chord, ends."""
         ends = [chord.onset + chord.duration for chord in self.chords[-1:]]
         return max([*ends, self.beats[-1][0] + self.beat])
+
+    @property
+    def key(self) -> str:
+        """Such as ``"Eb minor"``."""
+        return f"{PITCH_CLASSES[self.tonic]} {self.mode}"
 
     @property
     def metre(self) -> str:

@@ -29,13 +29,7 @@ BREAKS = (RHYTHM, CHORDS | {"bass", "riff", "counter"}, CHORDS, {"bass", "strum"
 
 
 def styles_for(sheet: LeadSheet) -> list[str]:
-    """The styles that fit a tune's metre.
-
-    Raises
-    ------
-    InputError
-        If the metre is one that no style knows.
-    """
+    """The styles that fit a tune's metre; an `InputError` if no style knows it."""
     which = METRES.get((sheet.beats_per_bar, sheet.beat))
     if which is None:
         raise InputError(
@@ -50,22 +44,9 @@ def arrange(
 ) -> Arrangement:
     """Arrange a tune for a band: four to nine parts, the drums first, then the bass. Beats and chords cover all of it.
 
-    Parameters
-    ----------
-    sheet : LeadSheet
-        The tune, best with chords of the style's ``colour``.
-    style : str
-        One of :func:`styles_for` the sheet.
-    rng : np.random.Generator
-        Decides key, tempo, form, players and what they play.
-    seconds : (float, float)
-        How long the piece shall be, at least and at most.
-
-    Raises
-    ------
-    InputError
-        If there is no such style, if it does not fit the metre, or if nothing fits between the two lengths. Taught in
-        ``book/band-and-studio.md``.
+    The ``style`` is one of :func:`styles_for` the sheet, which has best chords of the style's ``colour``; ``rng``
+    decides key, tempo, form, players and what they play; the piece lasts between the two ``seconds``. An `InputError`
+    if the style does not fit the metre, or nothing fits between the lengths. Taught in ``book/band-and-studio.md``.
     """
     if style not in styles_for(sheet):
         raise InputError(f"there is no style {style!r} for the metre of {sheet.id}: choose one of {styles_for(sheet)}")

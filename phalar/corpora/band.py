@@ -12,9 +12,7 @@ from phalar.corpora.styles import styles, table
 
 SEED = 0
 SECONDS = (40.0, 55.0)  # shortest and longest piece as written; a last note may ring a little longer
-FLOOR = -60.0  # dB at which a released note is over: nobody hears what is below, and it is a third of the work
 BALANCE = 1.5  # standard deviation, in dB, of what a piece's mix adds to the gain of each role
-DRUM_BANK = 128
 FAMILIES = {"2/4": "duple", "4/4": "duple", "2/2": "duple", "3/4": "triple", "6/8": "compound", "9/8": "compound"}
 
 
@@ -45,7 +43,7 @@ def mixed(page: Arrangement, rng: np.random.Generator) -> list[float]:
 def build(piece: str, folder: Path) -> None:
     """Harmonise, arrange, perform, render and store one of :func:`pieces` in the store ``folder``."""
     # Here, not above: these need music21 and numba, and reading a finished corpus needs neither.
-    from phalar.corpora import arranger, performance, recording
+    from phalar.corpora import arranger, performance, rendering
 
     rng = seeds.generator("band", SEED, "arrangement", piece)
     name = style_of()[piece]
@@ -59,4 +57,4 @@ def build(piece: str, folder: Path) -> None:
         "sections": [section for _, section in page.sections],
         "seed": SEED,
     }
-    recording.record(folder, page, performance.TIGHT, rng, pieces()[piece], tags, gains)
+    rendering.record(folder, page, performance.TIGHT, rng, pieces()[piece], tags, gains)

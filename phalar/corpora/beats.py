@@ -18,7 +18,6 @@ from phalar import audio
 from phalar.corpora import seeds, tunes
 from phalar.corpora.arrangement import Arrangement
 from phalar.corpora.band import FAMILIES, mixed
-from phalar.corpora.leadsheet import PITCH_CLASSES
 from phalar.corpora.styles import styles, table
 from phalar.datasets.store import FULL_SCALE, write_track
 
@@ -77,7 +76,7 @@ def pieces() -> dict[str, str]:
 def build(piece: str, folder: Path) -> None:
     """Arrange, perform, render and store one of :func:`pieces` in the store ``folder``, at 22.05 kHz."""
     # Here, not above: these need music21 and numba, and reading a finished corpus needs neither.
-    from phalar.corpora import arranger, performance, recording, studio
+    from phalar.corpora import arranger, performance, rendering, studio
 
     rng = seeds.generator(SEED, "beats", piece)
     cast = castings()[piece]
@@ -93,7 +92,7 @@ def build(piece: str, folder: Path) -> None:
     if cast.sound == "band":
         page = replace(page, parts=tuple(part for part in page.parts if part.strokes))
         notes, seconds = performance.perform(page, feel, rng)
-        stems = recording.render(page, notes, mixed(page, rng))
+        stems = rendering.render(page, notes, mixed(page, rng))
     else:
         song = studio.record(f"beats/{piece}", page, feel)
         stems, seconds = song.audio, song.seconds
@@ -110,8 +109,8 @@ def build(piece: str, folder: Path) -> None:
         stems=["mix"],
         pitched=[True],
         tags=asdict(cast)
-        | {"title": page.title, "tempo": page.bpm, "key": f"{PITCH_CLASSES[page.tonic]} {page.mode}"}
-        | {"metre": page.metre, "instruments": [part.instrument for part in page.parts if part.strokes]},
+        | {"title": page.title, "tempo": page.bpm, "key": page.key, "metre": page.metre}
+        | {"instruments": [part.instrument for part in page.parts if part.strokes]},
         beats=beats[(beats[:, 0] >= 0) & (beats[:, 0] < audible)],
     )
 

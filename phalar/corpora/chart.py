@@ -112,13 +112,8 @@ def events(chart: Chart, patterns: list[str], bars: list[int]) -> Iterator[tuple
 
 
 def lay_out(sheet: LeadSheet, bpm: float, tonic: int, seconds: tuple[float, float], rng: np.random.Generator) -> Chart:
-    """A form: introduction, the tune as often as there is time, mostly a break, a final chord, in whole phrases.
-
-    Raises
-    ------
-    InputError
-        If no form has a length between ``seconds``.
-    """
+    """A form: introduction, the tune as often as there is time, mostly a break, a final chord, in whole phrases. An
+    `InputError` if no form has a length between ``seconds``."""
     bar_seconds = sheet.beats_per_bar * 60 / bpm
     phrase, ending = (4, 2) if bar_seconds < 2.2 else (2, 1)
     fewest, most = int(np.ceil(seconds[0] / bar_seconds)), int(seconds[1] / bar_seconds)

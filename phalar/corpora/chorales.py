@@ -1,6 +1,7 @@
 """Corpus ``chorales``: the four-part Bach chorales, played by four instruments. Stands in for CocoChorales.
 
-Ensembles are CocoChorales': string, brass, woodwind, and random, where each voice draws from its own list. Each piece
+The scores (compiled by M. Greentree) come with the installed music21 package and stay there. Ensembles are
+CocoChorales': string, brass, woodwind, and random, where each voice draws from its own list. Each piece
 is played once, by one ensemble.
 """
 
@@ -14,7 +15,8 @@ import numpy as np
 
 from phalar.corpora import seeds, styles
 from phalar.corpora.arrangement import Arrangement, Part, Stroke
-from phalar.corpora.score import Score
+from phalar.corpora.leadsheet import Score, Written
+from phalar.errors import RunError
 
 SEED = 0
 
@@ -50,18 +52,17 @@ def ensemble(piece: str) -> str:
 
 def build(piece: str, folder: Path) -> None:
     """Perform, render and store one of :func:`pieces` in the store ``folder``."""
-    # Here, not above: these need music21 and numba, and reading a finished corpus needs neither.
-    from phalar.corpora import chorale_scores, performance, recording
+    from phalar.corpora import performance, rendering  # here, not above: these need numba
 
     row = table()[piece]
-    score = chorale_scores.read(piece, row["key"])
+    score = read(piece, row["key"])
     rng = seeds.generator(SEED, "performance", piece)
     name = ensemble(piece)
     players = ENSEMBLES.get(name) or [str(rng.choice(voice)) for voice in RANDOM_ENSEMBLE]
     page = replace(arrangement(score, players, rng), title=row["title"])
     tags = {"bwv": piece.removeprefix("bwv"), "composer": "Johann Sebastian Bach", "group": row["group"]}
     tags |= {"ensemble": name, "key": score.key}
-    recording.record(folder, page, performance.draw_feel("hymn", rng), rng, row["split"], tags)
+    rendering.record(folder, page, performance.draw_feel("hymn", rng), rng, row["split"], tags)
 
 
 def arrangement(score: Score, players: Sequence[str], rng: np.random.Generator) -> Arrangement:
@@ -81,3 +82,63 @@ def arrangement(score: Score, players: Sequence[str], rng: np.random.Generator) 
     return Arrangement(
         score.id, score.id, "chorale", bpm, 1.0, 0.5, tonic % 12, mode, beats, (), (), tuple(parts), fermatas
     )
+
+
+@cache
+def paths() -> dict[str, Path]:
+    """Every MusicXML file of Bach in the installed corpus, by its name, such as ``bwv66.6``. Not all are chorales."""
+    from music21 import corpus  # here, not above: it takes a second, and reading a finished corpus does not need it
+
+    found = (Path(str(path)) for path in corpus.getComposer("bach"))
+    return {path.stem: path for path in sorted(found) if path.suffix in {".mxl", ".xml"}}
+
+
+def read(name: str, key: str) -> Score:
+    """One chorale as written, repeats not played out; ``key`` is its tonic and mode. A `RunError` if the installed
+    corpus has no such piece, or not in four voices."""
+    if name not in paths():
+        raise RunError(f"music21's corpus has no Bach piece {name!r}: install music21 10.5.1, whose chorales are used")
+    from music21 import converter
+
+    # From the source, always: music21 would else keep pickles of what it parsed in the temporary folder, and load them.
+    parts = list(converter.parse(paths()[name], forceSource=True, storePickle=False).parts)
+    if [part.partName for part in parts] != ["Soprano", "Alto", "Tenor", "Bass"]:
+        raise RunError(f"{name} is not written for soprano, alto, tenor and bass")
+    voices = tuple(_voice(part) for part in parts)
+    end = max(voice[-1].end for voice in voices)
+    return Score(name, key, tuple(beat for beat in _beats(parts[0]) if beat[0] < end), voices)
+
+
+def _voice(part) -> tuple[Written, ...]:
+    """The notes of a part, tied ones joined."""
+    from music21.expressions import Fermata
+
+    notes: list[Written] = []
+    for element in part.flatten().notes:
+        onset, duration, end = float(element.offset), float(element.quarterLength), notes[-1].end if notes else 0.0
+        pitch = max(pitch.midi for pitch in element.pitches)
+        held = any(isinstance(mark, Fermata) for mark in element.expressions)
+        if duration <= 0 or onset < end - 1e-6:
+            continue  # a grace note, or a second line written into the same staff
+        tied = element.tie is not None and element.tie.type != "start" and onset < end + 1e-6
+        if tied and notes and pitch == notes[-1].pitch:
+            last = notes.pop()
+            onset, held = last.onset, held or last.fermata
+        notes.append(Written(onset, float(element.offset) + duration - onset, pitch, held))
+    return tuple(notes)
+
+
+def _beats(part):
+    """Every beat: quarter notes from the beginning, and number in the bar. A bar that a repeat sign cuts in two is
+    counted on in its second half."""
+    meter, carried = None, 0.0
+    for number, measure in enumerate(part.getElementsByClass("Measure")):
+        meter = measure.timeSignature or meter
+        bar, unit = meter.barDuration.quarterLength, meter.beatDuration.quarterLength
+        length = min(measure.duration.quarterLength, bar)
+        before = measure.paddingLeft or (bar - length if number == 0 else carried if carried + length <= bar else 0)
+        carried = (before + length) % bar
+        at = -(-before // unit) * unit  # the first beat at or after the measure's beginning
+        while at < before + length:
+            yield float(measure.offset + at - before), int(at // unit) + 1
+            at += unit

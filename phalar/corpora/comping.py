@@ -80,7 +80,7 @@ def arrangement(piece: str, rng: np.random.Generator) -> Arrangement:
 def build(piece: str, folder: Path) -> None:
     """Perform, render and store one of :func:`pieces` in the store ``folder``."""
     # Here, not above: these need numba, and reading a finished corpus does not.
-    from phalar.corpora import performance, recording
+    from phalar.corpora import performance, rendering
 
     rng = seeds.generator(SEED, "comping", piece)
     name, page = piece.split("_")
@@ -89,4 +89,4 @@ def build(piece: str, folder: Path) -> None:
     feel = performance.Feel(velocity=5.0, lead_in=LEAD_IN, **habits)
     progression = page.split("-")[0]
     tags = {"player": name, "style": progression[:-1], "progression": progression, "piece": page}
-    recording.record(folder, arrangement(piece, rng), feel, rng, pieces()[piece], tags, tail=TAIL)
+    rendering.record(folder, arrangement(piece, rng), feel, rng, pieces()[piece], tags, tail=TAIL)

@@ -44,24 +44,10 @@ def draw_room(rng: np.random.Generator) -> tuple[float, float]:
 def treat(
     audio: np.ndarray, channel: Channel, room: tuple[float, float], bpm: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """One source, as it comes out of its channel.
+    """One source, (samples,), float32 at 16 kHz, not silent, as it comes out of its channel, at no particular level.
 
-    Parameters
-    ----------
-    audio : np.ndarray, (samples,), float32
-        At 16 kHz; not silent.
-    channel : Channel
-        What suits the kind of source; what is done to this one is drawn from ``rng``.
-    room : (float, float)
-        Size and damping.
-    bpm : float
-        Delays repeat in time with the music.
-    rng : np.random.Generator
-
-    Returns
-    -------
-    np.ndarray, (samples,), float32
-        At no particular level. Taught in ``book/band-and-studio.md``.
+    The ``channel`` is what suits the kind of source, and ``rng`` draws what is done to this one; ``room`` is size and
+    damping; delays repeat in time with ``bpm``. Taught in ``book/band-and-studio.md``.
     """
     # Noise at -180 dB: in true silence every filter would come to rest among denormal numbers, which are slow.
     noise = np.float32(1e-9) * np.random.default_rng(0).standard_normal(SAMPLE_RATE, np.float32)

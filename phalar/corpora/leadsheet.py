@@ -1,8 +1,6 @@
-"""A tune with its chords: what a band is handed. Times are in quarter notes from the beginning."""
+"""What is written, before anybody arranges or plays it. Times are in quarter notes from the beginning."""
 
 from dataclasses import dataclass
-
-from phalar.corpora.score import Written
 
 PITCH_CLASSES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 
@@ -13,6 +11,32 @@ _CHORDS = """maj 0 4 7, min 0 3 7, 7 0 4 7 10, maj7 0 4 7 11, min7 0 3 7 10, maj
     dim7 0 3 6 9, hdim7 0 3 6 10, aug 0 4 8, sus2 0 2 7, sus4 0 5 7, 9 0 4 7 10 14, 5 0 7"""
 INTERVALS = {name: tuple(map(int, steps)) for name, *steps in map(str.split, _CHORDS.split(","))}
 """Semitones above the root, by quality in the syntax of ``mir_eval.chord`` (a power chord is written ``(1,5)``)."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A written note: ``onset`` and ``duration`` in quarter notes, ``pitch`` as a MIDI key, and whether a fermata
+    stands over it (in a chorale: the end of a line)."""
+
+    onset: float
+    duration: float
+    pitch: int
+    fermata: bool = False
+
+    @property
+    def end(self) -> float:
+        return self.onset + self.duration
+
+
+@dataclass(frozen=True)
+class Score:
+    """A piece of written music: its ``key`` (such as ``"f# minor"``), every beat with its number in the bar from 1, and
+    one melody a voice, highest voice first, notes in order and not overlapping."""
+
+    id: str
+    key: str
+    beats: tuple[tuple[float, int], ...]
+    voices: tuple[tuple[Written, ...], ...]
 
 
 @dataclass(frozen=True)

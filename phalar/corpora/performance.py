@@ -72,15 +72,10 @@ def studio_feel(style: str, rng: np.random.Generator) -> Feel:
 
 
 def perform(page: Arrangement, feel: Feel, rng: np.random.Generator) -> tuple[list[list[Note]], np.ndarray]:
-    """Play an arrangement.
+    """Play an arrangement: the notes of each part, by onset, and the seconds of every beat, (beats,).
 
     The same generator gives performances that differ by ``feel`` alone, and transposed pages are played alike: what is
-    drawn depends on neither feel nor pitch.
-
-    Returns
-    -------
-    (list of list of Note, np.ndarray, (beats,))
-        The notes of each part, by onset, and the seconds of every beat. Taught in ``book/band-and-studio.md``.
+    drawn depends on neither feel nor pitch. Taught in ``book/band-and-studio.md``.
     """
     seconds = clock(page, feel, rng)
     return [_play(part, page, seconds, feel, rng) for part in page.parts], seconds

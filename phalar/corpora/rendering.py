@@ -1,15 +1,18 @@
-"""From notes to stems: played, decimated, levelled, scaled by one constant, 16-bit."""
+"""From a page to a stored track: performed, played, decimated, levelled, scaled by one constant, 16-bit."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pyloudnorm
 import soxr
 
 from phalar.audio import SAMPLE_RATE
+from phalar.corpora import performance
+from phalar.corpora.arrangement import Arrangement
 from phalar.corpora.sampler import Note, play
-from phalar.corpora.soundfont import SoundFont
-from phalar.datasets.store import FULL_SCALE
+from phalar.corpora.soundfont import SoundFont, installed
+from phalar.datasets.store import FULL_SCALE, write_track
 from phalar.errors import RunError
 
 # Notes are played at 32 kHz and then decimated, since the sampler does not limit their bandwidth. What is left below
@@ -19,23 +22,15 @@ LOUDNESS = -23.0  # LUFS to which each stem is brought before the common scale
 PEAK = 0.9  # largest absolute value of the mix or of any stem
 TAIL = 1.5  # seconds a last note may ring at most
 BLOCK = 0.4  # seconds in which loudness is measured
+FLOOR = -60.0  # dB at which a released note is over: nobody hears what is below, and it is a third of the work
+DRUM_BANK = 128
 
 
 def loudness(audio: np.ndarray, sample_rate: int) -> float:
-    """Integrated loudness of ITU-R BS.1770-4, by pyloudnorm.
+    """Integrated loudness of ITU-R BS.1770-4, in LUFS, by pyloudnorm; a 997 Hz sine at full scale has -3.01.
 
-    Parameters
-    ----------
-    audio : np.ndarray, (samples,)
-        One channel in [-1, 1]. What is shorter than a block of 0.4 s is measured with silence behind it.
-    sample_rate : int
-        Hz.
-
-    Returns
-    -------
-    float
-        LUFS: a 997 Hz sine at full scale is -3.01. Silence, by the standard's gates, does not count; -inf if nothing
-        is left.
+    ``audio`` is one channel (samples,) in [-1, 1]; what is shorter than a block of 0.4 s is measured with silence
+    behind it. Silence, by the standard's gates, does not count; -inf if nothing is left.
     """
     measured = np.zeros(max(len(audio), int(np.ceil(BLOCK * sample_rate))))
     measured[: len(audio)] = audio
@@ -74,30 +69,12 @@ def render_stems(
     banks: Sequence[int] | None = None,
     floor: float = -100.0,
 ) -> np.ndarray:
-    """Render the parts of a piece to stems whose sum is the mix, of equal loudness if not told otherwise.
+    """Render the parts of a piece to stems whose sum is the mix, (S, samples), int16 at 16 kHz.
 
-    Parameters
-    ----------
-    font : SoundFont
-    parts : sequence of (int, sequence of Note)
-        General MIDI program and notes of each stem, S of them.
-    gains : sequence of float, optional
-        Decibels by which each stem is louder than the common level; 0 if not given.
-    banks : sequence of int, optional
-        Bank of the SoundFont for each stem; 0 if not given. Drum kits are in bank 128.
-    floor : float
-        Decibels, relative to its peak, at which a released note is over.
-
-    Returns
-    -------
-    np.ndarray, (S, samples), int16
-        16 kHz. The sum over stems is the mix and peaks at 0.9 of full scale (or a stem does, where stems cancel in the
-        mix). The end is where the mix has faded by 60 dB.
-
-    Raises
-    ------
-    RunError
-        If a stem is silent or not finite: an instrument of the SoundFont does not sound. Taught in ``book/corpora.md``.
+    ``parts`` are General MIDI program and notes of each stem; ``gains`` the decibels by which it is louder than the
+    common level, ``banks`` its bank of the SoundFont, each 0 if not given; ``floor`` as for ``play``. The mix peaks at
+    0.9 of full scale (or a stem does, where stems cancel), and the end is where it has faded by 60 dB. A `RunError` if
+    a stem is silent or not finite: an instrument does not sound. Taught in ``book/corpora.md``.
     """
     end = max(note.onset + note.duration for _, notes in parts for note in notes) + TAIL
     length = int(np.ceil(end * SAMPLE_RATE))
@@ -113,3 +90,42 @@ def render_stems(
     fade = min(round(0.02 * SAMPLE_RATE), stems.shape[1])
     stems[:, -fade:] *= np.linspace(1, 0, fade)
     return to_pcm(stems)
+
+
+def render(page: Arrangement, notes: list[list[Note]], gains: list[float] | None = None) -> np.ndarray:
+    """The stems of a performance on the installed SoundFont, as :func:`render_stems` gives them."""
+    parts = [(part.program, played) for part, played in zip(page.parts, notes, strict=True)]
+    banks = [DRUM_BANK if part.drums else 0 for part in page.parts]
+    return render_stems(installed(), parts, gains=gains, banks=banks, floor=FLOOR if gains else -100.0)
+
+
+def record(
+    folder: Path,
+    page: Arrangement,
+    feel: performance.Feel,
+    rng: np.random.Generator,
+    split: str,
+    tags: dict,
+    gains: list[float] | None = None,
+    tail: float | None = None,
+) -> None:
+    """Perform a page, play it on the SoundFont and store it with all that is known of it; ``tags`` get title, tempo and
+    key. With ``tail`` the track ends so many seconds after the last chord, and where there is none it is ``N``."""
+    notes, seconds = performance.perform(page, feel, rng)
+    audio, chords = render(page, notes, gains), performance.chords(page, seconds) if page.chords else None
+    if tail is not None:
+        end = round(chords[-1][1] + tail, 4)
+        audio = np.pad(audio, ((0, 0), (0, round(end * SAMPLE_RATE))))[:, : round(end * SAMPLE_RATE)]
+        chords = [(0.0, chords[0][0], "N"), *chords, (chords[-1][1], end, "N")]
+    write_track(
+        folder,
+        page.id,
+        audio,
+        split=split,
+        stems=[part.instrument for part in page.parts],
+        pitched=[part.pitched for part in page.parts],
+        tags={"title": page.title, "tempo": page.bpm, "key": page.key} | tags,
+        beats=np.column_stack([seconds, [number for _, number in page.beats]]),
+        chords=chords,
+        notes=[[(n.onset, n.duration, n.pitch) for n in played] for played in notes],
+    )

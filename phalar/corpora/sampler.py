@@ -7,7 +7,7 @@ adds what a player does to a held note: vibrato.
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -37,37 +37,14 @@ class Note:
 
 
 def play(
-    font: SoundFont,
-    program: int,
-    notes: Iterable[Note],
-    length: int,
-    sample_rate: int,
-    bank: int = 0,
-    floor: float = -100.0,
+    font: SoundFont, program: int, notes: Iterable[Note], length: int, sample_rate: int, bank: int = 0, floor=-100.0
 ) -> np.ndarray:
-    """Render one part.
+    """Render one part with a General MIDI ``program``, counted from 0, of a ``bank`` of the SoundFont (drum kits: 128).
 
-    Parameters
-    ----------
-    font : SoundFont
-    program : int
-        General MIDI program, counted from 0.
-    notes : iterable of Note
-    length : int
-        Samples to return; what sounds later is cut.
-    sample_rate : int
-        Hz. Recordings are interpolated without a band limit, so render at two or three times the rate you need
-        and decimate (``rendering.py`` does).
-    bank : int
-        Of the SoundFont; drum kits are in bank 128.
-    floor : float
-        Decibels, relative to its peak, at which a released note is over. Most of the work is in tails that nobody
-        hears.
-
-    Returns
-    -------
-    np.ndarray, (length,), float32
-        Silent where no note sounds. Not levelled: a single loud note peaks at about 1.
+    Returns (length,) samples at ``sample_rate`` Hz, float32; what sounds later is cut, and where no note sounds it is
+    silent. Not levelled: a single loud note peaks at about 1. Recordings are interpolated without a band limit, so
+    render at two or three times the rate you need and decimate (``rendering.py`` does). ``floor`` is the level, in
+    decibels relative to its peak, at which a released note is over: most of the work is in tails that nobody hears.
     """
     sounding = [(note, zone) for note in notes for zone in font.zones(program, note.pitch, round(note.velocity), bank)]
     voices, dt = [], 1 / sample_rate
@@ -83,15 +60,19 @@ def play(
             if steady := note.vibrato_cents == 0 and zone.modulation_to_pitch == 0:
                 longest[source] = max(longest.get(source, 0), blocks)
             voices.append((note, zone, source, steady, first, blocks, duration, release))
-    tuned = {source: _read(source[0], np.full(blocks, source[1])) for source, blocks in longest.items()}
+
+    def read(recording: Recording, paces: np.ndarray) -> np.ndarray:
+        return _interpolated(recording.samples, recording.end, recording.turn, paces)
+
+    tuned = {source: read(source[0], np.full(blocks, source[1])) for source, blocks in longest.items()}
     out = np.zeros(length, np.float32)
     for note, zone, source, steady, first, blocks, duration, release in voices:
-        volume, swell = (*astuple(zone.volume)[:-1], release), astuple(zone.modulation)
+        volume, swell = (*zone.volume[:-1], release), tuple(zone.modulation)
         if steady:
             sound = tuned[source][: blocks * BLOCK]
         else:
             bends = zone.modulation_to_pitch, note.vibrato_cents, note.vibrato_hz
-            sound = _read(source[0], _paces(source[1], blocks, dt, duration, swell, bends))
+            sound = read(source[0], _paces(source[1], blocks, dt, duration, swell, bends))
         gain = 10 ** ((zone.gain - 40 * math.log10(127 / note.velocity)) / 20)
         closed = zone.cutoff - VELOCITY_TO_CUTOFF * (1 - note.velocity / 127)
         lowpass = closed, zone.modulation_to_cutoff, zone.resonance
@@ -110,11 +91,6 @@ def _ends(sounding: list[tuple[Note, Zone]]) -> Iterator[tuple[float, float]]:
         room = following.get((zone.exclusive, note.onset), math.inf) - note.onset
         cut = room < note.duration + zone.volume.release
         yield (room, CHOKE) if cut else (note.duration, zone.volume.release)
-
-
-def _read(recording: Recording, paces: np.ndarray) -> np.ndarray:
-    """A recording read at ``paces``, one a block: (samples,), float32. It ends where the recording does."""
-    return _interpolated(recording.samples, recording.end, recording.turn, paces)
 
 
 @njit(cache=True)
@@ -156,7 +132,8 @@ def _paces(step, blocks, dt, duration, modulation, bends):
 
 @njit(cache=True, fastmath={"contract"})
 def _interpolated(samples, end, turn, paces):
-    """Cubic (Catmull-Rom) interpolation; in fixed point, since whole numbers come apart from fractions quickest."""
+    """A recording read at ``paces``, one a block, until it ends: Catmull-Rom interpolation in fixed point, since whole
+    numbers come apart from fractions quickest."""
     sound = np.zeros(len(paces) * BLOCK, np.float32)
     position, last = 1.0, np.int64(len(samples) - 3)
     half, two, three, four, five = np.float32(0.5), np.float32(2), np.float32(3), np.float32(4), np.float32(5)

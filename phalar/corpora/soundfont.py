@@ -16,6 +16,7 @@ from functools import cache, cached_property
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,23 +30,24 @@ INSTRUMENT_HEADER = np.dtype([("name", "S20"), ("bag", "<u2")])
 BAG = np.dtype([("generator", "<u2"), ("modulator", "<u2")])
 GENERATOR = np.dtype([("operator", "<u2"), ("amount", "<i2")])
 
-# Generators, SoundFont 2.04 section 8.1.2. Offsets come in samples and in blocks of 32,768 samples.
+# Generators by their numbers, SoundFont 2.04 section 8.1.2. Offsets come in samples and in blocks of 32,768 samples.
 OFFSETS = {"start": (0, 4), "end": (1, 12), "loop_start": (2, 45), "loop_end": (3, 50)}
-ENVELOPE_TO_PITCH, CUTOFF, RESONANCE, ENVELOPE_TO_CUTOFF = 7, 8, 9, 11
 MODULATION_ENVELOPE, VOLUME_ENVELOPE = range(25, 31), range(33, 39)
-INSTRUMENT, KEYS, VELOCITIES, ATTENUATION, COARSE_TUNE, FINE_TUNE = 41, 43, 44, 48, 51, 52
-SAMPLE, LOOP_MODE, SCALE_TUNING, EXCLUSIVE_CLASS, OVERRIDING_ROOT = 53, 54, 56, 57, 58
+INSTRUMENT, KEYS, VELOCITIES, COARSE_TUNE, FINE_TUNE = 41, 43, 44, 51, 52
+SAMPLE, LOOP_MODE, EXCLUSIVE_CLASS, OVERRIDING_ROOT = 53, 54, 57, 58
 NOT_ADDED = {KEYS, VELOCITIES, SAMPLE, LOOP_MODE, EXCLUSIVE_CLASS, OVERRIDING_ROOT, INSTRUMENT}
 FULL_RANGE = 127 << 8
+# Fields of a zone that are a generator's value: its number, what it is if not given, and the unit. In practice players
+# take 0.04 dB for a unit of attenuation, as the EMU8000 did.
+PLAIN = {"cents_per_key": (56, 100, 1), "gain": (48, 0, -0.04), "cutoff": (8, 13500, 1), "resonance": (9, 0, 0.1)}
+PLAIN |= {"modulation_to_pitch": (7, 0, 1), "modulation_to_cutoff": (11, 0, 1)}
 
 LOOPED = 4096  # samples for which a loop, however short, is written out: few are the times a player has to go back
 MARGIN = 1024  # samples that go on behind the end of a recording, so that a player may read on before going back
 
 
-@dataclass(frozen=True)
-class Envelope:
-    """Delay, attack, hold, decay, release in seconds. ``sustain`` is how far it falls: decibels for the volume
-    envelope, a share of the peak (0 to 1) for the modulation envelope."""
+class Envelope(NamedTuple):
+    """Seconds; ``sustain`` is how far it falls: decibels (volume) or a share of the peak, 0 to 1 (modulation)."""
 
     delay: float
     attack: float
@@ -57,18 +59,9 @@ class Envelope:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """What a zone plays.
-
-    Attributes
-    ----------
-    samples : np.ndarray, (N,), float32
-        A zero (there is nothing before the beginning), the recording with its loop written out several times, and a
-        little more of the loop, or silence.
-    end : int
-        Where to go back, or to stop.
-    turn : int
-        How far to go back: whole loops, 0 if it has none.
-    """
+    """What a zone plays: ``samples`` (N,), float32, are a zero (there is nothing before the beginning), the recording
+    with its loop written out several times, and a little more of the loop, or silence; ``end`` is where to go back, or
+    to stop; ``turn`` how far to go back: whole loops, 0 if it has none."""
 
     samples: np.ndarray
     end: int
@@ -107,13 +100,7 @@ class Zone:
 
 
 def installed_font() -> Path:
-    """The SoundFont file inside the installed pretty_midi package.
-
-    Raises
-    ------
-    RunError
-        If pretty_midi, or the font in it, is not there.
-    """
+    """The SoundFont file inside the installed pretty_midi package; a `RunError` if it is not there."""
     spec = find_spec("pretty_midi")
     font = Path(spec.origin).parent / "TimGM6mb.sf2" if spec and spec.origin else None
     if font is None or not font.is_file():
@@ -128,22 +115,10 @@ def installed() -> "SoundFont":
 
 
 class SoundFont:
-    """A SoundFont 2 file, opened for playing.
+    """An uncompressed SoundFont 2 file (``.sf2``), opened for playing; an `InputError` if it is none.
 
-    Parameters
-    ----------
-    path : Path
-        An uncompressed SoundFont 2 file (``.sf2``).
-
-    Attributes
-    ----------
-    waveforms : np.ndarray, (samples,), float32
-        Every recording of the font, end to end, in [-1, 1).
-
-    Raises
-    ------
-    InputError
-        If the file is not a SoundFont 2 file. Taught in ``book/corpora.md``.
+    ``waveforms`` (samples,), float32 in [-1, 1), is every recording of the font, end to end. Taught in
+    ``book/corpora.md``.
     """
 
     def __init__(self, path: Path):
@@ -161,13 +136,8 @@ class SoundFont:
     def zones(self, program: int, key: int, velocity: int = 100, bank: int = 0) -> list[Zone]:
         """The zones that sound together for one key.
 
-        A key in a hole between two zones gets the nearest zone, where the letter of the specification is silence
-        (TimGM6mb's alto saxophone has such a hole at E4).
-
-        Raises
-        ------
-        InputError
-            If the font has no such preset.
+        A key in a hole between two zones gets the nearest one, where the letter of the specification is silence
+        (TimGM6mb's alto saxophone has such a hole at E4). An `InputError` if the font has no such preset.
         """
         asked = bank, program, key, velocity
         if asked not in self._found:
@@ -252,14 +222,9 @@ class SoundFont:
             rate=int(header["rate"]),
             root=root if 0 <= root <= 127 else int(header["root"]),
             cents=100 * value(COARSE_TUNE) + value(FINE_TUNE) + float(header["correction"]),
-            cents_per_key=value(SCALE_TUNING, 100),
-            gain=-0.04 * value(ATTENUATION),  # in practice players take 0.04 dB a unit, as the EMU8000 did
-            cutoff=value(CUTOFF, 13500),
-            resonance=0.1 * value(RESONANCE),
+            **{field: unit * value(generator, default) for field, (generator, default, unit) in PLAIN.items()},
             volume=envelope(VOLUME_ENVELOPE, 0.1),
             modulation=envelope(MODULATION_ENVELOPE, 0.001),
-            modulation_to_pitch=value(ENVELOPE_TO_PITCH),
-            modulation_to_cutoff=value(ENVELOPE_TO_CUTOFF),
             exclusive=own.get(EXCLUSIVE_CLASS, 0),
         )
 

@@ -6,9 +6,10 @@ Each set is a corpus of its own, with over 64 compositions; another one is anoth
 """
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -27,10 +28,9 @@ MARGIN = 1.0  # seconds of page beyond that, since rubato may hurry
 PLAIN = "stress-plain"
 
 
-@dataclass(frozen=True)
-class Stress:
-    """One set: what is done, how much of it, and a line about it. ``kind`` is ``"plain"``, ``"rubato"``, ``"pads"`` or
-    ``"mp3"``; ``level`` the standard deviation of the tempo, or kbit/s."""
+class Stress(NamedTuple):
+    """One set: what is done (``"plain"``, ``"rubato"``, ``"pads"`` or ``"mp3"``), how much of it (the standard
+    deviation of the tempo, or kbit/s), and a line about it."""
 
     kind: str
     level: float
@@ -129,22 +129,9 @@ def two_stems(piece: str, sources: int) -> tuple[list[int], list[int]]:
 
 
 def through_mp3(audio: np.ndarray, sample_rate: int, kbps: int) -> tuple[np.ndarray, float]:
-    """What MP3 (LAME, as libsndfile carries it) leaves of a recording, in time with the original.
-
-    Parameters
-    ----------
-    audio : np.ndarray, (samples,), float32
-        One channel, in [-1, 1].
-    sample_rate : int
-        Hz: 16,000 or 24,000.
-    kbps : int
-        Constant bit-rate in kbit/s: 8 to 160; the nearest one that MP3 has is taken.
-
-    Returns
-    -------
-    (np.ndarray, (samples,), float32; float)
-        The decoded audio, and the bit-rate of the file made, in kbit/s, with what its container takes.
-    """
+    """What MP3 (LAME, as libsndfile carries it) leaves of a recording, in time with the original: ``audio`` (samples,),
+    float32 in [-1, 1], at 16 or 24 kHz, through the constant bit-rate nearest to ``kbps``, 8 to 160 kbit/s. Returns the
+    decoded audio, (samples,), float32, and the bit-rate of the file made, with what its container takes."""
     low, high = MP3_RATES
     if not low <= kbps <= high:
         raise InputError(f"MP3 has no {kbps} kbit/s at this sample rate: choose {low} to {high}")

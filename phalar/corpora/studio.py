@@ -16,8 +16,7 @@ import yaml
 from phalar.audio import SAMPLE_RATE
 from phalar.corpora import arranger, effects, performance, seeds, tunes
 from phalar.corpora.arrangement import Arrangement, Part, fold
-from phalar.corpora.leadsheet import PITCH_CLASSES
-from phalar.corpora.rendering import levelled, render_part, to_pcm
+from phalar.corpora.rendering import DRUM_BANK, FLOOR, levelled, render_part, to_pcm
 from phalar.corpora.sampler import Note
 from phalar.corpora.soundfont import installed
 from phalar.corpora.styles import styles
@@ -27,8 +26,6 @@ SEED = 0
 SECONDS = (40, 62)  # how long a song is, by its page
 MOST = 10  # sources that a song has at most
 BALANCE = 2.0  # standard deviation, in dB, of the sources' loudness around their stem's
-FLOOR = -60.0  # dB at which a released note is over
-DRUM_BANK = 128
 TUNING = 60.0  # standard deviation, in cents, by which each drum of a song's kit is tuned otherwise than recorded
 TAKE_BLOCK = 1600  # samples in which an editor fades a recording in or out
 
@@ -106,11 +103,8 @@ def build(piece: str, folder: Path) -> None:
         stems=[source.name for source in song.sources],
         pitched=[not source.patch.drums for source in song.sources],
         tags=tags(page)
-        | {
-            "stem_names": [source.patch.stem for source in song.sources],
-            "patches": [source.patch.patch for source in song.sources],
-            "lengths": list(song.lengths),
-        },
+        | {"stem_names": [source.patch.stem for source in song.sources]}
+        | {"patches": [source.patch.patch for source in song.sources], "lengths": list(song.lengths)},
         beats=np.column_stack([song.seconds, [number for _, number in page.beats]]),
         chords=performance.chords(page, song.seconds),
         notes=[[(n.onset, n.duration, n.pitch) for n in source.notes] for source in song.sources],
@@ -119,8 +113,7 @@ def build(piece: str, folder: Path) -> None:
 
 def tags(page: Arrangement) -> dict:
     """What is known of a song as a whole."""
-    key = f"{PITCH_CLASSES[page.tonic]} {page.mode}"
-    return {"title": page.title, "style": page.style, "tempo": page.bpm, "key": key}
+    return {"title": page.title, "style": page.style, "tempo": page.bpm, "key": page.key}
 
 
 def arrangement(piece: str) -> Arrangement:
@@ -142,13 +135,8 @@ def feel(piece: str, page: Arrangement) -> performance.Feel:
 
 def record(piece: str, page: Arrangement, how: performance.Feel) -> Song:
     """Play a page as ``how`` and record it. The studio, the instruments and their treatment depend on ``piece`` (any
-    text) alone, so other ways of playing can be compared. Taught in ``book/band-and-studio.md``.
-
-    Raises
-    ------
-    RunError
-        If a source came out silent or not finite.
-    """
+    text) alone, so other ways of playing can be compared. A `RunError` if a source came out silent or not finite.
+    Taught in ``book/band-and-studio.md``."""
     played, seconds = performance.perform(page, how, seeds.generator(SEED, "performance", piece))
     sources = cast(piece, page, played)
     length = int((max(n.onset + n.duration for s in sources for n in s.notes) + 3.0) * SAMPLE_RATE)
@@ -218,9 +206,7 @@ def _channels(piece: str, bpm: float, sources: Sequence[Source], length: int) ->
 
 def _leaks(piece: str, sources: Sequence[Source], clean: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """What tapes hold besides their sources, by the source's index: neighbours in an open microphone, hiss, hum.
-
-    Between takes there is none of it, since an editor has cut that out, except now and then of the neighbours.
-    """
+    Between takes an editor has cut it out, except now and then the neighbours."""
     rng = seeds.generator(SEED, "leaks", piece)
     live, hiss, hum = rng.random() < 0.3, rng.uniform(-72, -56), rng.uniform(-64, -50)
     for index, source in enumerate(sources):

@@ -45,13 +45,8 @@ class Style:
 
 @cache
 def table() -> dict:
-    """``styles.yaml`` as it is.
-
-    Raises
-    ------
-    InputError
-        If a pattern has a wrong length or character, or an instrument or drum is not known, naming it.
-    """
+    """``styles.yaml`` as it is; an `InputError` that names a pattern of a wrong length or character, or an instrument
+    or drum that is not known."""
     data = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
     shared = [data["fills"], *data["percussion"].values()]
     rows = [(which, "drums", rhythms[which]) for rhythms in shared for which in STEPS]
@@ -86,13 +81,7 @@ def styles() -> dict[str, Style]:
 
 
 def instrument(name: str) -> Instrument:
-    """Look an instrument up by name.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
+    """Look an instrument up by name; an `InputError` if there is none."""
     if name in table()["instruments"]:
         return Instrument(name, *table()["instruments"][name])
     if name in table()["kits"] or name in table()["percussion"]:
