@@ -1,14 +1,11 @@
 """Corpus `beats`: what is annotated as a beat is where the music has one."""
 
-from collections import Counter
-
 import librosa
 import mir_eval
 import numpy as np
 import pytest
 
-from phalar.corpora import arranger, beats, tunes
-from phalar.corpora.styles import styles
+from phalar.corpora import beats
 from phalar.datasets import store
 
 HOP = 64
@@ -57,32 +54,6 @@ def nearest(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """From every wanted moment to the nearest one found, signed."""
     away = found[None] - wanted[:, None]
     return away[np.arange(len(wanted)), np.abs(away).argmin(1)]
-
-
-# --- what is asked ------------------------------------------------------------------------------------------------
-
-
-def test_ten_genres_of_twenty_two_in_four_ways():
-    cast = beats.castings()
-    assert set(beats.pieces().values()) == {"test"}
-    assert list(beats.pieces()) == list(cast)
-    assert set(Counter(c.genre for c in cast.values()).values()) == {22}
-    assert len(beats.GENRES) == 10
-    for genre in beats.GENRES:
-        ways = Counter((c.feel, c.sound) for c in cast.values() if c.genre == genre)
-        assert len(ways) == 4
-        assert set(ways.values()) <= {5, 6}
-    assert all(c.style in beats.GENRES[c.genre] for c in cast.values())
-    assert {c.style for c in cast.values()} == set(styles())
-
-
-def test_any_first_part_holds_every_genre():
-    first = [beats.castings()[piece] for piece in list(beats.pieces())[:40]]
-    assert set(Counter(c.genre for c in first).values()) == {4}
-    assert set(Counter((c.feel, c.sound) for c in first).values()) == {10}
-
-
-# --- what sounds --------------------------------------------------------------------------------------------------
 
 
 def test_a_track_is_thirty_seconds_of_a_mix_with_beats_all_over(tracks):
@@ -138,11 +109,3 @@ def test_a_tracker_trained_on_real_music_finds_the_beats(tmp_path):
         for track in store.open_store(tmp_path)
     ]
     assert np.mean(scores) >= 0.85
-
-
-def test_the_orchestra_has_no_drums_and_plays_the_same_notes():
-    sheet = tunes.lead_sheet(next(iter(beats.pieces())), "folk")
-    page = arranger.arrange(sheet, arranger.styles_for(sheet)[0], np.random.default_rng(0))
-    played = beats.orchestrated(page, np.random.default_rng(0))
-    assert all(part.pitched and part.instrument in beats.ORCHESTRA[part.role] for part in played.parts)
-    assert [part.strokes for part in played.parts] == [part.strokes for part in page.parts if part.pitched]

@@ -1,9 +1,9 @@
-"""Corpus `chorales`: Bach's notes at the moments that the track says, and no tune in two splits."""
+"""Corpus `chorales`: Bach's notes as written, and no tune in two splits."""
 
 import zipfile
 from collections import Counter
 from importlib.util import find_spec
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,96 +11,28 @@ import numpy as np
 import pytest
 
 from phalar.corpora import chorales
-from phalar.corpora.rendering import loudness
-from phalar.datasets import store
 from phalar.errors import RunError
 
 
-@pytest.fixture(scope="module")
-def tracks(tmp_path_factory):
-    """A piece for each ensemble."""
-    folder = tmp_path_factory.mktemp("chorales")
-    for piece in list(chorales.pieces())[:8]:
-        if chorales.ensemble(piece) not in {file.stem for file in folder.glob("*")}:
-            (folder / chorales.ensemble(piece)).touch()
-            chorales.build(piece, folder)
-    store.write_index(folder, "chorales")
-    return store.open_store(folder)
-
-
-def test_the_stems_are_what_a_multitrack_should_be(tracks):
-    for track in tracks:
-        audio = track.excerpt()
-        assert audio.shape == (4, track.num_samples)
-        assert track.pitched == (True,) * 4
-        peak = np.abs(audio.sum(0)).max()
-        assert 0.5 < peak <= 0.901
-        assert np.abs(audio).max() <= 0.901
-        levels = [loudness(stem, 16_000) for stem in audio]
-        assert max(levels) - min(levels) < 0.2
-        sounding = np.flatnonzero(np.abs(audio.sum(0)) > 0.02 * peak) / 16_000
-        assert sounding[0] < 1.0
-        assert track.duration - sounding[-1] < 0.5
-
-
-def test_a_track_says_what_is_played(tracks):
-    assert {track.tags["ensemble"] for track in tracks} == {"string", "brass", "woodwind", "random"}
-    for track in tracks:
-        choices = [(name,) for name in chorales.ENSEMBLES.get(track.tags["ensemble"], ())] or chorales.RANDOM_ENSEMBLE
-        assert all(player in allowed for player, allowed in zip(track.stems, choices, strict=True))
-        assert 50 <= track.tags["tempo"] <= 150
-        assert isinstance(track.tags["tempo"], int)
-        assert track.tags["group"] == chorales.table()[track.id]["group"]
-        assert track.tags["key"] == chorales.table()[track.id]["key"]
-        intervals = np.diff(track.beats[:, 0])
-        assert (intervals > 0).all()
-        assert intervals.std() > 0.005
-        quarters = np.median(intervals) * track.tags["tempo"] / 60  # a beat is a quarter, or in 3/2 a half
-        assert 0.95 < quarters / round(quarters) < 1.2
-        assert set(track.beats[:, 1]) <= {1, 2, 3, 4}
-
-
-def test_notes_sound_when_the_track_says(tracks):
-    """The energy of a stem, at each note's own pitch, is higher in the note than just before it."""
-    for track in tracks:
-        audio = track.excerpt()
-        for stem, notes in zip(audio, track.notes, strict=True):
-            rises = []
-            for before, (onset, duration, pitch) in pairwise(notes):
-                if before[2] == pitch or duration < 0.3 or onset < 0.25 or before[1] < 0.3:
-                    continue
-                f = 440 * 2 ** ((pitch - 69) / 12)
-                level = []
-                for start in (onset - 0.2, onset + 0.05):
-                    part = stem[int(start * 16_000) :][:2400]
-                    t = np.arange(len(part)) / 16_000
-                    level.append(np.abs(np.mean(part * np.hanning(len(part)) * np.exp(-2j * np.pi * f * t))))
-                rises.append(level[1] > 2 * level[0])
-            assert np.mean(rises) > 0.85
-
-
 def test_four_players_get_the_notes_of_the_page():
-    score = chorales.read("bwv66.6", "f# minor")
-    page = chorales.arrangement(score, chorales.ENSEMBLES["string"], np.random.default_rng(0))
+    score = chorales.read("bwv66.6")
+    page = chorales.arrangement("bwv66.6", score, chorales.ENSEMBLES["string"], np.random.default_rng(0))
     for part, voice in zip(page.parts, score.voices, strict=True):
         assert [(s.onset, s.duration, s.pitch) for s in part.strokes] == [(n.onset, n.duration, n.pitch) for n in voice]
     assert (page.tonic, page.mode) == (6, "minor")
     assert [onset for onset, _ in page.fermatas][:3] == [3, 7, 11]
-    assert page.fermatas[-1][1] == score.voices[0][-1].end
-    tempi = [
-        chorales.arrangement(score, chorales.ENSEMBLES["brass"], np.random.default_rng(seed)).bpm for seed in range(300)
-    ]
+    assert page.fermatas[-1][1] == 36
+    rngs = (np.random.default_rng(seed) for seed in range(300))
+    tempi = [chorales.arrangement("bwv66.6", score, chorales.ENSEMBLES["brass"], rng).bpm for rng in rngs]
     assert (min(tempi) >= 50, max(tempi) <= 150, 78 < np.median(tempi) < 95, len(set(tempi)) > 50) == (True,) * 4
 
 
 def test_scores_are_read_as_written():
     """BWV 66.6: the first line, its fermatas, the upbeat; and another reading of the same file agrees on all notes."""
-    score = chorales.read("bwv66.6", "f# minor")
+    score = chorales.read("bwv66.6")
     soprano = score.voices[0]
     assert [(n.onset, n.pitch) for n in soprano[:5]] == [(0, 73), (0.5, 71), (1, 69), (2, 71), (3, 73)]
-    assert score.key == chorales.table()["bwv66.6"]["key"] == "f# minor"
     assert score.beats[:3] == ((0.0, 4), (1.0, 1), (2.0, 2))
-    assert score.voices[0][-1].end == 36
     for part, voice in enumerate(score.voices):  # without repetitions, since tied notes count by their pieces there
         read = [key for key, _ in groupby(n.pitch for n in voice if n.duration >= 1)]
         assert read == [key for key, _ in groupby(long_notes(xml_files()["bwv66.6"], part))]
@@ -108,7 +40,7 @@ def test_scores_are_read_as_written():
 
 def test_what_is_no_chorale_is_refused():
     with pytest.raises(RunError, match="bwv9999"):
-        chorales.read("bwv9999", "C major")
+        chorales.read("bwv9999")
 
 
 def test_splits_are_large_enough_whole_and_balanced():

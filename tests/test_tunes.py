@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from phalar.corpora import tunes
-from phalar.corpora.leadsheet import Written
+from phalar.corpora.leadsheet import Stroke
 from phalar.errors import InputError, RunError
 
 
@@ -204,7 +204,7 @@ def variant(tune, rng):
         if draw < 1 / 12:
             melody.append(replace(note, pitch=pitch + int(rng.choice([-2, 2]))))
         elif draw < 2 / 12:
-            melody += [Written(note.onset, half, pitch), Written(note.onset + half, half, pitch + 2)]
+            melody += [Stroke(note.onset, half, pitch), Stroke(note.onset + half, half, pitch + 2)]
         else:
             melody.append(replace(note, pitch=pitch))
     return replace(tune, tonic=(tune.tonic + shift) % 12, melody=tuple(melody))

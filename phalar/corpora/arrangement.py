@@ -4,19 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from phalar.corpora.leadsheet import PITCH_CLASSES, Chord
-
-NEAR = 1e-6  # quarter notes: moments closer than this are the same
-
-
-@dataclass(frozen=True)
-class Stroke:
-    """A note of a part: MIDI ``pitch`` (a General MIDI drum key in a drum part), ``velocity`` 1 to 127."""
-
-    onset: float
-    duration: float
-    pitch: int
-    velocity: float
+from phalar.corpora.leadsheet import NEAR, PITCH_CLASSES, Chord, Stroke
 
 
 @dataclass(frozen=True)
@@ -26,7 +14,7 @@ class Part:
     ``role`` is ``"drums"``, ``"percussion"``, ``"bass"``, ``"strum"``, ``"comp"``, ``"pad"``, ``"arpeggio"``,
     ``"riff"``, ``"lead"`` or ``"counter"``, in a chorale ``"soprano"`` to ``"bass"``; ``instrument`` the stem's name;
     ``program`` that of General MIDI from 0, for ``drums`` (and unpitched percussion) the kit in bank 128; ``strokes``
-    are by onset, those of one onset in the order in which they are struck; ``keys`` the lowest and highest MIDI key.
+    are by onset, those of one onset in the order in which they are struck.
     """
 
     role: str
@@ -34,7 +22,6 @@ class Part:
     program: int
     drums: bool
     strokes: tuple[Stroke, ...]
-    keys: tuple[int, int] = (0, 127)
 
     @property
     def pitched(self) -> bool:
@@ -48,7 +35,7 @@ class Arrangement:
 
     ``bpm`` beats a minute, of ``beat`` quarter notes; ``swing``, where the second half of a beat falls: 0.5 straight,
     0.67 triplets (strokes are written straight, who performs them applies it); ``tonic`` and ``mode`` as in
-    :class:`phalar.corpora.leadsheet.LeadSheet`, after transposition; ``beats``, every beat and its number in the bar
+    :class:`phalar.corpora.leadsheet.LeadSheet`; ``beats``, every beat and its number in the bar
     from 1; ``chords`` by onset, and where there is none nobody plays; ``sections``, where each begins and its name;
     ``fermatas``, onset and end of every held note: where phrases of a chorale end.
     """
@@ -70,8 +57,7 @@ class Arrangement:
     @property
     def length(self) -> float:
         """Quarter notes until the last beat, or the last chord, ends."""
-        ends = [chord.onset + chord.duration for chord in self.chords[-1:]]
-        return max([*ends, self.beats[-1][0] + self.beat])
+        return max([self.beats[-1][0] + self.beat, *(chord.end for chord in self.chords[-1:])])
 
     @property
     def key(self) -> str:
@@ -96,34 +82,12 @@ def fold(pitch: int, keys: tuple[int, int]) -> int:
     return low + (pitch - low) % 12 if pitch < low else high - (high - pitch) % 12 if pitch > high else pitch
 
 
-def transpose(page: Arrangement, semitones: int) -> Arrangement:
-    """The same arrangement in another key: nothing but pitches, chords and the tonic differ.
-
-    Every pitched part moves as a whole, by the octave that keeps most of it within its instrument; notes that would
-    still lie outside fold by another one. Performed with the same feel and generator, the two are played alike, since
-    nothing that is drawn depends on pitch. Taught in ``book/band-and-studio.md``.
-    """
-
-    def moved(part: Part) -> Part:
-        (low, high), pitches = part.keys, np.array([stroke.pitch + semitones for stroke in part.strokes])
-        outside = {n: ((pitches + n < low) | (pitches + n > high)).sum() for n in range(-36, 48, 12)}
-        shift = semitones + min(outside, key=lambda octave: (outside[octave], abs(octave + semitones)))
-        return replace(part, strokes=tuple(replace(s, pitch=fold(s.pitch + shift, part.keys)) for s in part.strokes))
-
-    def other(chord: Chord) -> Chord:
-        bass = None if chord.bass is None else (chord.bass + semitones) % 12
-        return replace(chord, root=(chord.root + semitones) % 12, bass=bass)
-
-    parts = tuple(moved(part) if part.pitched and part.strokes else part for part in page.parts)
-    return replace(page, tonic=(page.tonic + semitones) % 12, chords=tuple(map(other, page.chords)), parts=parts)
-
-
 def crop(page: Arrangement, start: float, end: float) -> Arrangement:
     """What is on a page from one moment to another, best bar lines, beginning at 0, with every part, also those that
     rest. What begins before is left out, chords excepted; what lasts beyond the end is cut there."""
 
     def cut(events: tuple) -> tuple:
-        spans = [(max(e.onset, start) - start, min(e.onset + e.duration, end) - start) for e in events]
+        spans = [(max(e.onset, start) - start, min(e.end, end) - start) for e in events]
         found = [replace(e, onset=a, duration=b - a) for e, (a, b) in zip(events, spans, strict=True) if b - a > NEAR]
         return tuple(found)
 

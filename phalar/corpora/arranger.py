@@ -61,7 +61,7 @@ def arrange(
     for (role, who), bars in zip(band, _who_plays_when(chart, [role for role, _ in band], rng), strict=True):
         strokes = tune if role == "lead" else _strokes(chart, known, role, who, bars, tune, rng)
         strokes = tuple(sorted(strokes, key=lambda stroke: stroke.onset))
-        made.append(Part(role, who.name, who.program, who.drums, strokes, (who.low, who.high)))
+        made.append(Part(role, who.name, who.program, who.drums, strokes))
     beats = tuple((bar.onset + n * sheet.beat, n + 1) for bar in chart.bars for n in range(sheet.beats_per_bar))
     sections = tuple((bar.onset, chart.sections[bar.section]) for bar in chart.bars if bar.place == 0)
     key = tonic, sheet.mode

@@ -8,8 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from phalar.corpora.arrangement import NEAR, Stroke
-from phalar.corpora.leadsheet import Chord, LeadSheet
+from phalar.corpora.leadsheet import NEAR, Chord, LeadSheet, Stroke, merged
 from phalar.errors import InputError
 
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10), "dorian": (0, 2, 3, 5, 7, 9, 10)}
@@ -60,7 +59,7 @@ class Chart:
     def chord(self, quarter: float) -> Chord | None:
         """The chord that sounds at a moment; None where there is none."""
         chord = self.chords[max(bisect_right(self._onsets, quarter + NEAR) - 1, 0)]
-        return chord if chord.onset - NEAR < quarter < chord.onset + chord.duration - NEAR else None
+        return chord if chord.onset - NEAR < quarter < chord.end - NEAR else None
 
     def bar(self, quarter: float) -> Bar:
         """The bar of a moment."""
@@ -105,7 +104,7 @@ def events(chart: Chart, patterns: list[str], bars: list[int]) -> Iterator[tuple
             end = onset + held
             while onset < end - NEAR:
                 chord = chart.chord(onset)
-                stop = min(end, chord.onset + chord.duration) if chord else onset + STEP
+                stop = min(end, chord.end) if chord else onset + STEP
                 if chord:
                     yield onset, stop, symbol, chord
                 onset = stop
@@ -156,12 +155,10 @@ def _chords(sheet: LeadSheet, bars: list[Bar], tonic: int, shift: int) -> tuple[
         found = [
             Chord(at, end - at, (c.root + shift) % 12, c.quality, None if c.bass is None else (c.bass + shift) % 12)
             for c, at, end in zip(inside, onsets, [*onsets[1:], bar.end], strict=False)
-        ] or [Chord(bar.onset, bar.length, tonic, "min" if sheet.mode in ("minor", "dorian") else "maj")]
-        for chord in found:
-            same = placed and replace(placed[-1], onset=chord.onset, duration=chord.duration) == chord
-            before = placed.pop() if same else replace(chord, duration=0.0)
-            placed.append(replace(before, duration=before.duration + chord.duration))
-    return tuple(placed)
+        ]
+        last = Chord(bar.onset, bar.length, tonic, "min" if sheet.mode in ("minor", "dorian") else "maj")
+        placed += found or [last]
+    return tuple(merged(placed))
 
 
 def _melody(sheet: LeadSheet, bars: list[Bar], shift: int) -> tuple[Stroke, ...]:
@@ -175,5 +172,5 @@ def _melody(sheet: LeadSheet, bars: list[Bar], shift: int) -> tuple[Stroke, ...]
         for note in sheet.melody if bar.melodic else ():
             onset = bar.onset + note.onset - start
             if first - NEAR <= note.onset < start + sheet.bar - NEAR and onset < end - NEAR:
-                strokes.append(Stroke(onset, min(note.duration, end - onset), note.pitch + shift, 90.0))
+                strokes.append(Stroke(onset, min(note.duration, end - onset), note.pitch + shift))
     return tuple(sorted(strokes, key=lambda stroke: stroke.onset))

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from phalar.corpora import seeds, styles
-from phalar.corpora.arrangement import Arrangement, Part, Stroke
-from phalar.corpora.leadsheet import Score, Written
+from phalar.corpora.arrangement import Arrangement, Part
+from phalar.corpora.leadsheet import NEAR, Stroke
 from phalar.errors import RunError
 
 SEED = 0
@@ -27,6 +28,15 @@ PROGRAMS: dict[str, int] = styles.table()["chorales"]["programs"]
 ENSEMBLES: dict[str, list[str]] = styles.table()["chorales"]["ensembles"]
 RANDOM_ENSEMBLE: list[list[str]] = styles.table()["chorales"]["random"]  # who may play each voice in that ensemble
 ROLES, LOUDER = ("soprano", "alto", "tenor", "bass"), np.array([5.0, 0.0, 0.0, 0.0])  # in velocity steps
+
+
+class Score(NamedTuple):
+    """A chorale as written: a melody a voice, highest voice first, notes in order and not overlapping; every beat with
+    its number in the bar from 1; and onset and end of the soprano's notes that end a line."""
+
+    voices: list[list[Stroke]]
+    beats: tuple[tuple[float, int], ...]
+    fermatas: tuple[tuple[float, float], ...]
 
 
 @cache
@@ -55,32 +65,30 @@ def build(piece: str, folder: Path) -> None:
     from phalar.corpora import performance, rendering  # here, not above: these need numba
 
     row = table()[piece]
-    score = read(piece, row["key"])
     rng = seeds.generator(SEED, "performance", piece)
     name = ensemble(piece)
     players = ENSEMBLES.get(name) or [str(rng.choice(voice)) for voice in RANDOM_ENSEMBLE]
-    page = replace(arrangement(score, players, rng), title=row["title"])
+    page = arrangement(piece, read(piece), players, rng)
     tags = {"bwv": piece.removeprefix("bwv"), "composer": "Johann Sebastian Bach", "group": row["group"]}
-    tags |= {"ensemble": name, "key": score.key}
+    tags |= {"ensemble": name, "key": row["key"]}
     rendering.record(folder, page, performance.draw_feel("hymn", rng), rng, row["split"], tags)
 
 
-def arrangement(score: Score, players: Sequence[str], rng: np.random.Generator) -> Arrangement:
+def arrangement(piece: str, score: Score, players: Sequence[str], rng: np.random.Generator) -> Arrangement:
     """A chorale for four players, its phrases told by fermatas, the last note held as if it had one. Tempi are whole
     numbers within CocoChorales' 50 to 150 quarter notes a minute, most of them 70 to 105."""
     bpm = int(np.clip(round(86 * np.exp(0.25 * rng.standard_normal())), 50, 150))
     loudness = rng.uniform(72, 92)
     parts = [
-        Part(role, player, PROGRAMS[player], False, tuple(Stroke(n.onset, n.duration, n.pitch, level) for n in voice))
+        Part(role, player, PROGRAMS[player], False, tuple(replace(note, velocity=level) for note in voice))
         for role, player, voice, level in zip(ROLES, players, score.voices, loudness + LOUDER, strict=True)
     ]
-    last = score.voices[0][-1]
-    held = {(n.onset, n.onset + n.duration) for n in score.voices[0] if n.fermata or n == last}
-    key, mode = score.key.split()
+    row = table()[piece]
+    key, mode = row["key"].split()
     tonic = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}[key[0].lower()] + key.count("#") - key.count("-")
-    beats, fermatas = score.beats, tuple(sorted(held))
+    beats, title = score.beats, row["title"]
     return Arrangement(
-        score.id, score.id, "chorale", bpm, 1.0, 0.5, tonic % 12, mode, beats, (), (), tuple(parts), fermatas
+        piece, title, "chorale", bpm, 1.0, 0.5, tonic % 12, mode, beats, (), (), tuple(parts), score.fermatas
     )
 
 
@@ -93,39 +101,38 @@ def paths() -> dict[str, Path]:
     return {path.stem: path for path in sorted(found) if path.suffix in {".mxl", ".xml"}}
 
 
-def read(name: str, key: str) -> Score:
-    """One chorale as written, repeats not played out; ``key`` is its tonic and mode. A `RunError` if the installed
-    corpus has no such piece, or not in four voices."""
+def read(name: str) -> Score:
+    """One chorale as written, repeats not played out. A `RunError` if the installed corpus has no such piece, or not in
+    four voices."""
+    from music21 import converter
+    from music21.expressions import Fermata
+
     if name not in paths():
         raise RunError(f"music21's corpus has no Bach piece {name!r}: install music21 10.5.1, whose chorales are used")
-    from music21 import converter
-
     # From the source, always: music21 would else keep pickles of what it parsed in the temporary folder, and load them.
     parts = list(converter.parse(paths()[name], forceSource=True, storePickle=False).parts)
     if [part.partName for part in parts] != ["Soprano", "Alto", "Tenor", "Bass"]:
         raise RunError(f"{name} is not written for soprano, alto, tenor and bass")
-    voices = tuple(_voice(part) for part in parts)
-    end = max(voice[-1].end for voice in voices)
-    return Score(name, key, tuple(beat for beat in _beats(parts[0]) if beat[0] < end), voices)
+    voices = [_voice(part) for part in parts]
+    marked = {float(e.offset) for e in parts[0].flatten().notes if any(isinstance(m, Fermata) for m in e.expressions)}
+    ending = {voices[0][-1].onset} | marked
+    fermatas = tuple((n.onset, n.end) for n in voices[0] if any(n.onset <= mark < n.end for mark in ending))
+    length = max(voice[-1].end for voice in voices)
+    return Score(voices, tuple(beat for beat in _beats(parts[0]) if beat[0] < length), fermatas)
 
 
-def _voice(part) -> tuple[Written, ...]:
+def _voice(part) -> list[Stroke]:
     """The notes of a part, tied ones joined."""
-    from music21.expressions import Fermata
-
-    notes: list[Written] = []
+    notes: list[Stroke] = []
     for element in part.flatten().notes:
         onset, duration, end = float(element.offset), float(element.quarterLength), notes[-1].end if notes else 0.0
         pitch = max(pitch.midi for pitch in element.pitches)
-        held = any(isinstance(mark, Fermata) for mark in element.expressions)
-        if duration <= 0 or onset < end - 1e-6:
+        if duration <= 0 or onset < end - NEAR:
             continue  # a grace note, or a second line written into the same staff
-        tied = element.tie is not None and element.tie.type != "start" and onset < end + 1e-6
-        if tied and notes and pitch == notes[-1].pitch:
-            last = notes.pop()
-            onset, held = last.onset, held or last.fermata
-        notes.append(Written(onset, float(element.offset) + duration - onset, pitch, held))
-    return tuple(notes)
+        tied = element.tie is not None and element.tie.type != "start" and onset < end + NEAR
+        onset = notes.pop().onset if tied and notes and pitch == notes[-1].pitch else onset
+        notes.append(Stroke(onset, float(element.offset) + duration - onset, pitch))
+    return notes
 
 
 def _beats(part):

@@ -12,7 +12,7 @@ import numpy as np
 
 from phalar.corpora import seeds
 from phalar.corpora.arrangement import Arrangement, Part
-from phalar.corpora.leadsheet import PITCH_CLASSES, Chord
+from phalar.corpora.leadsheet import PITCH_CLASSES, Chord, merged
 from phalar.corpora.styles import table
 
 SEED = 0
@@ -46,13 +46,9 @@ def timeline(progression: str, tonic: int, bars: int) -> list[Chord]:
         for place, name in enumerate(names):
             onset, duration = 4 * (bar + place / len(names)), 4 / len(names)
             degree, _, quality = name.partition(":")
-            chord = Chord(onset, duration, (tonic + DEGREES.index(degree)) % 12, quality) if quality else None
-            last = chords[-1] if chords else None
-            if chord and last and last.label == chord.label and last.onset + last.duration == onset:
-                chords[-1] = Chord(last.onset, last.duration + duration, last.root, quality)
-            elif chord:
-                chords.append(chord)
-    return chords
+            if quality:
+                chords.append(Chord(onset, duration, (tonic + DEGREES.index(degree)) % 12, quality))
+    return merged(chords)
 
 
 def arrangement(piece: str, rng: np.random.Generator) -> Arrangement:
@@ -71,7 +67,7 @@ def arrangement(piece: str, rng: np.random.Generator) -> Arrangement:
     figures = table()["comping"]["figures"][style][player.get("elsewhere", {}).get(style, player["hands"])]
     chosen = [figures[int(rng.random() < 0.4)] for _ in stand.sections]
     strokes = chordal(stand, chosen, list(range(bars)), player["voices"], tuple(player["keys"]), player["low"])
-    part = Part("strum", name, player["program"], False, tuple(strokes), (28, 88))
+    part = Part("strum", name, player["program"], False, tuple(strokes))
     beats = tuple((float(n), n % 4 + 1) for n in range(4 * bars))
     swing = player["swing"] if style == "jazz" else 0.5
     return Arrangement(piece, page, style, int(bpm), 1.0, swing, key, mode, beats, chords, (), (part,))

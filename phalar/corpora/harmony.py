@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from phalar.corpora.leadsheet import INTERVALS, Chord, LeadSheet
+from phalar.corpora.leadsheet import INTERVALS, Chord, LeadSheet, merged
 from phalar.errors import InputError
 
 VOCABULARY = {
@@ -176,22 +176,14 @@ def best_path(local: np.ndarray, moves: np.ndarray) -> tuple[list[int], float]:
     return path[::-1], float(best.max())
 
 
-def merged(chords: Sequence[Chord]) -> list[Chord]:
-    """Equal neighbours as one chord."""
-    found: list[Chord] = []
-    for chord in chords:
-        if found and (found[-1].root, found[-1].quality) == (chord.root, chord.quality):
-            chord = replace(found[-1], duration=found.pop().duration + chord.duration)
-        found.append(chord)
-    return found
-
-
 def dress(chord: Chord, up: int | None, rules: Sequence[dict[str, str]], tune: LeadSheet, rng) -> list[Chord]:
     """A chord, counted from the tonic, after the first of the :data:`RULES` that applies; what that leaves of the chord
     goes on to the rules that follow. The next root is ``up`` semitones higher."""
-    end = chord.onset + chord.duration
-    middle = min((begin for begin, _ in slots(tune)), key=lambda at: abs(at - (chord.onset + end) / 2))
-    first, second = replace(chord, duration=middle - chord.onset), replace(chord, onset=middle, duration=end - middle)
+    middle = min((begin for begin, _ in slots(tune)), key=lambda at: abs(at - (chord.onset + chord.end) / 2))
+    first, second = (
+        replace(chord, duration=middle - chord.onset),
+        replace(chord, onset=middle, duration=chord.end - middle),
+    )
     parts = {"all": chord} | ({"first": first, "second": second} if chord.duration > tune.bar - 1e-6 else {})
     for i, rule in enumerate(rules):
         fits = chord.quality in rule["qualities"].split() and rule["part"] in parts
@@ -200,7 +192,7 @@ def dress(chord: Chord, up: int | None, rules: Sequence[dict[str, str]], tune: L
         for other in rule["replacements"].split() if fits and rng.random() < float(rule["often"]) else ():
             (shift, _, quality), part = other.rpartition(":"), parts[rule["part"]]
             new = replace(part, root=(part.root + int(shift or 0)) % 12, quality=quality)
-            old, instead = fit(tune, [(part.onset, part.onset + part.duration)], [part, new])[0]
+            old, instead = fit(tune, [(part.onset, part.end)], [part, new])[0]
             if instead >= old - 1e-6:
                 before = dress(first, None, rules[i + 1 :], tune, rng) if part is second else []
                 return [*before, new, *(dress(second, up, rules[i + 1 :], tune, rng) if part is first else [])]

@@ -1,7 +1,9 @@
 """What is written, before anybody arranges or plays it. Times are in quarter notes from the beginning."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
+NEAR = 1e-6  # quarter notes: moments closer than this are the same
 PITCH_CLASSES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 
 MODES = {"major": 0, "dorian": 2, "mixolydian": 7, "minor": 9}
@@ -14,29 +16,18 @@ INTERVALS = {name: tuple(map(int, steps)) for name, *steps in map(str.split, _CH
 
 
 @dataclass(frozen=True)
-class Written:
-    """A written note: ``onset`` and ``duration`` in quarter notes, ``pitch`` as a MIDI key, and whether a fermata
-    stands over it (in a chorale: the end of a line)."""
+class Stroke:
+    """A note: ``onset`` and ``duration``, MIDI ``pitch`` (in a drum part a General MIDI drum key), ``velocity`` 1 to
+    127."""
 
     onset: float
     duration: float
     pitch: int
-    fermata: bool = False
+    velocity: float = 90.0
 
     @property
     def end(self) -> float:
         return self.onset + self.duration
-
-
-@dataclass(frozen=True)
-class Score:
-    """A piece of written music: its ``key`` (such as ``"f# minor"``), every beat with its number in the bar from 1, and
-    one melody a voice, highest voice first, notes in order and not overlapping."""
-
-    id: str
-    key: str
-    beats: tuple[tuple[float, int], ...]
-    voices: tuple[tuple[Written, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -51,6 +42,10 @@ class Chord:
     bass: int | None = None
 
     @property
+    def end(self) -> float:
+        return self.onset + self.duration
+
+    @property
     def pitch_classes(self) -> tuple[int, ...]:
         """From the root up."""
         return tuple((self.root + interval) % 12 for interval in INTERVALS[self.quality])
@@ -60,6 +55,18 @@ class Chord:
         """In the syntax of ``mir_eval.chord``, without the bass."""
         quality = "(1,5)" if self.quality == "5" else self.quality
         return f"{PITCH_CLASSES[self.root]}:{quality}"
+
+
+def merged(chords: Iterable[Chord]) -> list[Chord]:
+    """Equal neighbours as one chord."""
+    found: list[Chord] = []
+    for chord in chords:
+        same = found and replace(found[-1], onset=chord.onset, duration=chord.duration) == chord
+        if same and chord.onset - found[-1].end < NEAR:
+            last = found.pop()
+            chord = replace(last, duration=last.duration + chord.duration)
+        found.append(chord)
+    return found
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ class LeadSheet:
     beats_per_bar: int
     beat: float
     pickup: float
-    melody: tuple[Written, ...]
+    melody: tuple[Stroke, ...]
     chords: tuple[Chord, ...] = ()
     strains: tuple[tuple[float, str], ...] = ()
 
@@ -91,7 +98,7 @@ class LeadSheet:
     @property
     def bars(self) -> int:
         """Bars after the upbeat, the last one whole."""
-        end = self.chords[-1].onset + self.chords[-1].duration if self.chords else self.melody[-1].end
+        end = (self.chords or self.melody)[-1].end
         return -int(-(end - self.pickup - 1e-6) // self.bar)
 
     @property

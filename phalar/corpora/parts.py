@@ -160,7 +160,7 @@ def tied(strokes: list[Stroke], longest: float) -> list[Stroke]:
     result, held = [], {}
     for stroke in strokes:
         last = held.get(stroke.pitch)
-        lasting = stroke.onset + stroke.duration - result[last].onset if last is not None else np.inf
+        lasting = stroke.end - result[last].onset if last is not None else np.inf
         if lasting <= longest + NEAR and stroke.onset - result[last].onset - result[last].duration < 0.3:
             result[last] = replace(result[last], duration=lasting)
         else:
@@ -219,7 +219,7 @@ def thin(chart: Chart, tune: Sequence[Stroke], rate: float) -> list[Stroke]:
         gaps = np.diff([stroke.onset for stroke in kept])
         if not len(gaps) or chart.seconds(float(np.percentile(gaps, 20))) >= 0.98 / rate:
             break
-    onsets, ends = np.array([(stroke.onset, stroke.onset + stroke.duration) for stroke in tune]).T
+    onsets, ends = np.array([(stroke.onset, stroke.end) for stroke in tune]).T
     lasting = []
     for stroke, limit in zip(kept, [*[stroke.onset for stroke in kept[1:]], np.inf], strict=True):
         until = float(ends[(onsets > stroke.onset - NEAR) & (onsets < limit - NEAR)].max())

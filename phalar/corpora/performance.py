@@ -116,7 +116,7 @@ def moment(page: Arrangement, seconds: np.ndarray, quarters) -> np.ndarray:
 
 def chords(page: Arrangement, seconds: np.ndarray) -> list[tuple[float, float, str]]:
     """The chords as they were played: start and end in seconds, and label, contiguous; ``N`` where there is none."""
-    spans = [(chord.onset, chord.onset + chord.duration, chord.label) for chord in page.chords]
+    spans = [(chord.onset, chord.end, chord.label) for chord in page.chords]
     edges = [(0.0, 0.0, ""), *spans, (page.length, page.length, "")]
     gaps = [(a[1], b[0], "N") for a, b in pairwise(edges) if b[0] - a[1] > NEAR]
     starts, ends, labels = zip(*sorted(spans + gaps), strict=True)
@@ -149,11 +149,11 @@ def _play(part: Part, page: Arrangement, seconds: np.ndarray, feel: Feel, rng: n
     depth = table()["vibrato"].get(part.program, 0) if part.pitched else 0
     exact = 3.0 if depth else 0.0  # cents: whose pitch is made by the player, and not by a fret or a key
     strokes, count = sorted(part.strokes, key=lambda stroke: stroke.onset), len(part.strokes)
-    written = np.array([(s.onset, s.onset + s.duration) for s in strokes]).reshape(-1, 2)
+    written = np.array([(s.onset, s.end) for s in strokes]).reshape(-1, 2)
     times = moment(page, seconds, swung(written, page, page.swing if feel.swing is None else feel.swing))
     # A repeated note has to be let go first, and under a fermata one breathes.
     held = {onset for onset, _ in page.fermatas}
-    again = [a.pitch == b.pitch and b.onset < a.onset + a.duration + NEAR for a, b in pairwise(strokes)] + [False]
+    again = [a.pitch == b.pitch and b.onset < a.end + NEAR for a, b in pairwise(strokes)] + [False]
     breath = [0.1 * repeated or 0.07 * (s.onset in held) for s, repeated in zip(strokes, again, strict=False)]
     left_out = np.maximum(feel.detached * rng.random() ** 2, np.array(breath) * (feel.detached > 0))
     # What is struck together is one stray, and one louder or softer; each note has a little of its own.

@@ -99,19 +99,15 @@ class Zone:
         return max(self.keys[0] - key, key - self.keys[1], 0)
 
 
-def installed_font() -> Path:
-    """The SoundFont file inside the installed pretty_midi package; a `RunError` if it is not there."""
+@cache
+def installed() -> "SoundFont":
+    """The SoundFont inside the installed pretty_midi package, opened; 6 MB and a second to read, so once a process. A
+    `RunError` if it is not there."""
     spec = find_spec("pretty_midi")
     font = Path(spec.origin).parent / "TimGM6mb.sf2" if spec and spec.origin else None
     if font is None or not font.is_file():
         raise RunError(f"no SoundFont at {font}: install pretty_midi 0.2.11, whose wheel contains TimGM6mb.sf2")
-    return font
-
-
-@cache
-def installed() -> "SoundFont":
-    """The installed font, opened; 6 MB and a second to read, so once a process."""
-    return SoundFont(installed_font())
+    return SoundFont(font)
 
 
 class SoundFont:

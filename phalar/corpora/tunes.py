@@ -20,7 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from phalar.corpora import seeds
-from phalar.corpora.leadsheet import MODES, LeadSheet, Written
+from phalar.corpora.leadsheet import MODES, LeadSheet, Stroke
 from phalar.errors import InputError, RunError
 
 SEED = 0
@@ -208,11 +208,11 @@ def lay_out(played: list[tuple[Measure, str]], bar: float):
             at += room - upbeat(following)
         elif (room and following is not None) or line[-1][0] < 1e-6 or measure.length > bar + 1e-6:
             raise ValueError(f"a bar of {measure.length:g} quarter notes")
-    melody: list[Written] = []
+    melody: list[Stroke] = []
     onset, held = 0.0, False
     for duration, pitch, tied in line:
         start = melody.pop().onset if held and pitch == melody[-1].pitch else onset
         if pitch is not None:
-            melody.append(Written(start, onset + duration - start, pitch))
+            melody.append(Stroke(start, onset + duration - start, pitch))
         onset, held = round((onset + duration) * 48) / 48, tied and pitch is not None
     return pickup, tuple(melody), tuple(strains)

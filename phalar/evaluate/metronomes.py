@@ -19,7 +19,7 @@ from torch import Tensor
 
 from phalar.audio import SAMPLE_RATE, is_silent, mono
 from phalar.corpora.sampler import Note, play
-from phalar.corpora.soundfont import SoundFont, installed_font
+from phalar.corpora.soundfont import installed
 from phalar.errors import InputError
 from phalar.model.frontend import HOP as SAMPLES_A_FRAME
 from phalar.model.pooling import SpectralPooling
@@ -50,7 +50,7 @@ SPAN = 2.0  # seconds over which windows must be spread for their mean to say wh
 def woodblock() -> np.ndarray:
     """One click of the installed SoundFont's woodblock, (N,) float32, 16 kHz, peaking at one."""
     rate = 2 * SAMPLE_RATE  # the sampler interpolates without a band limit, so it plays at twice our rate
-    played = play(SoundFont(installed_font()), PROGRAM, [Note(0.0, 0.1, KEY, VELOCITY)], SAMPLE_RATE, rate)
+    played = play(installed(), PROGRAM, [Note(0.0, 0.1, KEY, VELOCITY)], SAMPLE_RATE, rate)
     click = soxr.resample(played, rate, SAMPLE_RATE)
     return np.trim_zeros(np.where(np.abs(click) < 1e-4, 0, click), "b") / np.abs(click).max()
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from phalar.audio import SAMPLE_RATE
 from phalar.corpora.rendering import render_stems
 from phalar.corpora.sampler import Note
-from phalar.corpora.soundfont import SoundFont, installed_font
+from phalar.corpora.soundfont import installed
 from phalar.model.complex_layers import ComplexLinear, ModReLU
 
 STEPS = 32
@@ -53,7 +53,7 @@ def loop() -> dict[str, np.ndarray]:
         if line[at % STEPS] in velocity
     ]
     bass = [Note(at * step, 1.6 * step, BASS[at % STEPS], 96) for at in starts if at % STEPS in BASS]
-    font = SoundFont(installed_font())
+    font = installed()
     stems = render_stems(font, [(0, drums), (33, bass)], gains=[0.0, -3.0], banks=[128, 0])
     once = stems[:, 4 * SAMPLE_RATE : 8 * SAMPLE_RATE].astype(np.float32) / 32768
     return {"drums": once[0], "bass": once[1]}

@@ -1,0 +1,221 @@
+"""Rendered `chorales`, `band`, `studio` and `comping`: sound, annotated as they sound, the same bytes again."""
+
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from itertools import pairwise
+
+import librosa
+import mir_eval
+import numpy as np
+import pytest
+
+from phalar.corpora import CORPORA, band, chorales, comping, studio, tunes
+from phalar.corpora.leadsheet import INTERVALS, PITCH_CLASSES
+from phalar.corpora.rendering import PEAK, loudness
+from phalar.datasets.store import open_store, write_index
+from phalar.paths import PACKAGE
+
+RATE = 16_000
+STEMS = {"vocals", "drums", "bass", "guitar", "piano", "other_keys", "percussion", "bowed_strings", "wind"} | {
+    "other_plucked",
+    "other",
+}
+"""MoisesDB's."""
+CHOSEN = {
+    "chorales": [
+        next(p for p in chorales.pieces() if chorales.ensemble(p) == e) for e in (*chorales.ENSEMBLES, "random")
+    ],
+    "band": [next(p for p in band.pieces() if tunes.table()[p]["meter"] == m) for m in ("4/4", "3/4", "6/8")],
+    "studio": list(studio.pieces())[2:4],
+    "comping": list(comping.pieces())[:150:25],  # each player once, of all styles
+}
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    found = {}
+    for corpus, pieces in CHOSEN.items():
+        folder = tmp_path_factory.mktemp(corpus)
+        for piece in pieces:
+            CORPORA[corpus].module.build(piece, folder)
+        write_index(folder, corpus)
+        found[corpus] = open_store(folder)
+    return found
+
+
+@pytest.fixture(params=CHOSEN)
+def tracks(request, everything):
+    return everything[request.param]
+
+
+def test_stems_are_sound_and_add_up_to_the_mix(tracks):
+    for track in tracks:
+        audio = track.excerpt()
+        assert audio.shape == (len(track.stems), track.num_samples)
+        assert len(track.pitched) == len(track.notes) == len(track.stems)
+        peaks = np.abs(audio.sum(0)).max(), np.abs(audio).max()
+        assert max(peaks) == pytest.approx(PEAK, abs=2e-3)
+        assert (np.abs(audio).max(1) > 0.02).all()
+        sounding = np.flatnonzero(np.abs(audio.sum(0)) > 0.02 * max(peaks)) / RATE
+        assert sounding[0] < 1.0
+        assert track.duration - sounding[-1] < 3
+
+
+def test_stems_sound_where_their_notes_are_and_rest_elsewhere(tracks):
+    for track in tracks:
+        for stem, notes in zip(track.excerpt(), track.notes, strict=True):
+            level = np.abs(stem[: len(stem) // 1600 * 1600]).reshape(-1, 1600).max(1)
+            moments, onsets, ends = (np.arange(len(level)) + 0.5) / 10, notes[:, 0], notes[:, 0] + notes[:, 1]
+            found = [level[int(t * 10) : int(t * 10) + 3].max() > 0.0056 * level.max() for t in onsets]
+            assert np.mean(found) > 0.98
+            # Three seconds after the last note: silence, or what a studio's tape and neighbours leave.
+            far = ((onsets > moments[:, None] + 0.1) | (ends < moments[:, None] - 3)).all(1)
+            floor = 0.15 if track.dataset == "studio" else 0.02
+            assert not far.any() or level[far].max() < floor * level.max()
+
+
+def test_annotations_are_in_order(tracks):
+    for track in tracks:
+        times, numbers = track.beats.T
+        assert (np.diff(times) > 0.1).all()
+        assert set(np.diff(numbers)) <= {1, *range(-6, 0)}
+        if track.dataset in ("band", "comping"):  # to a click
+            np.testing.assert_allclose(np.diff(times), 60 / track.tags["tempo"], rtol=1e-3)
+        for (start, end, label), (following, _, _) in pairwise(
+            [*track.chords, (track.duration, 0, "")] if track.chords else []
+        ):
+            mir_eval.chord.encode(label)
+            assert start < end
+            assert following == pytest.approx(end, abs=1e-4) or following == track.duration
+        if track.chords:
+            assert track.chords[0][0] <= times[0] + 1e-3
+            assert track.chords[-1][1] > times[-1]
+
+
+def test_another_process_makes_the_same_bytes(everything, tmp_path):
+    chosen = {name: tracks[0] for name, tracks in everything.items()}
+    program = "".join(
+        f"from phalar.corpora import {name}\n{name}.build({track.id!r}, Path({str(tmp_path)!r}))\n"
+        for name, track in chosen.items()
+    )
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent), "PYTHONHASHSEED": "7"}
+    subprocess.run([sys.executable, "-c", "from pathlib import Path\n" + program], check=True, env=environment)
+    for track in chosen.values():
+        for ours in track.audio.path.parent.glob(f"{track.id}.*"):
+            assert ours.read_bytes() == (tmp_path / "tracks" / ours.name).read_bytes()
+
+
+# --- what is each corpus' own -------------------------------------------------------------------------------------
+
+
+def test_band_is_mixed_as_its_tags_say(everything):
+    for track in everything["band"]:
+        assert 4 <= len(track.stems) == len(set(track.stems)) == len(track.tags["roles"]) <= 9
+        assert track.pitched == tuple(role not in ("drums", "percussion") for role in track.tags["roles"])
+        assert band.SECONDS[0] < track.duration < band.SECONDS[1] + 3
+        levels = np.array([loudness(stem, RATE) for stem in track.excerpt()])
+        np.testing.assert_allclose(levels - levels[0], np.array(track.tags["gains"]) - track.tags["gains"][0], atol=0.5)
+        count, unit = map(int, track.tags["metre"].split("/"))
+        assert set(track.beats[:, 1]) == set(range(1, (count // 3 if unit == 8 else count) + 1))
+
+
+def test_studio_names_its_sources_and_ends_them_where_their_recordings_do(everything):
+    shares = []
+    for track in everything["studio"]:
+        names, lengths = track.tags["stem_names"], track.tags["lengths"]
+        assert len(track.stems) == len(names) == len(lengths) == len(track.tags["patches"])
+        assert set(names) <= STEMS
+        unpitched = [a == "drums" or b == "atonal_percussion" for a, b in zip(names, track.stems, strict=True)]
+        assert [not pitched for pitched in track.pitched] == unpitched
+        assert all(not audio[length:].any() for audio, length in zip(track.excerpt(), lengths, strict=True))
+        assert max(lengths) == track.num_samples
+        shares += [length / track.num_samples for length in lengths]
+    assert len(set(shares)) > len(everything["studio"])  # not all of a song are as long as the song
+
+
+def test_chorales_say_who_plays_and_are_equally_loud(everything):
+    assert {track.tags["ensemble"] for track in everything["chorales"]} == {"string", "brass", "woodwind", "random"}
+    for track in everything["chorales"]:
+        choices = [(name,) for name in chorales.ENSEMBLES.get(track.tags["ensemble"], ())] or chorales.RANDOM_ENSEMBLE
+        assert all(player in allowed for player, allowed in zip(track.stems, choices, strict=True))
+        assert track.pitched == (True,) * 4
+        assert np.ptp([loudness(stem, RATE) for stem in track.excerpt()]) < 0.2
+        row = chorales.table()[track.id]
+        assert (track.tags["group"], track.tags["key"]) == (row["group"], row["key"])
+        intervals = np.diff(track.beats[:, 0])
+        assert intervals.std() > 0.005
+        quarters = np.median(intervals) * track.tags["tempo"] / 60  # a beat is a quarter, or in 3/2 a half
+        assert 0.95 < quarters / round(quarters) < 1.2
+
+
+def test_notes_of_chorales_sound_at_their_pitch_when_the_track_says(everything):
+    """The energy of a stem, at each note's own pitch, is higher in the note than just before it."""
+    for track in everything["chorales"]:
+        for stem, notes in zip(track.excerpt(), track.notes, strict=True):
+            rises = []
+            for before, (onset, duration, pitch) in pairwise(notes):
+                if before[2] == pitch or duration < 0.3 or onset < 0.25 or before[1] < 0.3:
+                    continue
+                tone = np.hanning(2400) * np.exp(-2j * np.pi * 440 * 2 ** ((pitch - 69) / 12) * np.arange(2400) / RATE)
+                earlier, later = (abs(stem[int(t * RATE) :][:2400] @ tone) for t in (onset - 0.2, onset + 0.05))
+                rises.append(later > 2 * earlier)
+            assert np.mean(rises) > 0.85
+
+
+def tones(root: int, quality: str) -> frozenset[int]:
+    return frozenset((root + interval) % 12 for interval in INTERVALS[quality])
+
+
+def read_chord(chroma: np.ndarray) -> frozenset[int]:
+    """The pitch classes of the binary template nearest, by angle, to a chroma vector (12,), of every quality in use."""
+    qualities = ("maj", "min", "7", "maj7", "min7", "hdim7", "dim7")
+    templates = [tones(root, quality) for quality in qualities for root in range(12)]
+    return max(templates, key=lambda found: sum(chroma[list(found)]) / len(found) ** 0.5)
+
+
+def test_the_chords_annotated_in_comping_are_the_chords_that_sound(everything):
+    """A reading that knows nothing of music: mean chroma over each chord against 84 binary templates. Where there is
+    no chord, silence."""
+    right = shifted = total = 0.0
+    for track in everything["comping"]:
+        audio = track.excerpt()[0]
+        chroma = librosa.feature.chroma_cqt(y=audio, sr=RATE, norm=None, tuning=0.0)
+        times, loud = librosa.times_like(chroma, sr=RATE), np.sqrt(np.mean(audio**2))
+        assert track.chords[0][2] == track.chords[-1][2] == "N"
+        for start, end, label in track.chords:
+            here = audio[round((start + 0.45) * RATE) : round((end - 0.05) * RATE)]  # what rang before has faded
+            if len(here):
+                assert (
+                    np.sqrt(np.mean(here**2)) < 0.03 * loud if label == "N" else np.sqrt(np.mean(here**2)) > 0.05 * loud
+                )
+            if label != "N":
+                root, quality = label.split(":")
+                found, wanted = (
+                    read_chord(chroma[:, (times >= start) & (times < end)].mean(1)),
+                    tones(PITCH_CLASSES.index(root), quality),
+                )
+                total += end - start
+                right += (end - start) * (found == wanted)
+                # Moved by a semitone the same reading must fail: it is the label that agrees.
+                shifted += (end - start) * (found == {(tone + 1) % 12 for tone in wanted})
+    assert right / total >= 0.9
+    assert shifted / total < 0.05
+
+
+def test_nobody_comps_on_the_grid_and_nobody_far_from_it(everything):
+    late = defaultdict(list)
+    for track in everything["comping"]:
+        if track.tags["style"] == "jazz":  # its swing is the player's own
+            continue
+        sixteenths = track.beats[0, 0] + np.arange(4 * len(track.beats)) * 15 / track.tags["tempo"]
+        onsets = track.notes[0][:, 0]
+        first = np.r_[True, np.diff(onsets) > 0.06]  # the first note of every stroke
+        off = onsets[first] - sixteenths[np.abs(onsets[first, None] - sixteenths).argmin(1)]
+        assert np.abs(off).max() < 0.06
+        assert 0.002 < off.std() < 0.025
+        late[track.tags["player"]].append(off.mean())
+        changes = [start for start, _, _ in track.chords[1:-1]]
+        assert all(np.abs(track.beats[:, 0] - change).min() < 2e-4 for change in changes)
+    assert np.mean(late["epiano"]) > np.mean(late["steel"]) + 0.005
