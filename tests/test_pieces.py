@@ -22,7 +22,7 @@ def test_splits_of_band_hold_well_over_64_compositions_and_styles_take_turns():
 
 
 def test_tempo_and_key_do_not_tell_which_piece_it_is():
-    """Of 64 test pieces most share their tempo with several others, and tempo and scale with another."""
+    """Of 64 test pieces most share their tempo with a third of the others, and tempo and scale with several."""
     tempo, both = [], []
     for piece in [piece for piece, split in band.pieces().items() if split == "test"][:64]:
         rng = seeds.generator("band", band.SEED, "arrangement", piece)
@@ -30,8 +30,8 @@ def test_tempo_and_key_do_not_tell_which_piece_it_is():
         tempo.append(float(rng.choice(styles()[band.style_of()[piece]].bpm)))
         tonic = rng.choice(arranger.KEYS[mode], p=arranger.KEY_SHARES)
         both.append((tempo[-1], frozenset((int(tonic) + step) % 12 for step in SCALES[mode])))
-    assert np.median([Counter(tempo)[bpm] for bpm in tempo]) >= 5
-    assert np.mean([Counter(both)[pair] > 1 for pair in both]) > 0.75
+    assert np.median([Counter(tempo)[bpm] for bpm in tempo]) > 64 / 3
+    assert np.mean([Counter(both)[pair] > 3 for pair in both]) > 0.75
 
 
 def test_six_players_play_thirty_pieces_in_five_styles():
