@@ -16,8 +16,7 @@ def norms_of(model: nn.Module) -> list[_BatchNorm]:
 
 @contextmanager
 def from_batches_alone(model: nn.Module) -> Iterator[None]:
-    """Inside, running statistics are weighted averages of the batches' own alone; outside they are as they were. A norm
-    that has met no batch keeps what it has."""
+    """Inside, running statistics are weighted averages of the batches' own alone; outside they are as they were."""
     norms = [norm for norm in norms_of(model) if norm.num_batches_tracked > 0]
     kept = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]
     with torch.no_grad():
