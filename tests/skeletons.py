@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from phalar.datasets.multitracks import published_split
+from phalar.datasets.multitracks import published
 
 CHORALE_IDS = {"train": (1, 48_000), "valid": (192_001, 6_000), "test": (216_001, 6_000)}
 """First id of a split of CocoChorales, and how many ids each of its four ensembles has there."""
@@ -112,7 +112,7 @@ def _slakh_metadata(track: str, stems: Iterable[str], midi_only: Iterable[str]) 
 
 def moisesdb_ids(count: int = 240) -> list[str]:
     """The first songs of MoisesDB in order; beyond the published eight digits their ids are made up."""
-    return [f"{song}-0000-4000-8000-000000000000" for song in list(published_split())[:count]]
+    return [f"{song}-0000-4000-8000-000000000000" for song in list(published("moisesdb"))[:count]]
 
 
 def moisesdb(

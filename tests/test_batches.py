@@ -9,11 +9,12 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from music import RATE, invent_track
 
 from phalar.datasets import batches
-from phalar.datasets.pairs import draw_stems
-from phalar.datasets.tracks import BLOCK, SILENCE, sounding
+from phalar.datasets.tracks import BLOCK, SILENCE, draw_pair, draw_stems, sounding
 from phalar.errors import InputError, RunError
 
 CPU = torch.device("cpu")
@@ -34,6 +35,40 @@ def test_sounding_blocks_are_those_with_a_sample_above_the_threshold():
     assert second.shape == (0, 2)
     whole = np.full((1, BLOCK), -32768, np.int16)
     assert sounding(whole)[0].tolist() == [[0, 1]]
+
+
+@given(st.integers(2, 12), st.integers(0, 2**32))
+def test_anchor_and_positive_share_no_stem_and_both_have_some(stems, seed):
+    anchor, positive = draw_stems(stems, np.random.default_rng(seed))
+    assert anchor
+    assert positive
+    assert not set(anchor) & set(positive)
+    assert set(anchor) | set(positive) <= set(range(stems))
+
+
+def test_every_split_of_three_stems_can_come_up():
+    seen = {draw_stems(3, np.random.default_rng(seed)) for seed in range(500)}
+    # ordered pairs of disjoint non-empty subsets of three things: 3^3 - 2 * 2^3 + 1 = 12
+    assert len(seen) == 12
+
+
+def test_both_sides_are_cut_at_the_same_place_and_are_sums_of_stems(tmp_path):
+    track = invent_track(tmp_path, 0)
+    pair, waves, _ = draw_pair(track, 2 * RATE, np.random.default_rng(3))
+    stems = track.excerpt(pair.start, 2 * RATE)
+    assert np.allclose(waves[0], stems[list(pair.anchor)].sum(0))
+    assert np.allclose(waves[1], stems[list(pair.positive)].sum(0))
+    assert np.array_equal(pair.audio(), waves)
+
+
+def test_a_silent_side_is_drawn_again_and_counted(tmp_path):
+    track = invent_track(tmp_path, 1, stems=3, silent=(0,))
+    counted = 0
+    for seed in range(30):
+        _, waves, silent = draw_pair(track, 2 * RATE, np.random.default_rng(seed))
+        assert np.abs(waves).max(axis=1).min() > 0
+        counted += silent
+    assert counted > 0
 
 
 def test_sides_share_no_stem_and_sound(tmp_path):
@@ -166,3 +201,7 @@ def test_bad_tracks_are_refused_by_name(tmp_path):
         batches.tables([invent_track(tmp_path, 0, stems=1)])
     with pytest.raises(RunError, match=r"track1 .*silent side"):
         draw([invent_track(tmp_path, 1, stems=2, silent=(1,))], 1)
+    with pytest.raises(RunError, match="track2"):
+        draw_pair(invent_track(tmp_path, 2, stems=2, silent=(0, 1)), 2 * RATE, np.random.default_rng(0))
+    with pytest.raises(InputError, match="at least 2"):
+        draw_stems(1, np.random.default_rng(0))

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from phalar.datasets.pairs import Pair
-from phalar.datasets.tracks import Track
+from phalar.datasets.tracks import Pair, Track
 from phalar.errors import InputError
 from phalar.evaluate.breakdown import FEWEST, by_family, by_stems, families, family, outcomes
 from phalar.evaluate.retrieval import top1

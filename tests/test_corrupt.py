@@ -14,8 +14,8 @@ import soundfile
 from skeletons import Sound
 
 from phalar.datasets import prepare as prepared
-from phalar.datasets.files import open_tracks
-from phalar.datasets.listing import Problem, published
+from phalar.datasets.files import Problem, open_tracks
+from phalar.datasets.multitracks import published
 from phalar.datasets.prepare import DATASETS, check, prepare
 from phalar.errors import RunError
 
@@ -39,13 +39,17 @@ def clips(folder):
         WAV.write(folder / "blues", f"blues.{number:05d}", number)
 
 
+CHORD = '{"annotations": [{"namespace": "chord", "data": [{"time": 0, "duration": 0.5, "value": "C"}]}]}'
+
+
 def takes(folder):
-    """GuitarSet: takes of two players, without chords."""
+    """GuitarSet: takes of two players, of one chord each."""
     (folder / "annotation").mkdir(parents=True)
     (folder / "audio_mono-mic").mkdir()
     for number in range(TRACKS):
         name = f"{number // 30:02d}_Rock{1 + number % 3}-{90 + number % 30}-C_comp_mic"
         WAV.write(folder / "audio_mono-mic", name, number)
+        (folder / "annotation" / f"{name.removesuffix('_mic')}.jams").write_text(CHORD)
 
 
 COPIES = {
@@ -122,7 +126,7 @@ def prepare_what_can_be(name, root):
     except RunError:  # more than 5 % lost, as is the case for single recordings; the others are there all the same
         store = prepared.store_name(name, root, {})
     report = json.loads((prepared.folder(store) / "problems.json").read_text())
-    return {root / each["path"] for each in report["problems"] if each["fatal"]}, {
+    return {root / each["path"] for each in report["problems"] if each["serious"]}, {
         track.id: track for track in prepared.load(store)
     }
 
@@ -141,7 +145,7 @@ def test_damaged_files_are_named_and_the_rest_is_whole(tmp_path, monkeypatch, na
 
     rng, harm_of, owner = np.random.default_rng(len(name)), {}, {}
     for number, (track_id, track) in enumerate(list(listed.items())[:DAMAGED]):
-        path = track.stems[number % len(track.stems)].files[0]
+        path = track.audio.stems[number % len(track.stems)][0]
         harm = list(HARM)[number % len(HARM)]
         data = path.read_bytes()
         path.write_bytes(HARM[harm](data, rng))
@@ -171,7 +175,7 @@ def test_damaged_files_are_named_and_the_rest_is_whole(tmp_path, monkeypatch, na
     # Unprepared, each excerpt that can be had is right, and the others fail with the file's name.
     tracks, _ = open_tracks(DATASETS[name].list(root))
     for track in tracks:
-        harms = {harm_of.get(file.path) for stem in track.audio.stems for file in stem}
+        harms = {harm_of.get(path) for stem in track.audio.stems for path in stem}
         if "not a number" in harms:
             with pytest.raises(RunError, match=f"(?s){root}.* holds a sample of nan"):
                 track.excerpt()

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 import phalar
-from phalar.datasets.pairs import Pair
-from phalar.datasets.tracks import Track
+from phalar.datasets.tracks import Pair, Track
 from phalar.errors import InputError
 from phalar.evaluate import retrieval
 from phalar.evaluate.sensitivity import CHANGES, UNCHANGED, by_changes, late, preferred, transposed

@@ -19,8 +19,8 @@ from phalar import audio, fingerprint, paths
 from phalar.corpora import band, beats, chorales, comping, stress, studio
 from phalar.datasets import prepare as prepared
 from phalar.datasets import store
-from phalar.datasets.pool import in_processes
 from phalar.datasets.prepare import DATASETS
+from phalar.datasets.store import in_processes
 from phalar.datasets.tracks import SPLITS, Track
 from phalar.errors import InputError, RunError
 

@@ -85,7 +85,7 @@ def draw(known: Tables, size: int, length: int, rng: np.random.Generator) -> Cut
     """B = ``size`` pairs of ``length`` samples, all of different tracks. Taught in ``book/training.md``.
 
     Two excerpts of one piece are no fair negatives of each other, so no track comes twice. A cut in which one side is
-    silent is drawn again; sides are as in :func:`phalar.datasets.pairs.draw_stems`. A track that is shorter is cut at
+    silent is drawn again; sides are as in :func:`phalar.datasets.tracks.draw_stems`. A track that is shorter is cut at
     its beginning and padded with zeros when read. Raises InputError if there are fewer tracks than pairs, RunError if
     a track does not seem to have two stems that sound within one excerpt.
     """

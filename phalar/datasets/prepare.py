@@ -16,26 +16,31 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import yaml
 from tqdm import tqdm
 
 from phalar import paths
 from phalar.datasets import annotated, multitracks, store
-from phalar.datasets.files import DamagedFile, FileAudio, Opened, enough_stems, lost, open_track
-from phalar.datasets.listing import Dataset, Listing, Problem, SourceTrack, track_ids
-from phalar.datasets.pool import in_processes
-from phalar.datasets.store import FULL_SCALE
+from phalar.datasets.files import DamagedFile, Listing, Problem, enough_stems, keep, lost, open_track
+from phalar.datasets.multitracks import Dataset, track_ids
+from phalar.datasets.store import FULL_SCALE, in_processes
 from phalar.datasets.tracks import SPLITS, Track
 from phalar.errors import InputError, RunError
 
-_CLIPS = (annotated.GTZAN, annotated.GUITARSET)
-DATASETS: dict[str, Dataset] = {each.name: each for each in (*multitracks.STEMS, *_CLIPS, multitracks.FOLDER)}
+
+def _rows() -> Iterator[Dataset]:
+    text = (paths.PACKAGE / "datasets" / "datasets.yaml").read_text(encoding="utf-8")
+    for name, about in yaml.safe_load(text).items():
+        yield Dataset(name, list=getattr(multitracks, name, None) or getattr(annotated, name), **about)
+
+
+DATASETS: dict[str, Dataset] = {each.name: each for each in _rows()}
 """The real data sets that can be used, by name, in the order of the book; last, any folder of multitracks."""
 
 VERSION = 2  # raised whenever the same files would come out as other bytes
@@ -121,23 +126,20 @@ def load(name: str, split: str | None = None, *, limit: int | None = None) -> li
     return sorted(chosen, key=lambda track: track.id)
 
 
-@dataclass(frozen=True)
-class Summary:
+class Summary(NamedTuple):
     """What a copy holds: usable tracks by split, and those of a whole copy (empty where nothing is expected), stems and
-    hours of these, problems, and notes (departures that do no harm, and faults that every copy has)."""
+    hours of these, and how many serious problems."""
 
-    dataset: str
     found: dict[str, int]
     expected: dict[str, int]
     stems: int
     hours: float
-    problems: int
-    notes: int
+    serious: int
 
     @property
     def whole(self) -> bool:
         """Nothing is wrong, and nothing missing."""
-        return not self.problems and (not self.expected or self.found == self.expected)
+        return not self.serious and (not self.expected or self.found == self.expected)
 
 
 def check(
@@ -148,31 +150,28 @@ def check(
     Reads folders, metadata, headers and the last frame of each file, so minutes for the largest set, not hours. Damage
     in the middle of a file shows when it is decoded, by :func:`prepare`. Arguments and InputError are as there.
     """
-    listing = list_copy(name, root, options)
-    found, counts, stems, samples = Counter(), Counter(), 0, 0
-    for opened, problems in _open(listing, f"checking {name}", progress):
-        for problem in problems:
-            counts[problem.serious] += 1
-            yield problem
-        if opened is not None:
-            found[opened.track.split] += 1
-            stems += len(opened.track.stems)
-            samples += opened.audio.num_samples
+    found, serious, stems, samples = Counter(), 0, 0, 0
+    for track, problems in _open(list_copy(name, root, options), f"checking {name}", progress):
+        serious += sum(problem.serious for problem in problems)
+        yield from problems
+        if track is not None:
+            found[track.split] += 1
+            stems += len(track.stems)
+            samples += track.num_samples
     expected = dict(dataset(name).expected)
     found = {split: found[split] for split in [*expected, *sorted(found.keys() - expected.keys())]}
-    yield Summary(name, found, expected, stems, samples / 16_000 / 3600, counts[True], counts[False])
+    yield Summary(found, expected, stems, samples / 16_000 / 3600, serious)
 
 
-def _open(listing: Listing, what: str, progress: bool) -> Iterator[tuple[Opened | None, list[Problem]]]:
+def _open(listing: Listing, what: str, progress: bool) -> Iterator[tuple[Track | None, list[Problem]]]:
     """The listing's own problems, then track by track what its headers say."""
     yield None, list(listing.problems)
     with ThreadPoolExecutor(THREADS) as pool:
         for track in tqdm(listing.tracks, what, unit="track", disable=not progress):
-            yield open_track(track, pool)
+            yield open_track(track, pool.map)
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A finished store: the name by which :func:`load` finds it, its folder, tracks listed and stored, stems of digital
     silence (they are kept), and all that was left out or is noteworthy."""
 
@@ -187,7 +186,7 @@ class Prepared:
 class _Task(NamedTuple):
     """A track to be stored, the digest of what it depends on, and how many bytes it will take."""
 
-    opened: Opened
+    track: Track
     source: str
     size: int
 
@@ -221,17 +220,16 @@ def prepare(
     where.mkdir(parents=True, exist_ok=True)
     with _locked(where, fcntl.LOCK_EX) as lock:
         store.sweep(where, older_than=0)  # nobody else is writing
-        fcntl.flock(
-            lock, fcntl.LOCK_SH
-        )  # the processes that fill the store hold it too, until the track in hand is done
+        # The processes that fill the store hold the lock too, until the track in hand is done.
+        fcntl.flock(lock, fcntl.LOCK_SH)
         described = {key: str(value) for key, value in chosen.items()}
         _write_json(where / "origin.json", {"dataset": name, "root": str(root.resolve()), "options": described})
         tasks, problems = [], []
-        for opened, found in _open(listing, f"reading headers of {title}", progress):
+        for track, found in _open(listing, f"reading headers of {title}", progress):
             problems += found
-            if opened is not None:
-                task = _Task(opened, _digest(root, opened), 2 * len(opened.audio.stems) * opened.audio.num_samples)
-                made = _made(where, opened.track)
+            if track is not None:
+                task = _Task(track, _digest(root, track), 2 * len(track.stems) * track.num_samples)
+                made = _made(where, track)
                 if made is None or made["source"] != task.source or made["left_out"]:
                     tasks.append(task)
         total, free = sum(task.size for task in tasks), shutil.disk_usage(where).free
@@ -245,10 +243,10 @@ def prepare(
                 for task, outcome in in_processes(partial(_store, where), tasks, jobs):
                     bar.update(task.size)
                     if isinstance(outcome, OSError):  # the disk is full or gone: the next track would fare no better
-                        what = f"track {task.opened.track.id} could not be stored in {where}: {outcome}"
+                        what = f"track {task.track.id} could not be stored in {where}: {outcome}"
                         raise RunError(f"{what}; what is done is kept, run the same command to go on") from outcome
                     if isinstance(outcome, Exception):  # whatever is the matter with this track, others follow
-                        outcome = [lost(task.opened.track, f"{type(outcome).__name__}: {outcome}")]
+                        outcome = [lost(task.track, f"{type(outcome).__name__}: {outcome}")]
                     problems += outcome
             finally:
                 store.sweep(where, older_than=0)
@@ -267,17 +265,16 @@ def _locked(where: Path, how: int) -> Iterator[object]:
         yield lock
 
 
-def _digest(root: Path, opened: Opened) -> str:
+def _digest(root: Path, track: Track) -> str:
     """Of everything that a stored track depends on, but for the samples; equal wherever the copy lies."""
-    track, headers = opened.track, {file.path: file.header for stem in opened.audio.stems for file in stem}
-    files = [[os.path.relpath(path, root), path.stat().st_size, *header] for path, header in headers.items()]
-    stems = [[stem.name, len(stem.files)] for stem in track.stems]
-    about = [track.id, track.split, dict(track.tags), track.beats, track.chords, track.pitched]
-    text = json.dumps([VERSION, store.FORMAT, stems, files, about], sort_keys=True, default=str)
+    stems = [[[os.path.relpath(path, root), path.stat().st_size] for path in stem] for stem in track.audio.stems]
+    beats = None if track.beats is None else track.beats.tolist()
+    about = [track.id, track.split, track.num_samples, track.stems, track.tags, beats, track.chords, track.pitched]
+    text = json.dumps([VERSION, store.FORMAT, stems, about], sort_keys=True, default=str)
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def _made(where: Path, track: SourceTrack) -> dict | None:
+def _made(where: Path, track: Track) -> dict | None:
     """What the store says of how a track was made, if it is there as a whole."""
     record = store.record(where, track.id)
     return None if record is None else record["tags"]["prepared"]
@@ -286,65 +283,56 @@ def _made(where: Path, track: SourceTrack) -> dict | None:
 def _store(where: Path, task: _Task) -> list[Problem]:
     """Convert a track and store it, in a process of its own; what was wrong with it."""
     with _locked(where, fcntl.LOCK_SH):
-        usable, audio, scale, damage = convert(task.opened)
-        problems = [Problem(each.path, each.what) for each in damage]
-        if usable is None:
-            return [*problems, lost(task.opened.track, len(task.opened.track.stems) - len(damage))]
-        made = {
-            "source": task.source,
-            "scale": scale,
-            "silent": [i for i, stem in enumerate(audio) if not stem.any()],
-            "left_out": [[problem.path.name, problem.what] for problem in problems],
-        }
-        about = {key: getattr(usable, key) for key in ("split", "beats", "chords", "pitched")}
-        names, tags = [stem.name for stem in usable.stems], {**usable.tags, "prepared": made}
-        store.write_track(where, usable.id, audio, stems=names, tags=tags, **about)
+        usable, audio, scale, problems = convert(task.track)
+        if audio is None:
+            return [*problems, lost(task.track, len(task.track.stems) - len(problems))]
+        silent = [i for i, stem in enumerate(audio) if not stem.any()]
+        left_out = [[problem.path.name, problem.what] for problem in problems]
+        made = {"source": task.source, "scale": scale, "silent": silent, "left_out": left_out}
+        about = {key: getattr(usable, key) for key in ("split", "stems", "beats", "chords", "pitched")}
+        tags = {**usable.tags, "prepared": made}
+        store.write_track(where, usable.id, audio, tags=tags, **about)
         return problems
 
 
-def convert(opened: Opened) -> tuple[SourceTrack | None, np.ndarray | None, float, list[DamagedFile]]:
+def convert(track: Track) -> tuple[Track, np.ndarray | None, float, list[Problem]]:
     """A track's audio as it is stored: (S, samples) int16, as long as the shortest stem.
 
     A 16-bit mono file at 16 kHz comes out bit for bit. What sums, or rings in the resampling filter, beyond full scale
     would wrap around: then all stems of the track are scaled by the same constant, so that they still sum to the mix.
-    Returns the track with the stems that could be decoded, and their audio (None and None if too few could), the scale,
-    and for each stem left out the file to blame.
+    Returns the track with the stems that could be decoded, their audio (None if too few could), the scale, and for each
+    stem left out what is wrong.
     """
-    (kept, source), damage, scale = opened, [], 1.0
-    while enough_stems(len(kept.stems), opened.track):
-        audio, peak, good = np.empty((len(kept.stems), source.num_samples), np.int16), 0.0, []
-        for i in range(len(kept.stems)):
-            try:
-                sound = source.read_stem(i)
-            except DamagedFile as error:
-                damage.append(error)
-                continue
-            good.append(i)
-            peak = max(peak, float(sound.max()), -float(sound.min()))
-            sound *= scale * FULL_SCALE
-            audio[i] = np.clip(np.rint(sound, out=sound), -FULL_SCALE, FULL_SCALE - 1, out=sound)
-        if len(good) < len(kept.stems):  # without these the track may be longer
-            kept, source, scale = kept.keep(good), FileAudio(tuple(source.stems[i] for i in good)), 1.0
-        elif scale == 1.0 and peak > 1:  # rare, so decoded again rather than all kept in memory as floats
-            scale = 1 / peak
-        else:
-            return kept, audio, scale, damage
-    return None, None, 1.0, damage
+    sounds, problems = {}, []
+    for i in range(len(track.stems)):
+        try:
+            sounds[i] = track.audio.read_stem(i)
+        except DamagedFile as error:
+            problems.append(error.problem)
+    if not enough_stems(len(sounds), track):
+        return track, None, 1.0, problems
+    length = min(map(len, sounds.values()))  # without a damaged stem the track may be longer
+    peak = max(float(np.abs(sound[:length]).max()) for sound in sounds.values())
+    scale, audio = 1 / max(peak, 1.0), np.empty((len(sounds), length), np.int16)
+    for row, sound in zip(audio, sounds.values(), strict=True):
+        row[:] = np.clip(np.rint(sound[:length] * np.float32(scale * FULL_SCALE)), -FULL_SCALE, FULL_SCALE - 1)
+    return keep(track, list(sounds)), audio, scale, problems
 
 
-def _finish(title: str, where: Path, root: Path, found: Sequence[SourceTrack], problems: list[Problem]) -> Prepared:
+def _finish(title: str, where: Path, root: Path, found: Sequence[Track], problems: list[Problem]) -> Prepared:
     """Index and report; from here on the store is there to be used."""
     made = [each for track in found if (each := _made(where, track)) is not None]
     silent = sum(len(each["silent"]) for each in made)
     problems = sorted(set(problems), key=lambda problem: (str(problem.path), problem.what))
-    rows = [{"path": os.path.relpath(p.path, root), "what": p.what, "fatal": p.fatal} for p in problems]
+    rows = [{"path": os.path.relpath(p.path, root), "what": p.what, "serious": p.serious} for p in problems]
     counts = {"tracks_found": len(found), "tracks_stored": len(made), "silent_stems": silent}
     _write_json(where / "problems.json", {"dataset": title, **counts, "problems": rows})
     if made:
         store.write_index(where, title)
     failed = len(found) - len(made)
     if failed > FAILURES * len(found) or not made:
-        first = min((p for p in problems if p.fatal), key=lambda p: p.path.is_dir(), default=Problem(root, "is empty"))
+        serious = [problem for problem in problems if problem.serious]
+        first = min(serious, key=lambda problem: problem.path.is_dir(), default=Problem(root, "is empty"))
         raise RunError(
             f"{failed} of {len(found)} tracks of {title} could not be prepared, such as {first.path} {first.what}; the "
             f"other {len(made)} are in {where}, where problems.json lists what is wrong"

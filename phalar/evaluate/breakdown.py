@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from phalar.datasets.pairs import Pair
-from phalar.datasets.tracks import Track
+from phalar.datasets.tracks import Pair, Track
 from phalar.errors import InputError
 from phalar.evaluate.retrieval import top1
 from phalar.evaluate.statistics import estimate

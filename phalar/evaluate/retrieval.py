@@ -21,8 +21,7 @@ from tqdm import tqdm
 
 from phalar import fingerprint
 from phalar.audio import SAMPLE_RATE
-from phalar.datasets.pairs import Pair, draw_pair
-from phalar.datasets.tracks import Track
+from phalar.datasets.tracks import Pair, Track, draw_pair
 from phalar.errors import InputError
 
 SECONDS = 5.0  # length of a test excerpt
@@ -140,7 +139,7 @@ def evaluate(
     if max(ks, default=0) > len(tracks):
         raise InputError(f"K = {max(ks)} with {len(tracks)} tracks; choose K up to {len(tracks)}")
     identity = [key, [f"{track.dataset}/{track.id}" for track in tracks], seconds, seed]
-    identity.append(fingerprint.of_code("datasets/pairs.py", "datasets/tracks.py", "evaluate/retrieval.py"))
+    identity.append(fingerprint.of_code("datasets/tracks.py", "evaluate/retrieval.py"))
     found = []
     with tqdm(total=draws * len(tracks), desc=label, unit="pair", disable=not label, mininterval=2.0) as bar:
         for draw in range(draws):

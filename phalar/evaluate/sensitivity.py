@@ -14,7 +14,7 @@ from torch import Tensor
 
 from phalar import corpora, fingerprint
 from phalar.audio import SAMPLE_RATE
-from phalar.datasets.pairs import Pair
+from phalar.datasets.tracks import Pair
 from phalar.errors import InputError
 from phalar.evaluate import retrieval
 from phalar.evaluate.retrieval import Advance, Cuts, Scorer, in_batches, scores_of

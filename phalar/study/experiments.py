@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from phalar import corpora, fingerprint, paths
-from phalar.datasets.pool import in_processes, processors
 from phalar.datasets.prepare import prepare
+from phalar.datasets.store import in_processes, processors
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError
 from phalar.evaluate import retrieval

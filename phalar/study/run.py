@@ -22,7 +22,7 @@ import nbformat
 from tqdm.auto import tqdm
 
 from phalar import fingerprint
-from phalar.datasets.pool import in_processes, processors
+from phalar.datasets.store import in_processes, processors
 from phalar.errors import InputError, RunError
 from phalar.paths import PACKAGE
 from phalar.study import media

@@ -74,7 +74,7 @@ class TrainConfig:
     @property
     def hash(self) -> str:
         """Name of the run: settings, corpora's versions, and the code that training goes through."""
-        data = [f"datasets/{name}.py" for name in ("tracks", "batches", "pairs", "augment")]
+        data = [f"datasets/{name}.py" for name in ("tracks", "batches", "augment")]
         code = fingerprint.of_code("model", "train", *data, "evaluate/retrieval.py")
         versions = [corpora.version(name) for name in self.corpora]
         return fingerprint.fingerprint([asdict(self), versions, code])
