@@ -244,7 +244,7 @@ def gtzan(root: Path | str, annotations: Path | str) -> list[Track]:
     InputError says that there are none."""
     tracks, problems = open_tracks(dataset("gtzan").list(Path(root), annotations=Path(annotations)))
     usable = [track for track in tracks if track.beats is not None]
-    left = [track.id for track in tracks if track.beats is None] + [p.path.name for p in problems if p.fatal]
+    left = [track.id for track in tracks if track.beats is None] + [p.path.name for p in problems if p.serious]
     if not usable:
         raise InputError(f"no clip under {root} has beats under {annotations}; name the folders that belong together")
     if left:
