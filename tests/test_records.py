@@ -12,7 +12,7 @@ import pytest
 from phalar.errors import InputError, PhalarWarning, RunError
 from phalar.evaluate.statistics import Estimate
 from phalar.paths import repository
-from phalar.study import paper, prose, records, tables
+from phalar.study import book, records, tables
 from phalar.study.compare import differing
 from phalar.study.records import COLUMNS as FIELDS
 from phalar.study.records import Record, append, frame, merge, provenance, read
@@ -226,14 +226,14 @@ def test_nothing_at_all_is_a_table_that_says_so(tmp_path):
     empty = read(tmp_path / "none.jsonl")
     assert set(tables.results_table(empty)[tables.OURS]) == {tables.NOT_RUN}
     assert tables.frame_markdown(tables.results_table(empty, claimed=False)) == tables.NOT_RUN
-    texts = prose.substitutions(empty, "smoke", [], {"phalar": 7})
-    assert texts["phalar_chorales_64"] == prose.MISSING
+    texts = book.substitutions(empty, "smoke", [], {"phalar": 7})
+    assert texts["phalar_chorales_64"] == book.MISSING
     assert texts["parameters_phalar"] == "7"
-    assert set(texts) == set(prose.substitutions(some(), "smoke", [], {"phalar": 7}))
+    assert set(texts) == set(book.substitutions(some(), "smoke", [], {"phalar": 7}))
 
 
 def test_sentences_are_of_this_runs_numbers():
-    texts = prose.substitutions(some(), "laptop", [], {})
+    texts = book.substitutions(some(), "laptop", [], {})
     assert texts["phalar_chorales_64"] == "85.0\u00a0%"
     assert texts["paper_phalar_moisesdb_64"] == "70.87\u00a0%"
     assert "After 120 training steps PHALAR finds" in texts["answer"]
@@ -242,13 +242,13 @@ def test_sentences_are_of_this_runs_numbers():
 
 
 def test_every_number_of_the_paper_has_a_source_and_a_unit_and_stands_once():
-    table = paper.read_paper()
+    table = tables.paper()
     assert table["source"].str.len().min() > 5
-    assert set(table["unit"]) <= set(paper.UNITS)
+    assert set(table["unit"]) <= set(tables.UNITS)
     assert not table.duplicated(["experiment", "dataset", "variant", "metric", "k"]).any()
-    assert paper.lookup("retrieval", "moisesdb", "phalar", "top1", 64) == 0.7087
-    assert paper.lookup("retrieval", "MoisesDB", "phalar", "top1", 65) is None
-    assert paper.lookup("cost", "", "cocola", "parameters") == 5.2e6
+    assert tables.lookup("retrieval", "moisesdb", "phalar", "top1", 64) == 0.7087
+    assert tables.lookup("retrieval", "MoisesDB", "phalar", "top1", 65) is None
+    assert tables.lookup("cost", "", "cocola", "parameters") == 5.2e6
 
 
 def test_runs_differ_where_their_intervals_do_not_meet(tmp_path):

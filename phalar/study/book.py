@@ -18,39 +18,36 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import unescape
+from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import nbformat
+import pandas as pd
 import yaml
 
 from phalar.errors import RunError
 from phalar.model import checkpoints
 from phalar.model.variants import VARIANTS
-from phalar.study import claims, media, tables
-from phalar.study.prose import substitutions
+from phalar.study import claims, compare, media, tables
 from phalar.study.records import BENCHES, PRESETS, REFERENCE, read
 from phalar.study.run import Study, first_failure, media_file
 
 LOG_LINES = 40  # of a failed build's log are shown
+MISSING = "not run in this profile"
+NOT_IN_SOURCES = "not in our sources"
+KS = (4, 8, 16, 64)
 
 
 def build_book(run: Study) -> Path:
     """Build the book from the executed notebooks of a run.
 
-    Returns
-    -------
-    Path
-        ``_build/html/<run>/index.html``. It is only replaced by a book that was built and checked whole.
-
-    Raises
-    ------
-    RunError
-        If a notebook was not executed or failed, if Sphinx warns of anything, or if a page, a picture or a sound is
-        missing or would need the network.
+    Returns ``_build/html/<run>/index.html``, which is only replaced by a book that was built and checked whole. A
+    `RunError` if a notebook was not executed or failed, if Sphinx warns of anything, or if a page, a picture or a sound
+    is missing or would need the network.
     """
     built = _sphinx(stage(run))
     check(built, pages(run.root / "_toc.yml"))
@@ -62,15 +59,7 @@ def build_book(run: Study) -> Path:
 def pages(toc: Path) -> list[str]:
     """Every page of the table of contents, the root page first, as paths without suffix."""
 
-    def walk(node: dict) -> Iterator[str]:
-        for key in ("root", "file"):
-            if key in node:
-                yield re.sub(r"\.(md|ipynb)$", "", node[key])
-        for key in ("parts", "chapters", "sections", "subtrees", "entries"):
-            for child in node.get(key, []):
-                yield from walk(child)
-
-    return list(walk(yaml.safe_load(toc.read_text(encoding="utf-8"))))
+    return re.findall(r"^[\s-]*(?:root|file): *(\S+?)(?:\.md|\.ipynb)?$", toc.read_text(encoding="utf-8"), flags=re.M)
 
 
 def stage(run: Study) -> Path:
@@ -92,8 +81,7 @@ def stage(run: Study) -> Path:
     for page, text in _generated(root, records, judged, parameters).items():
         files[f"book/generated/{page}.md"] = text.encode()
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
-    texts = substitutions(records, run.values["profile_name"], judged, parameters)
-    config.setdefault("parse", {})["myst_substitutions"] = texts
+    config["parse"]["myst_substitutions"] = substitutions(records, run.values["profile_name"], judged, parameters)
     files["_config.yml"] = yaml.safe_dump(config, allow_unicode=True, sort_keys=False).encode()
     mirror(files, target, keep="_build")
     return target
@@ -250,10 +238,7 @@ def last_lines(log: str) -> str:
 def check(built: Path, names: Iterable[str]) -> None:
     """Look at a built book: every page is there, what pages refer to is there, and nothing needs the network.
 
-    Raises
-    ------
-    RunError
-        Naming every page that is missing and every address that leads nowhere or elsewhere.
+    A `RunError` names every page that is missing and every address that leads nowhere or elsewhere.
     """
     faults = [f"page {name}.html was not made" for name in ("index", *names) if not (built / f"{name}.html").is_file()]
     for path in sorted(built.rglob("*.html")):
@@ -284,3 +269,66 @@ def references(page: str) -> list[tuple[str, str]]:
             addresses = re.findall(r"""(?<![\w-])(?:src|href|poster|data)=["']([^"']+)["']""", attributes)
             found += [(tag.lower(), unescape(address).strip()) for address in addresses]
     return found
+
+
+def substitutions(
+    records: pd.DataFrame, profile: str, judged: Sequence[claims.Judged], parameters: Mapping[str, int]
+) -> dict[str, str]:
+    """Every substitution of the book, by name: the same names under every profile.
+
+    - ``<variant>_<dataset>_<K>``: this run's top-1, such as ``"91.2 %"``; with ``_ci`` appended, with its interval;
+      "not run in this profile" where there is no such record
+    - ``paper_<variant>_<dataset>_<K>``: the paper's, or "not in our sources"
+    - ``profile``, ``run_date``, ``run_device``, ``run_commit``, ``run_steps``, ``run_seeds``; ``parameters_<variant>``
+    - ``rule_seeds``, ``rule_size``, ``rule_alpha``: thresholds of the rule by which claims are judged
+    - ``answer``, ``answer_pooling``: what came back, as sentences
+    """
+    found, share = tables.measured(records), lambda text: f"{text}{tables.PER_CENT}"
+    texts = {"profile": profile, "answer": answer(found), "answer_pooling": answer_pooling(found, judged)}
+    texts |= {f"parameters_{name}": f"{count:,}" for name, count in parameters.items()}
+    texts |= {"rule_seeds": str(compare.SEEDS), "rule_size": str(compare.SIZE), "rule_alpha": f"{compare.ALPHA:g}"}
+    newest = records.iloc[-1] if len(records) else dict.fromkeys(("device", "commit", "date"), MISSING)
+    texts |= {"run_device": newest["device"], "run_commit": newest["commit"]}
+    texts["run_date"] = newest["date"].partition("T")[0] or "unknown"
+    for name, column in {"run_steps": "steps", "run_seeds": "seed"}.items():
+        texts[name] = ", ".join(str(value) for value in sorted(records[column].dropna().unique())) or MISSING
+    for dataset, variant, k in product((*tables.DATASETS, *tables.STAND_INS), tables.VARIANTS, KS):
+        name, row = f"{variant}_{dataset.lower()}_{k}", found.get((dataset, variant, k))
+        printed = [tables.lookup(experiment, dataset, variant, "top1", k) for experiment in ("retrieval", "ablations")]
+        claimed = next((value for value in printed if value is not None), None)
+        texts[name] = MISSING if row is None else share(tables.percent(row.value))
+        texts[f"{name}_ci"] = MISSING if row is None else str(row)
+        texts[f"paper_{name}"] = NOT_IN_SOURCES if claimed is None else share(tables.as_printed(claimed))
+    return {name.replace("-", "_"): text for name, text in texts.items()}
+
+
+def hardest(found: Mapping[tuple, tables.Measured], variant: str) -> tables.Measured | None:
+    """A variant's result at the largest K, on chorales if it ran there."""
+    rows = [row for row in found.values() if row.variant == variant]
+    return max(rows, key=lambda row: (row.dataset in ("chorales", "CocoChorales"), row.k), default=None)
+
+
+def answer(found: Mapping[tuple, tables.Measured]) -> str:
+    """Did retrieval come back? A sentence that names data, K, interval, chance and the length of training."""
+    row = hardest(found, "phalar")
+    if row is None:
+        return f"Retrieval: {MISSING}."
+    verdict = "finds" if row.low > 1 / row.k else "does not yet find"
+    stand_in = f", a stand-in for {tables.STAND_INS[row.dataset]}" if row.dataset in tables.STAND_INS else ""
+    return (
+        f"After {row.steps} training steps PHALAR {verdict} the stem that belongs to a mix among {row.k} candidates: "
+        f"top\u20111 accuracy {row} on pieces it never heard (*{row.dataset}*{stand_in}), where chance gives "
+        f"{tables.percent(1 / row.k)}{tables.PER_CENT}."
+    )
+
+
+def answer_pooling(found: Mapping[tuple, tables.Measured], judged: Sequence[claims.Judged]) -> str:
+    """Does spectral pooling matter, as the paper claims? With the verdict of the claims' table."""
+    ours = hardest(found, "phalar")
+    gap = found.get((ours.dataset, "gap", ours.k)) if ours else None
+    if ours is None or gap is None:
+        return f"PHALAR against average pooling: {MISSING}."
+    length = "trained as long" if gap.steps == ours.steps else f"trained for {gap.steps} steps, not {ours.steps}"
+    told = [one for one in judged if "average pooling" in one.claim["claim"] and one.why]
+    verdict = f" The paper's claim that it does worse: **{told[0].verdict}** ({told[0].why})." if told else ""
+    return f"The same network with average pooling in place of spectral pooling, {length}, reaches {gap}.{verdict}"

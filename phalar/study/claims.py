@@ -16,9 +16,18 @@ import pandas as pd
 import yaml
 
 from phalar.evaluate.statistics import holm
-from phalar.study import paper
 from phalar.study.compare import DIFFERENCE, P_RAW, P_VALUE, Effect, Verdict, judge, together
-from phalar.study.tables import LABELS, PER_CENT, STAND_INS, Measured, as_printed, markdown_table, measured, points
+from phalar.study.tables import (
+    LABELS,
+    PER_CENT,
+    STAND_INS,
+    Measured,
+    as_printed,
+    lookup,
+    markdown_table,
+    measured,
+    points,
+)
 
 REGISTRY = Path(__file__).with_name("claims.yaml")
 K = 64
@@ -135,7 +144,7 @@ def judged(
     corrected = dict(zip(family, holm([found[i][name][0].p_value() for i, name in family]), strict=True))
     made = []
     for i, entry in enumerate(claims):
-        values = [paper.lookup(*number) for number in entry.get("paper", ())]
+        values = [lookup(*number) for number in entry.get("paper", ())]
         claimed = values[0] - values[1] if len(values) == 2 and values[0] < 1 else None
         own, verdicts = (entry["paper"][0][1] if values else ""), {}
         for name, (effect, _) in found[i].items():

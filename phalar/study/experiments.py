@@ -98,9 +98,9 @@ def training(chosen: Mapping[str, Any]) -> TrainConfig:
     return config(chosen["variant"], chosen["trained"], valid_every=min(max(10, how["steps"] // 6), 500), **how)
 
 
-def run_folder(training_run: TrainConfig) -> Path:
+def run_folder(asked: TrainConfig) -> Path:
     """Where the study keeps the run of a config."""
-    return paths.cache() / "runs" / f"{training_run.variant}-{training_run.hash}"
+    return paths.cache() / "runs" / f"{asked.variant}-{asked.hash}"
 
 
 def train(chosen: Mapping[str, Any], *, progress: bool = True) -> loop.Run:
@@ -129,9 +129,8 @@ def weights_of(run: loop.Run) -> Weights:
 
 def shipped() -> Weights:
     """The weights that ship with the package (book page *The weights that ship*)."""
-    about = checkpoints.notes(checkpoints.REFERENCE)
-    known = about.get("steps"), about.get("seconds"), about.get("config_hash", "")
-    return Weights(checkpoints.REFERENCE_FILE, checkpoints.REFERENCE, None, *known)
+    about, name = checkpoints.notes(checkpoints.REFERENCE), checkpoints.REFERENCE
+    return Weights(checkpoints.REFERENCE_FILE, name, None, about["steps"], about["seconds"], about["config_hash"])
 
 
 @dataclass(frozen=True)
@@ -162,13 +161,8 @@ def sizes(corpus: str, chosen: Mapping[str, Any]) -> list[int]:
 def evaluate(weights: Weights | loop.Run, corpus: str, chosen: Mapping[str, Any], *, progress: bool = True) -> Tested:
     """Retrieval with trained weights on a corpus' test split; the scores of each draw are kept.
 
-    Parameters
-    ----------
-    weights : Weights or phalar.train.loop.Run
-        A run stands for the weights it chose.
-    corpus : str
-    chosen : mapping
-        Settings: ``ks, draws, limit, test_seconds, symmetrised, device`` count here.
+    A training run stands for the weights it chose; of the settings ``ks, draws, limit, test_seconds, symmetrised,
+    device`` count here.
     """
     weights = weights_of(weights) if isinstance(weights, loop.Run) else weights
     tracks = corpora.load(corpus, "test", limit=chosen["limit"] or None, progress=progress)
@@ -275,10 +269,7 @@ def keep_weights(runs: Mapping[str, loop.Run], folder: Path) -> None:
 def ship(folder: Path, target: Path = checkpoints.REFERENCE_FILE) -> dict[str, Any]:
     """Write a finished run's chosen weights to the package, with how they were trained; returns those notes.
 
-    Raises
-    ------
-    InputError
-        The folder holds no finished run, another variant than PHALAR, or weights larger than what ships.
+    An `InputError` where the folder holds no finished run, another variant than PHALAR, or weights too large to ship.
     """
     if not (folder / loop.DONE).is_file():
         raise InputError(f"{folder} holds no finished training run; give the folder that `phalar train --out` filled")

@@ -7,7 +7,7 @@ how to run*.
 
 import ast
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,7 @@ from phalar.paths import repository
 def notebooks_folder() -> Path:
     """Folder of the parameterized notebooks in the checkout.
 
-    Raises
-    ------
-    InputError
-        If the package was installed without a checkout: the study is made of notebooks, which only that holds.
+    An `InputError` if the package was installed without a checkout: the study is made of notebooks, which it holds.
     """
     root = repository()
     if root is None:
@@ -62,11 +59,8 @@ def load_profile(
 
     ``profile_name`` is among them: the file's name unless the file says otherwise. ``folder`` holds the notebooks.
 
-    Raises
-    ------
-    InputError
-        For an unknown name (the known ones are listed), a file that is not a flat YAML mapping, a key that stands
-        twice, a key that no notebook declares, or a value of another kind than the declared default.
+    An `InputError` for an unknown name (the known ones are listed), a file that is not a flat YAML mapping, a key that
+    stands twice or that no notebook declares, or a value of another kind than the declared default.
     """
     folder = folder or notebooks_folder()
     path = Path(name_or_path)
@@ -82,7 +76,8 @@ def load_profile(
     for what, given in ((f"profile {path.name}", _read_yaml(path)), ("override", overrides or {})):
         for name, value in given.items():
             if name not in declared:
-                raise InputError(f"{what}: no notebook has a parameter {name!r}{_nearest(name, declared)}")
+                near = "".join(f"; did you mean {each!r}?" for each in difflib.get_close_matches(name, declared, n=1))
+                raise InputError(f"{what}: no notebook has a parameter {name!r}{near}")
             check_kind(f"{what}: {name}", value, declared[name])
         values |= given
     return values
@@ -104,19 +99,13 @@ def check_kind(what: str, value: Any, default: Any) -> None:
                          f"such as {default!r}")  # fmt: skip
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(sorted(known))}"
-
-
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         values, nodes = yaml.safe_load(text), getattr(yaml.compose(text), "value", [])
-    except OSError as error:
-        raise InputError(f"profile {path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"profile {path}: not valid YAML ({' '.join(str(error).split())})") from error
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        fault = "cannot be read" if isinstance(error, OSError) else "not valid YAML"
+        raise InputError(f"profile {path}: {fault} ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict):
         raise InputError(f"profile {path}: holds {type(values).__name__}, not lines of the form `name: value`")
     keys = [key.value for key, _ in nodes]
