@@ -234,33 +234,6 @@ def curves(
     return axes.figure
 
 
-def picture(values: np.ndarray, seconds: float, axes: Axes, lowest: int = 12, shown: float = 0.6) -> None:
-    """A constant-Q or Mel spectrogram, as the model sees it, over time and pitch.
-
-    Parameters
-    ----------
-    values : np.ndarray, (F, T)
-        A front end's output, one semitone a row; its range of 1 stands for 80 dB.
-    lowest : int
-        MIDI key of the lowest row; C0 for the model's front end.
-    shown : float
-        Of that range, what is not black, from the loudest down.
-    """
-    extent = (0, seconds, lowest - 0.5, lowest + len(values) - 0.5)
-    look = {"origin": "lower", "aspect": "auto", "cmap": "magma", "interpolation": "nearest"}
-    axes.imshow(values, extent=extent, vmin=np.max(values) - shown, **look)
-    axes.grid(False)
-    axes.set(xlabel="seconds", xlim=(0, seconds))
-    octaves(axes)
-
-
-def octaves(axes: Axes) -> None:
-    """Name the C of each octave on a vertical axis of MIDI keys."""
-    low, high = axes.get_ylim()
-    keys = [key for key in range(12, 121, 12) if low <= key <= high]
-    axes.set_yticks(keys, [f"C{key // 12 - 1}" for key in keys])
-
-
 def lines(
     panels: Mapping[str, Mapping[str, ArrayLike]],
     x: ArrayLike,

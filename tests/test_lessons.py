@@ -38,11 +38,6 @@ def test_the_loop_closes_without_a_seam_and_is_struck_where_its_lines_say():
     assert lessons.step_levels(np.repeat([1.0, -2.0, 0.0, 3.0], 5), 4).tolist() == [1, 2, 0, 3]
 
 
-def test_a_turn_has_length_one_and_its_angle():
-    assert complex(turn(math.pi / 2)) == pytest.approx(1j, abs=1e-6)
-    torch.testing.assert_close(turn(torch.tensor([0.0, 2.0])).angle(), torch.tensor([0.0, 2.0]))
-
-
 @pytest.mark.parametrize(
     "layer",
     [ComplexLinear(12, 7), ComplexRMSNorm(12), ModReLU(12), ComplexDropout(0.5).train(), ComplexHead(12, 9).train()],
@@ -70,13 +65,6 @@ def test_each_fault_has_its_fingerprint(name):
     errors = equivariance_error(layer, arrows(20, 12), EIGHTHS).tolist()
     for degrees, error in zip(range(45, 360, 45), errors, strict=True):
         assert error < 1e-4 if degrees in zeros else error > 0.02, degrees
-
-
-def test_the_error_of_a_bias_is_the_length_of_its_way():
-    """|f(e^{ia} z) - e^{ia} f(z)| = |1 - e^{ia}| |b| for each row."""
-    layer, z = FINGERPRINTS["bias"][0], arrows(1, 12)
-    expected = [2 * math.sin(a / 2) * float(B.norm() / layer(z).norm()) for a in EIGHTHS]
-    torch.testing.assert_close(equivariance_error(layer, z, EIGHTHS), torch.tensor(expected), rtol=1e-4, atol=1e-6)
 
 
 def test_the_measure_leaves_the_random_numbers_alone_and_draws_the_same_ones():

@@ -97,17 +97,6 @@ def test_bars_add_up():
     np.testing.assert_allclose([patch.get_x() for patch in axes.patches], [0, 0, 50, 20])
 
 
-def test_a_row_of_a_picture_is_at_its_pitch():
-    _, axes = plt.subplots()
-    values = np.zeros((96, 10))
-    values[57] = 1
-    plots.picture(values, 5.0, axes)
-    low, high = axes.images[0].get_extent()[2:]
-    assert low + (57 + 0.5) * (high - low) / 96 == 69
-    assert axes.get_xlim() == (0, 5)
-    assert axes.images[0].get_clim()[0] == pytest.approx(0.4)
-
-
 def test_the_same_name_has_the_same_colour_in_every_panel_and_stands_once_in_the_legend():
     figure = plots.lines({"left": {"a": [1, 2], "b": [2, 3]}, "right": {"b": [1, 1]}}, [0, 1], "x", "y", yscale="log")
     left, right = figure.axes

@@ -79,10 +79,7 @@ def _code() -> str:
 def study(profile: str | Path, overrides: Mapping[str, Any] | None = None, root: Path | None = None) -> Study:
     """The run that a profile (name or file) with some values overridden stands for.
 
-    Raises
-    ------
-    InputError
-        For an unknown profile or parameter, or a name that cannot be a folder's.
+    An `InputError` for an unknown profile or parameter, or a name that cannot be a folder's.
     """
     root = root or notebooks_folder().parent
     values = load_profile(profile, overrides, root / "notebooks")
@@ -118,13 +115,8 @@ def run_study(run: Study, only: Iterable[str] | None = None, *, jobs: int = 1, p
     trained is found again by the notebook itself, so a second call resumes. With ``progress`` standard error tells
     which notebook and cell runs, and what the notebook says.
 
-    Raises
-    ------
-    InputError
-        For an unknown notebook, before anything runs.
-    RunError
-        When a notebook fails: it names notebook, cell and exception. The copy as far as it got stays beside, as
-        ``<name>.failed.ipynb``.
+    An `InputError` for an unknown notebook, before anything runs. A `RunError` when one fails: it names notebook,
+    cell and exception; the copy as far as it got stays beside, as ``<name>.failed.ipynb``.
     """
     done, wanted = {}, set(NOTEBOOKS if only is None else only)
     if unknown := wanted - set(NOTEBOOKS):
