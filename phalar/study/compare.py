@@ -40,12 +40,8 @@ class Comparison:
 def against_full(by_track: Mapping[Key, np.ndarray], full: str = "phalar") -> dict[Key, Comparison]:
     """Compare everything with the full model on the same data set and K; the comparisons are one family for Holm.
 
-    Parameters
-    ----------
-    by_track : mapping of (variant, data set, K) to array (seeds, tracks)
-        Accuracy of every training run on every test track, the mean over draws.
-    full : str
-        Whom the others are compared with; what it was not tested on is left out.
+    ``by_track`` maps (variant, data set, K) to the accuracy (seeds, tracks) of every training run on every test track,
+    the mean over draws. What the ``full`` model was not tested on is left out.
     """
     pairs = {key: (np.atleast_2d(values), np.atleast_2d(by_track[full, *key[1:]])) for key, values in by_track.items()
              if key[0] != full and (full, *key[1:]) in by_track}  # fmt: skip

@@ -46,12 +46,8 @@ def loop() -> dict[str, np.ndarray]:
     """
     step, velocity = 0.125, {"X": 116, "x": 92, "o": 64}
     starts = [at + again * STEPS for again in range(3) for at in range(STEPS)]  # the middle one of three is kept
-    drums = [
-        Note(at * step, 0.3, key, velocity[line[at % STEPS]])
-        for key, line in DRUMS.items()
-        for at in starts
-        if line[at % STEPS] in velocity
-    ]
+    struck = [(at, key, velocity.get(line[at % STEPS])) for key, line in DRUMS.items() for at in starts]
+    drums = [Note(at * step, 0.3, key, loud) for at, key, loud in struck if loud]
     bass = [Note(at * step, 1.6 * step, BASS[at % STEPS], 96) for at in starts if at % STEPS in BASS]
     font = installed()
     stems = render_stems(font, [(0, drums), (33, bass)], gains=[0.0, -3.0], banks=[128, 0])
@@ -85,19 +81,9 @@ split_layer_norm = on_parts(lambda x: nn.functional.layer_norm(x, x.shape[-1:]))
 def equivariance_error(layer: Callable, z: Tensor, angles: Iterable[float], seed: int = 0) -> Tensor:
     """How far a layer is from commuting with a turn: |f(e^{ia} z) - e^{ia} f(z)| / |f(z)| at each angle a.
 
-    Parameters
-    ----------
-    layer : callable
-        Complex tensor in, complex tensor out. One that draws random numbers draws the same ones each time (by
-        ``seed``), so that what is measured is the turn and not the luck.
-    z : Tensor, complex
-    angles : iterable of float
-        Radians.
-
-    Returns
-    -------
-    Tensor, (angles,), float32
-        0 says that turning before and turning after are the same; 2 is what a layer with f(-z) = f(z) gets at 180°.
+    A layer, complex tensor in and out, that draws random numbers draws the same ones each time, by ``seed``. Angles are
+    in radians. Returns (angles,) float32: 0 where turning before and turning after are the same, 2 at 180° where
+    f(-z) = f(z).
     """
 
     def drawn_alike(x: Tensor) -> Tensor:
@@ -136,10 +122,8 @@ class Exercise:
 def check(name: str, answer: Any) -> Verdict:
     """Compare an answer with an exercise of :data:`EXERCISES`; whatever the answer is or does, this does not raise.
 
-    Parameters
-    ----------
-    answer : callable, or a dictionary for an exercise that asks for one, or a value
-        Three dots, returned or in its place, are "not yet".
+    The answer is callable, or a dictionary for an exercise that asks for one, or a value; three dots, returned or in
+    its place, are "not yet".
     """
     exercise = EXERCISES[name]
     for case in exercise.cases:

@@ -120,16 +120,9 @@ def results_table(
 ) -> pd.DataFrame:
     """Retrieval's top-1 accuracy in per cent as text: paper | this run | reference run, never mixed.
 
-    Parameters
-    ----------
-    records, reference : DataFrame
-        Of this run, and of the run that ships with the book (`phalar.study.records.read`).
-    variants : iterable of str
-        Models, in the table's order.
-    datasets : iterable of str, optional
-        Data sets or stand-ins to show; a stand-in brings the data set it stands for. All by default.
-    claimed : bool
-        Whether the paper has a column, and rows of its own for what was not run.
+    ``records`` are of this run, ``reference`` of the one that ships (`phalar.study.records.read`); ``variants`` go in
+    the table's order; of ``datasets`` (all by default) a stand-in brings the data set it stands for; ``claimed`` says
+    whether the paper has a column, and rows of its own for what was not run.
     """
     order, ours = list(variants), measured(records)
     theirs = measured(reference) if reference is not None else {}
@@ -169,14 +162,7 @@ def ablation_table(
 ) -> pd.DataFrame:
     """What changes | the paper's accuracy and drop | ours on each data set, with the difference to the full model.
 
-    Parameters
-    ----------
-    records : DataFrame
-        Of the *Ablations* experiment.
-    rows : mapping of name to text
-        Rows of the table, and what each changes.
-    k_of : mapping of data set to K
-        The K shown for each data set.
+    ``rows`` are names and what each changes; ``k_of`` has the K shown for each data set.
     """
     accuracy, apart, p = (measured(records, "ablations", metric) for metric in ("top1", DIFFERENCE, P_VALUE))
     whole, lines = lookup("ablations", "MoisesDB", "phalar", "top1", 64), []
