@@ -41,8 +41,7 @@ def imports(file: Path, *, lazy: bool) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in MODULES)
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "phalar":
-            yield node.module
-            yield from (f"{node.module}.{a.name}" for a in node.names if f"{node.module}.{a.name}" in MODULES)
+            yield from {n if (n := f"{node.module}.{a.name}") in MODULES else node.module for a in node.names}
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name != "phalar"])
