@@ -15,10 +15,11 @@ fast-book: .venv/ready
 	$(BIN)/phalar study run --profile smoke --jobs 2
 	@echo "The book is ready:" && $(BIN)/phalar study book --profile smoke
 
+# Two processes of one thread each: most tests are too small to keep two threads busy.
 test: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # The stamp is written last: an installation that was interrupted is taken up again.
 .venv/ready: requirements.txt pyproject.toml
