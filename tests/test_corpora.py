@@ -196,14 +196,6 @@ def test_a_cache_is_named_by_the_code_and_tables_that_made_it(tmp_path, monkeypa
     fingerprint.sources.cache_clear()
 
 
-def test_what_makes_a_corpus_is_found():
-    made_by = fingerprint.sources("corpora/studio.py")
-    assert {"corpora/studio.py", "corpora/studio.yaml", "corpora/sampler.py", "corpora/tunes.csv"} <= set(made_by)
-    assert not {"corpora/band.py", "corpora/chorales.csv", "corpora/__init__.py"} & set(made_by)
-    with pytest.raises(RunError, match="no part"):
-        fingerprint.of_code("corpora/nothing.py")
-
-
 def test_random_numbers_depend_on_their_purpose_alone():
     """The first digest is written down here: should it change, every corpus changes."""
     assert seeds.digest(0, "order", "bwv66.6").hex() == "97f0da5f5c1b0460476111565d5a13d1"

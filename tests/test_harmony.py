@@ -1,6 +1,5 @@
 """Harmony: the search is exact, the chords carry the tune, and the key does not matter."""
 
-from collections import Counter
 from dataclasses import replace
 from itertools import pairwise, product
 
@@ -8,8 +7,8 @@ import numpy as np
 import pytest
 
 from phalar.corpora import harmony, tunes
-from phalar.corpora.harmony import COLOURS, best_path, fit, harmonise, slots, strength, vocabulary
-from phalar.corpora.leadsheet import INTERVALS, Chord
+from phalar.corpora.harmony import COLOURS, best_path, harmonise, slots, strength, vocabulary
+from phalar.corpora.leadsheet import INTERVALS
 from phalar.errors import InputError
 
 PIECES = [p for corpus in ("band", "studio") for p in list(tunes.pieces(corpus))[:20]]
@@ -35,33 +34,6 @@ def test_no_sequence_beats_the_search():
         best = max(product(range(4), repeat=6), key=lambda other: total(other, local, moves))
         assert score == pytest.approx(total(path, local, moves))
         assert score == pytest.approx(total(best, local, moves))
-
-
-def test_fit_agrees_with_a_count_note_by_note():
-    for piece in PIECES[:4]:
-        tune = tunes.tune(piece)
-        symbols = vocabulary(tune.mode, "pop")
-        edges = slots(tune)
-        tones = [Chord(0, 0, s.root, s.quality).pitch_classes for s in symbols]
-        quick = fit(tune, edges, symbols)
-        for slot, (begin, end) in list(enumerate(edges))[:10]:
-            for number in range(len(symbols)):
-                worth = 0.0
-                for i, note in enumerate(tune.melody):
-                    sounding = min(note.onset + note.duration, end) - max(note.onset, begin)
-                    if sounding <= 1e-6:
-                        continue
-                    degree, weight = (note.pitch - tune.tonic) % 12, strength(tune, max(note.onset, begin))
-                    step = i + 1 < len(tune.melody) and 0 < abs(tune.melody[i + 1].pitch - note.pitch) <= 2
-                    if degree in tones[number]:
-                        each = 1.0
-                    elif weight >= 0.8:
-                        near = any((degree + d) % 12 in tones[number] for d in (1, -1))
-                        each = harmony.CLASH if near else harmony.LEAP
-                    else:
-                        each = harmony.STEP if step else harmony.LEAP
-                    worth += each * weight * sounding / (end - begin)
-                assert quick[slot, number] == pytest.approx(worth, abs=1e-9)
 
 
 @pytest.mark.parametrize("colour", COLOURS)
@@ -113,32 +85,6 @@ def test_chords_carry_the_melody(sheets, colour, covered):
     assert np.mean(wrong) < found[:, 0].mean() - 0.3
 
 
-def test_colours_differ_as_styles_do(sheets):
-    used = {c: Counter(chord.quality for sheet in found for chord in sheet.chords) for c, found in sheets.items()}
-    part = {colour: {q: n / count.total() for q, n in count.items()} for colour, count in used.items()}
-    triads = {colour: part[colour].get("maj", 0) + part[colour].get("min", 0) for colour in COLOURS}
-    assert triads["folk"] > 0.75
-    assert triads["jazz"] < 0.1
-    assert part["blues"]["7"] > 0.4
-    assert part["modal"]["5"] > 0.1
-    assert part["pop"]["sus4"] > 0.01
-    assert part["jazz"]["maj7"] > 0.05
-    rate = {c: np.mean([len(s.chords) / (s.length / s.bar) for s in found]) for c, found in sheets.items()}
-    assert rate["jazz"] > rate["folk"] > rate["modal"] > 0.8
-
-
-def test_dominants_of_other_degrees_resolve():
-    """In the bare harmony of a colour that dresses little: a seventh chord on II leads to V, on VI to ii."""
-    resolved = []
-    for piece in PIECES:
-        sheet = tunes.lead_sheet(piece, "folk")
-        for chord, following in pairwise(sheet.chords):
-            if chord.quality == "7" and (chord.root - sheet.tonic) % 12 != 7:
-                resolved.append((following.root - chord.root) % 12 == 5)
-    assert len(resolved) > 20
-    assert np.mean(resolved) > 0.9
-
-
 @pytest.mark.parametrize("colour", COLOURS)
 def test_a_transposed_tune_has_its_chords_transposed(colour):
     for piece, shift in zip(PIECES[:6], (1, 5, -3, 7, 11, -8), strict=True):
@@ -153,33 +99,6 @@ def rng():
     return np.random.default_rng(3)
 
 
-def test_the_same_request_gives_the_same_sheet_and_another_taste_another():
-    piece = PIECES[0]
-    assert tunes.lead_sheet(piece, "jazz") == tunes.lead_sheet(piece, "jazz")
-    tune = tunes.tune(piece)
-    found = {harmonise(tune, "pop", np.random.default_rng(seed)).chords for seed in range(5)}
-    assert len(found) == 5
-
-
 def test_unknown_colours_are_refused():
     with pytest.raises(InputError, match=r"'polka'.*folk"):
         tunes.lead_sheet(PIECES[0], "polka")
-
-
-def test_substitutes_are_refused_where_they_carry_the_melody_less():
-    """A long c over the tonic chord: no major seventh, whose b it would rub against, and no tritone substitute."""
-    tune = tunes.tune(PIECES[0])
-    tune = replace(tune, pickup=0.0, tonic=0, melody=(replace(tune.melody[0], onset=0.0, duration=2.0, pitch=72),))
-    tonic = Chord(0.0, tune.bar, 0, "maj")
-    rule = {"qualities": "maj", "degrees": "*", "motion": "*", "part": "all", "often": "1"}
-    others = {"maj7 maj6": (0, "maj6"), "maj7": (0, "maj"), "6:7": (0, "maj"), "5:maj": (5, "maj")}
-    for replacements, chosen in others.items():
-        (dressed,) = harmony.dress(tonic, None, [rule | {"replacements": replacements}], tune, rng())
-        assert (dressed.root, dressed.quality) == chosen
-    ninth = replace(tune, melody=(replace(tune.melody[0], pitch=74),))  # a d, which is a tone of the ninth chord alone
-    (dressed,) = harmony.dress(tonic, None, [rule | {"replacements": "9"}], ninth, rng())
-    assert dressed.quality == "9"
-    seventh, better = harmony.fit(ninth, [(0.0, 2.0)], [replace(tonic, quality="7"), dressed])[0]
-    assert better > seventh
-    first = rule | {"part": "first", "replacements": "sus4"}
-    assert [c.quality for c in harmony.dress(tonic, None, [first], tune, rng())] == ["sus4", "maj"]

@@ -60,25 +60,6 @@ def test_swing_moves_the_second_half_of_a_beat(written, override, expected):
     np.testing.assert_allclose(places, [0, expected, (1 + expected) / 2], atol=1e-6)
 
 
-def test_triplets_do_not_swing_twice_and_moments_keep_their_order():
-    thirds = [3.0, 3 + 1 / 3, 3 + 2 / 3]
-    np.testing.assert_allclose(performance.swung(thirds, page(), 0.67), thirds, atol=1e-6)
-    sixteenths = np.arange(-1, 12, 1 / 4)
-    assert (np.diff(performance.swung(sixteenths, page(), 0.7)) > 0).all()
-    for arrangement in (page(), page(beat=1.5, beats_per_bar=2)):
-        np.testing.assert_allclose(performance.swung(sixteenths, arrangement, 0.5), sixteenths, atol=1e-6)
-
-
-def test_players_stray_as_much_as_their_feel_says():
-    strays = []
-    for seed in range(40):
-        (notes,), seconds = perform(page(bass=on_beats(40)), Feel(looseness=0.01), seed)
-        strays.append([n.onset for n in notes] - seconds)
-    assert 0.007 < np.std(strays) < 0.013
-    assert np.abs(np.mean(strays)) < 0.003
-    assert np.abs(strays).max() < 0.01 * performance.LIMIT * 1.2 + 1e-9
-
-
 def test_rubato_bends_all_parts_alike():
     """Without looseness every part is exactly on the common clock, however free that is."""
     arrangement = page(drums=on_beats(36), bass=on_beats(40), lead=[(n + 0.5, 70) for n in range(4 * BARS - 1)])
@@ -105,23 +86,6 @@ def test_how_much_is_drawn_does_not_depend_on_the_feel(change):
         np.testing.assert_allclose([n.onset for n in one] - steady, [n.onset for n in other] - bent, atol=1e-9)
 
 
-def test_drift_is_slow_and_a_ritardando_slows_the_end_alone():
-    lengths = np.log(np.diff(perform(page(), Feel(drift=0.02))[1]))
-    assert 0.01 < np.std(lengths) < 0.035
-    assert np.abs(np.diff(lengths)).max() < 0.01
-    ratio = np.diff(perform(page(), Feel(ritardando=0.5))[1]) / np.diff(perform(page(), Feel())[1])
-    np.testing.assert_allclose(ratio[:-8], 1)
-    assert (np.diff(ratio[-8:]) > 0).all()
-    assert 1.3 < ratio[-1] <= 1.5
-
-
-def test_strings_of_a_strum_follow_each_other_as_written():
-    chord = [48, 52, 55, 60]
-    (notes,), _ = perform(page(strum=[(2.0, p) for p in chord] + [(2.5, p) for p in chord[::-1]]), Feel(strum=0.01))
-    assert [n.pitch for n in notes] == chord + chord[::-1]
-    np.testing.assert_allclose(np.diff([n.onset for n in notes]).reshape(-1)[[0, 1, 2, 4, 5, 6]], 0.01)
-
-
 def test_chords_are_stored_as_played_and_where_there_is_none_is_silence():
     arrangement = page()
     seconds = perform(arrangement, Feel(rubato=0.2, drift=0.02))[1]
@@ -134,49 +98,3 @@ def test_chords_are_stored_as_played_and_where_there_is_none_is_silence():
     gap = replace(arrangement, chords=(*arrangement.chords[:3], *arrangement.chords[4:-1]))
     assert [label for _, _, label in performance.chords(gap, seconds)][2:5] == ["Bb:maj", "N", "Ab:maj"]
     assert performance.chords(gap, seconds)[-1][2] == "N"
-
-
-def test_hymns_breathe():
-    """A fermata yields, phrases swell, strong beats are leaned on, and a repeated note is struck anew."""
-    line = [67, 69, 71, 72, 71, 69, 67, 74, 74, 71, 69, 71, 67, 64, 66, 67]
-    arrangement = replace(page(soprano=list(enumerate(map(int, line)))), fermatas=((11.0, 12.0), (15.0, 16.0)))
-    part = arrangement.parts[0]
-    part = replace(part, strokes=tuple(replace(s, onset=float(s.onset), duration=1.0) for s in part.strokes))
-    arrangement = replace(arrangement, parts=(part,))
-    feel = Feel(looseness=0.01, velocity=3.0, fermata=0.3, arch=12, accent=8, detached=0.3)
-    played = [perform(arrangement, feel, seed)[0][0] for seed in range(60)]
-    beats = np.diff(perform(arrangement, feel)[1]) * 100 / 60
-    np.testing.assert_allclose(beats[:9], 1, rtol=1e-9)
-    assert 1.25 < beats[11] <= 1.3 + 1e-9
-    assert beats[12] == pytest.approx(1)  # and then it goes on
-    velocity = np.mean([[n.velocity for n in notes] for notes in played], axis=0)
-    assert velocity[4] > velocity[5]  # a first beat against a second
-    assert velocity[[5, 6]].mean() > velocity[[1, 11]].mean()  # the middle of a phrase against its edges
-    gaps = np.array([notes[8].onset - notes[7].onset - notes[7].duration for notes in played])
-    assert (gaps > 0.02).mean() > 0.9
-    shares = [notes[0].duration * 100 / 60 for notes in played]
-    assert 0.68 < min(shares) < 0.8 < 0.99 < max(shares) <= 1 + 1e-6  # from detached to legato
-
-
-@pytest.mark.parametrize("style", ["rock", "hip-hop", "waltz", "swing"])
-def test_studio_expressive_and_hymn_feels_give_playable_notes(style):
-    arrangement = page(swing=0.64, drums=on_beats(36), strum=[(q, p) for q in range(90) for p in (50, 55, 59)])
-    unsteady = []
-    for seed in range(8):
-        rng = np.random.default_rng(seed)
-        feels = (
-            performance.studio_feel(style, rng),
-            performance.draw_feel("expressive", rng),
-            performance.draw_feel("hymn", rng),
-        )
-        for feel in feels:
-            parts, seconds = perform(arrangement, feel, seed)
-            assert (np.diff(seconds) > 0.2).all()
-            assert parts == perform(arrangement, feel, seed)[0]
-            for note in (n for part in parts for n in part):
-                assert note.onset >= 0
-                assert note.duration >= performance.SHORTEST
-                assert 1 <= note.velocity <= 127
-        unsteady.append(np.std(np.log(np.diff(perform(arrangement, feels[1], seed)[1]))))
-    assert min(unsteady) > 0.03
-    assert np.ptp(np.diff(perform(arrangement, TIGHT)[1])) < 1e-9

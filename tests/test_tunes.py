@@ -12,7 +12,7 @@ import pytest
 
 from phalar.corpora import tunes
 from phalar.corpora.leadsheet import Stroke
-from phalar.errors import InputError, RunError
+from phalar.errors import RunError
 
 
 def abc(music: str, key: str = "C", unit: str = "1/8") -> str:
@@ -75,17 +75,6 @@ def test_a_strain_waits_for_the_upbeat_of_the_next_or_yields_to_it():
     assert parse(f"G2|{open_}||{full}||").melody[9].onset % 4 == 1.0
 
 
-def test_ties_join_and_time_has_no_gaps_where_there_is_no_rest():
-    tune = parse("C4 E4-|E4 G4|" * 8)
-    assert [(n.onset, n.duration, n.pitch) for n in tune.melody[:3]] == [(0, 2, 60), (2, 4, 64), (6, 2, 67)]
-    np.testing.assert_allclose([n.end for n in tune.melody[:-1]], [n.onset for n in tune.melody[1:]])
-
-
-@pytest.mark.parametrize(("key", "mode", "tonic"), [("C", "dorian", 2), ("Am", "minor", 9), ("Am", "mixolydian", 7)])
-def test_the_tonic_is_that_of_the_mode_that_is_heard(key, mode, tonic):
-    assert parse("C8|" * 16, key, mode).tonic == tonic
-
-
 @pytest.mark.parametrize(
     ("music", "why"),
     [
@@ -98,15 +87,6 @@ def test_the_tonic_is_that_of_the_mode_that_is_heard(key, mode, tonic):
 def test_what_does_not_add_up_is_one_clear_error(music, why):
     with pytest.raises(RunError, match=re.escape(why)):
         parse(music)
-
-
-def test_unknown_tunes_are_refused():
-    with pytest.raises(RunError, match=r"oneill-9999.*music21"):
-        tunes.source("oneill", "9999")
-    with pytest.raises(InputError, match="nosuch"):
-        tunes.tune("nosuch")
-    with pytest.raises(InputError, match=r"chorales.*band"):
-        tunes.pieces("chorales")
 
 
 def test_one_tune_is_read_fast_and_without_music21():

@@ -13,7 +13,6 @@ from phalar.corpora.styles import styles, table
 SEED = 0
 SECONDS = (40.0, 55.0)  # shortest and longest piece as written; a last note may ring a little longer
 BALANCE = 1.5  # standard deviation, in dB, of what a piece's mix adds to the gain of each role
-FAMILIES = {"2/4": "duple", "4/4": "duple", "2/2": "duple", "3/4": "triple", "6/8": "compound", "9/8": "compound"}
 
 
 @cache
@@ -28,7 +27,7 @@ def style_of() -> dict[str, str]:
     split, and of any first part of one in the order of :func:`pieces`."""
     turns, result = Counter(), {}
     for piece, split in pieces().items():
-        which = FAMILIES[tunes.table()[piece]["meter"]]
+        which = tunes.family(piece)
         fitting = [name for name, style in styles().items() if style.family == which]
         result[piece] = fitting[turns[split, which] % len(fitting)]
         turns[split, which] += 1

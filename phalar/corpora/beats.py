@@ -17,7 +17,7 @@ import soxr
 from phalar import audio
 from phalar.corpora import seeds, tunes
 from phalar.corpora.arrangement import Arrangement
-from phalar.corpora.band import FAMILIES, mixed
+from phalar.corpora.band import mixed
 from phalar.corpora.styles import styles, table
 from phalar.datasets.store import FULL_SCALE, write_track
 
@@ -50,7 +50,7 @@ def castings() -> dict[str, Casting]:
     genre the four ways to play and sound take turns. The order is that of :func:`pieces`.
     """
     given = list(tunes.pieces("beats"))[: PER_GENRE * len(GENRES)]
-    families = {piece: FAMILIES[tunes.table()[piece]["meter"]] for piece in given}
+    families = {piece: tunes.family(piece) for piece in given}
     filled, chosen = Counter(), {}
     for piece in sorted(given, key=lambda piece: ("triple", "compound", "duple").index(families[piece])):
         fitting = {g: [s for s in names if styles()[s].family == families[piece]] for g, names in GENRES.items()}

@@ -1,7 +1,6 @@
 """What every player of a band has on the stand: the form in bars, with chords and the tune, and how rhythms fit."""
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -52,14 +51,9 @@ class Chart:
     beat: float
     bpm: float
 
-    @cached_property
-    def _onsets(self) -> list[float]:
-        return [chord.onset for chord in self.chords]
-
     def chord(self, quarter: float) -> Chord | None:
         """The chord that sounds at a moment; None where there is none."""
-        chord = self.chords[max(bisect_right(self._onsets, quarter + NEAR) - 1, 0)]
-        return chord if chord.onset - NEAR < quarter < chord.end - NEAR else None
+        return next((c for c in self.chords if c.onset - NEAR < quarter < c.end - NEAR), None)
 
     def bar(self, quarter: float) -> Bar:
         """The bar of a moment."""

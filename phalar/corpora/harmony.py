@@ -43,10 +43,9 @@ COLOURS = {
 """What a family of styles adds for applied and borrowed chords (None: not used), for a change in the middle of a bar,
 to stay over a bar line, to go back from a dominant to a subdominant, and for the cadence that closes a strain."""
 
-FIT = 2.5
-"""Of a slot full of chord tones, against the other scores."""
+FIT = 2.5  # of a slot full of chord tones, against the other scores
+# Of a melody note that is no chord tone (those count 1): left by step off the beat; else; a semitone off on a beat.
 STEP, LEAP, CLASH = -0.25, -0.8, -1.4
-"""Of a melody note that is no chord tone (those count 1): left by step off the beat; else; a semitone off on a beat."""
 CARRIED = {quality: {step % 12 for step in steps} for quality, steps in INTERVALS.items()} | {"maj7": {4, 7, 11}}
 """What counts as a chord tone: not the root of a major seventh, which rubs against the seventh."""
 MOTION = {5: 0.6, 2: 0.2, 9: 0.3, 8: 0.3, 7: 0.1, 10: 0.1, 6: -0.6, 1: -0.3, 11: -0.3, 0: -0.4}
@@ -180,10 +179,8 @@ def dress(chord: Chord, up: int | None, rules: Sequence[dict[str, str]], tune: L
     """A chord, counted from the tonic, after the first of the :data:`RULES` that applies; what that leaves of the chord
     goes on to the rules that follow. The next root is ``up`` semitones higher."""
     middle = min((begin for begin, _ in slots(tune)), key=lambda at: abs(at - (chord.onset + chord.end) / 2))
-    first, second = (
-        replace(chord, duration=middle - chord.onset),
-        replace(chord, onset=middle, duration=chord.end - middle),
-    )
+    first = replace(chord, duration=middle - chord.onset)
+    second = replace(chord, onset=middle, duration=chord.end - middle)
     parts = {"all": chord} | ({"first": first, "second": second} if chord.duration > tune.bar - 1e-6 else {})
     for i, rule in enumerate(rules):
         fits = chord.quality in rule["qualities"].split() and rule["part"] in parts

@@ -14,7 +14,7 @@ import numpy as np
 
 from phalar.corpora.arrangement import NEAR, Arrangement, Part
 from phalar.corpora.sampler import Note
-from phalar.corpora.styles import styles, table
+from phalar.corpora.styles import table
 
 LIMIT = 3.0  # standard deviations beyond which no player strays
 SHORTEST = 0.03  # seconds that a note lasts at least
@@ -63,12 +63,6 @@ def draw_feel(name: str, rng: np.random.Generator, lean: float = 0.0) -> Feel:
     aims = lean * rng.uniform(0.2, 1.2, len(roles)) + 0.004 * np.clip(rng.standard_normal(len(roles)), -LIMIT, LIMIT)
     late = rng.uniform(0, 0.015) * np.array([role == "lead" for role in roles])
     return Feel(push={} if name == "hymn" else dict(zip(roles, (aims + late).tolist(), strict=True)), **drawn)
-
-
-def studio_feel(style: str, rng: np.random.Generator) -> Feel:
-    """How the band of one studio song plays: to a click, as often as the style has it, or drifting by a few percent."""
-    row = styles()[style]
-    return draw_feel("click" if rng.random() < row.click else "free", rng, row.lean)
 
 
 def perform(page: Arrangement, feel: Feel, rng: np.random.Generator) -> tuple[list[list[Note]], np.ndarray]:

@@ -67,7 +67,7 @@ def play(
     tuned = {source: read(source[0], np.full(blocks, source[1])) for source, blocks in longest.items()}
     out = np.zeros(length, np.float32)
     for note, zone, source, steady, first, blocks, duration, release in voices:
-        volume, swell = (*zone.volume[:-1], release), tuple(zone.modulation)
+        volume, swell = (*zone.volume[:-1], release), zone.modulation
         if steady:
             sound = tuned[source][: blocks * BLOCK]
         else:
@@ -89,8 +89,8 @@ def _ends(sounding: list[tuple[Note, Zone]]) -> Iterator[tuple[float, float]]:
     following = {(group, a): b for group, times in onsets.items() if group for a, b in pairwise(sorted(times))}
     for note, zone in sounding:
         room = following.get((zone.exclusive, note.onset), math.inf) - note.onset
-        cut = room < note.duration + zone.volume.release
-        yield (room, CHOKE) if cut else (note.duration, zone.volume.release)
+        release = zone.volume[-1]
+        yield (room, CHOKE) if room < note.duration + release else (note.duration, release)
 
 
 @njit(cache=True)

@@ -16,7 +16,6 @@ from functools import cache, cached_property
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -46,15 +45,9 @@ LOOPED = 4096  # samples for which a loop, however short, is written out: few ar
 MARGIN = 1024  # samples that go on behind the end of a recording, so that a player may read on before going back
 
 
-class Envelope(NamedTuple):
-    """Seconds; ``sustain`` is how far it falls: decibels (volume) or a share of the peak, 0 to 1 (modulation)."""
-
-    delay: float
-    attack: float
-    hold: float
-    decay: float
-    sustain: float
-    release: float
+Envelope = tuple[float, float, float, float, float, float]
+"""Delay, attack, hold and decay in seconds; how far it falls, in decibels (volume) or as a share of the peak, 0 to 1
+(modulation); and release in seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +197,7 @@ class SoundFont:
             delay, attack, hold, decay, fall, release = generators
             times = {g: 2.0 ** (value(g, -12000) / 1200) for g in (delay, attack, hold, decay, release)}
             level = sustain * value(fall)
-            return Envelope(times[delay], times[attack], times[hold], times[decay], level, times[release])
+            return times[delay], times[attack], times[hold], times[decay], level, times[release]
 
         keys, velocities = overlap(KEYS), overlap(VELOCITIES)
         if keys[0] > keys[1] or velocities[0] > velocities[1]:

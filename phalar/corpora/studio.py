@@ -125,12 +125,13 @@ def arrangement(piece: str) -> Arrangement:
 
 
 def feel(piece: str, page: Arrangement) -> performance.Feel:
-    """How the band of a piece plays it. No two swing alike, and who plays straight is never quite so."""
-    rng = seeds.generator(SEED, "feel", piece)
+    """How the band of a piece plays it: to a click, as often as the style has it, or drifting by a few percent. No two
+    swing alike, and who plays straight is never quite so."""
+    style, rng = styles()[page.style], seeds.generator(SEED, "feel", piece)
     swing = page.swing + (0.03 * rng.standard_normal() if page.swing > 0.52 else rng.uniform(0, 0.02))
-    if page.beat != 1.0:
-        swing = 0.5
-    return replace(performance.studio_feel(page.style, rng), swing=float(np.clip(swing, 0.5, 0.72)))
+    swing = float(np.clip(swing, 0.5, 0.72)) if page.beat == 1.0 else 0.5
+    drawn = performance.draw_feel("click" if rng.random() < style.click else "free", rng, style.lean)
+    return replace(drawn, swing=swing)
 
 
 def record(piece: str, page: Arrangement, how: performance.Feel) -> Song:

@@ -5,9 +5,8 @@ about 1801; J. Campin) and O'Neill's Music of Ireland (Chicago, 1903; several tr
 corpus and stay there. They give no chords; :mod:`phalar.corpora.harmony` finds them. Which tune serves which corpus and
 split is kept in ``tunes.csv``; ``data/README.md`` says how it was chosen.
 
-The reader of their ABC knows keys with modes, repeats with first and second endings, triplets, ties, broken rhythm, and
-accidentals, which last to the end of the bar in every octave. Ornaments are left out; of a chord the highest note
-stays. (music21 itself takes fifty times as long, and drops notes that have ornaments.)
+Ornaments are left out, and of a chord the highest note stays. (music21's own reader takes fifty times as long, and
+drops notes that have ornaments.)
 """
 
 import csv
@@ -20,18 +19,16 @@ from itertools import pairwise
 from pathlib import Path
 
 from phalar.corpora import seeds
+from phalar.corpora.chart import METRES
 from phalar.corpora.leadsheet import MODES, LeadSheet, Stroke
-from phalar.errors import InputError, RunError
+from phalar.errors import RunError
 
 SEED = 0
 TABLE = Path(__file__).with_name("tunes.csv")
 
+# Folder of each book in music21's corpus; and of each metre the beats in a bar, and a beat's length in quarter notes.
 BOOKS = {"aird": "airdsAirs", "oneill": "oneills1850", "ryan": "ryansMammoth"}
-"""Folder of each book in music21's corpus."""
-
 METERS = {"2/4": (2, 1.0), "3/4": (3, 1.0), "4/4": (4, 1.0), "6/8": (2, 1.5), "9/8": (3, 1.5)}
-"""Beats in a bar, and a beat's length in quarter notes."""
-
 STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 ALTERATIONS = {"^": 1, "^^": 2, "_": -1, "__": -2, "=": 0, "#": 1, "b": -1, "": 0}
 
@@ -56,26 +53,24 @@ def table() -> dict[str, dict[str, str]]:
 
 @cache
 def pieces(corpus: str) -> dict[str, str]:
-    """The split of every tune of a corpus, by id, in an order that has nothing to do with their names. An `InputError`
-    if no tune is set apart for such a corpus."""
+    """The split of every tune of a corpus, by id, in an order that has nothing to do with their names."""
     found = {piece: row["split"] for piece, row in table().items() if row["corpus"] == corpus}
-    if not found:
-        known = ", ".join(sorted({row["corpus"] for row in table().values()}))
-        raise InputError(f"corpus {corpus!r} has no tunes: use one of {known}")
     return {piece: found[piece] for piece in sorted(found, key=lambda piece: seeds.digest(SEED, "order", piece))}
 
 
+def family(piece: str) -> str:
+    """The family of a tune's metre: ``"duple"``, ``"triple"`` or ``"compound"``."""
+    return METRES[METERS[table()[piece]["meter"]]]
+
+
 def tune(piece: str) -> LeadSheet:
-    """One tune, repeats played out, without chords; an `InputError` if it is not in the table."""
-    if piece not in table():
-        raise InputError(f"tune {piece!r} is not in {TABLE.name}: use an id from phalar.corpora.tunes.pieces")
+    """One tune of the table, repeats played out, without chords."""
     row = table()[piece]
     return parse(source(row["book"], row["number"]), row["meter"], row["mode"], piece, row["title"])
 
 
 def lead_sheet(piece: str, colour: str) -> LeadSheet:
-    """A tune with chords in a colour of :data:`phalar.corpora.harmony.COLOURS`: the same ones for the same request. An
-    `InputError` if there is no such tune or colour."""
+    """A tune with chords in a colour of :data:`phalar.corpora.harmony.COLOURS`: the same ones for the same request."""
     from phalar.corpora.harmony import harmonise
 
     return harmonise(tune(piece), colour, seeds.generator(SEED, "harmony", colour, piece))
