@@ -27,9 +27,8 @@ from phalar.errors import InputError, RunError
 
 @dataclass(frozen=True)
 class Corpus:
-    """How a corpus is made: by ``module``, whose ``build(piece, folder)`` renders one piece into a store, depending on
-    nothing but the piece (``build``, if it is another one), and whose ``pieces()`` gives the split of each, by id, in
-    the order in which a ``limit`` takes them. ``about`` is one line, ``sample_rate`` in Hz."""
+    """How a corpus is made: by ``module``, with ``build(piece, folder)``, which renders a piece into a store (if no
+    other ``build`` is given), and ``pieces()``, the split of each, by id, in the order in which limits take them."""
 
     module: ModuleType
     about: str
@@ -56,11 +55,8 @@ CORPORA = {
 
 
 def folder(name: str) -> Path:
-    """Where a corpus, rendered or not, or a prepared real data set is kept; an `InputError` if there is neither.
-
-    A corpus' folder is named by the code and tables that make it: what is read is never stale, and no version has to be
-    raised by hand. Comments and docstrings do not count.
-    """
+    """Where a corpus, rendered or not, or a prepared real data set is kept; an `InputError` if there is neither. A
+    corpus' folder is named by the code and tables that make it (not their comments), so what is read is never stale."""
     if name not in CORPORA and name in prepared.names():
         return prepared.folder(name)
     file = Path(_corpus(name).module.__file__).name
@@ -77,15 +73,12 @@ def version(name: str) -> str:
 def render(
     name: str, split: str | None = None, *, limit: int | None = None, jobs: int | None = None, progress: bool = True
 ) -> Path:
-    """Render what is missing of a corpus, a key of :data:`CORPORA`, and return its folder, a store
-    (``phalar.datasets.store``). Interrupted at any moment and called again it completes, and the bytes are those of an
-    uninterrupted run. Two processes may do this at once.
+    """Render what is missing of a corpus, a key of :data:`CORPORA`, and return its folder, a store. Interrupted and
+    called again it completes, with the bytes of an uninterrupted run; two processes may do this at once.
 
-    ``split`` is ``"train"``, ``"valid"``, ``"test"``, or None for all three; ``limit`` takes at most so many pieces of
-    each, always the same ones; ``jobs`` are processes, as many as there are processors if not given, and the result
-    does not depend on it; ``progress`` shows a bar on standard error. An `InputError` if there is no such corpus or
-    split, or ``jobs`` or ``limit`` is below 1; a `RunError` if a piece could not be rendered. Taught in
-    ``book/corpora.md``.
+    ``split`` is ``"train"``, ``"valid"``, ``"test"``, or None for all; ``limit`` takes at most so many pieces of each,
+    always the same; ``jobs`` are processes, by default as many as processors; ``progress`` shows a bar. An `InputError`
+    for another corpus or split, or a number below 1; a `RunError` if a piece fails. Taught in ``book/corpora.md``.
     """
     where = folder(name)
     missing = store.incomplete(where, _selected(name, split, limit))
@@ -96,10 +89,8 @@ def render(
         with closing(in_processes(partial(_build, build, where), missing, jobs)) as built:
             for piece, error in tqdm(built, f"rendering {name}", len(missing), unit="piece", disable=not progress):
                 if error is not None:
-                    raise RunError(
-                        f"{name} piece {piece} could not be rendered: {type(error).__name__}: {error}; the pieces "
-                        f"finished so far are kept in {where}, call again to go on"
-                    ) from error
+                    why = f"{type(error).__name__}: {error}; what is finished is kept in {where}, call again to go on"
+                    raise RunError(f"{name} piece {piece} could not be rendered: {why}") from error
     if missing or not (where / "index.json").is_file():
         store.write_index(where, name, CORPORA[name].sample_rate)
     return where
@@ -142,7 +133,5 @@ def _selected(name: str, split: str | None, limit: int | None) -> list[str]:
     if limit is not None and limit < 1:
         raise InputError(f"limit={limit}: at least one piece of each split is needed")
     pieces = _corpus(name).module.pieces()
-    chosen = []
-    for each in SPLITS if split is None else [split]:
-        chosen += [piece for piece, name in pieces.items() if name == each][:limit]
-    return sorted(chosen)
+    splits = SPLITS if split is None else [split]
+    return sorted(p for each in splits for p in [piece for piece, own in pieces.items() if own == each][:limit])

@@ -15,17 +15,15 @@ from phalar.corpora.leadsheet import LeadSheet
 from phalar.corpora.styles import Instrument, Style, instrument, styles, table
 from phalar.errors import InputError
 
+# Tonics by mode, and how often each is taken: always the notes of C, G or D major, so that a key tells no piece.
 KEYS = {"major": (0, 7, 2), "minor": (9, 4, 11), "dorian": (2, 9, 4), "mixolydian": (7, 2, 9)}
-"""Tonics that a tune is put in, by mode: always the notes of C, G or D major. Few, so that many pieces share their
-notes and a key does not tell which piece it is."""
-
-KEY_SHARES = (0.4, 0.4, 0.2)  # how often each of the three is taken
+KEY_SHARES = (0.4, 0.4, 0.2)
 BANDS = {4: 0.2, 5: 0.36, 6: 0.27, 7: 0.11, 8: 0.04, 9: 0.02}  # how often a band has so many players
 
 RHYTHM, CHORDS = {"drums", "percussion"}, {"strum", "comp", "pad", "arpeggio"}
+# Roles that play in an introduction and in a break: one of these sets.
 INTROS = (RHYTHM, {"drums", "bass", "riff"}, CHORDS, RHYTHM | CHORDS | {"bass", "riff"})
 BREAKS = (RHYTHM, CHORDS | {"bass", "riff", "counter"}, CHORDS, {"bass", "strum", "comp"})
-"""Roles that play in an introduction and in a break: one of these sets."""
 
 
 def styles_for(sheet: LeadSheet) -> list[str]:
@@ -33,8 +31,7 @@ def styles_for(sheet: LeadSheet) -> list[str]:
     which = METRES.get((sheet.beats_per_bar, sheet.beat))
     if which is None:
         raise InputError(
-            f"tune {sheet.id} has {sheet.beats_per_bar} beats of {sheet.beat} quarter notes in a bar; "
-            "arrangements are made in 2/4, 3/4, 4/4, 2/2, 6/8, 9/8 and 12/8"
+            f"no style knows bars of {sheet.beats_per_bar} beats of {sheet.beat} quarter notes: {sheet.id}"
         )
     return [name for name, style in styles().items() if style.family == which]
 
@@ -64,10 +61,8 @@ def arrange(
         made.append(Part(role, who.name, who.program, who.drums, strokes))
     beats = tuple((bar.onset + n * sheet.beat, n + 1) for bar in chart.bars for n in range(sheet.beats_per_bar))
     sections = tuple((bar.onset, chart.sections[bar.section]) for bar in chart.bars if bar.place == 0)
-    key = tonic, sheet.mode
-    return Arrangement(
-        sheet.id, sheet.title, style, bpm, sheet.beat, known.swing, *key, beats, chart.chords, sections, tuple(made)
-    )
+    what = sheet.id, sheet.title, style, bpm, sheet.beat, known.swing, tonic, sheet.mode
+    return Arrangement(*what, beats, chart.chords, sections, tuple(made))
 
 
 def _players(style: Style, rng: np.random.Generator) -> list[tuple[str, Instrument]]:
@@ -83,20 +78,15 @@ def _players(style: Style, rng: np.random.Generator) -> list[tuple[str, Instrume
 
 
 def _who_plays_when(chart: Chart, roles: list[str], rng: np.random.Generator) -> list[list[int]]:
-    """For each player the bars played in.
-
-    The tune's sections grow: drums, bass, chords and lead play nearly all of them, the others come in one by one.
-    Introduction and break are given to some. All play the final chord.
-    """
+    """For each player the bars played in. Drums, bass, chords and lead play nearly all of the tune, the others come in
+    one by one; introduction and break are given to some; all play the final chord."""
     body = [s for s, name in enumerate(chart.sections) if name not in ("intro", "break", "ending")]
     entry = [0.0] * 4 + rng.uniform(0.15, 0.85, len(roles) - 4).tolist()
     silent = ({"drums"}, {"bass"}, {"drums", "bass"})[rng.choice(3, p=[0.5, 0.25, 0.25])]
     giving = {"intro": INTROS[rng.integers(len(INTROS))], "break": BREAKS[rng.integers(len(BREAKS))]}
     giving["ending"] = set(roles)
-    come = {
-        s: {role for role, at in zip(roles, entry, strict=True) if n >= at * (len(body) - 1)}
-        for n, s in enumerate(body)
-    }
+    last, entries = len(body) - 1, list(zip(roles, entry, strict=True))
+    come = {s: {role for role, at in entries if n >= at * last} for n, s in enumerate(body)}
     if len(body) > 2:  # in one section some of the rhythm section rest
         come[body[rng.integers(len(body))]] -= silent
     plays = [come.get(s, giving.get(name, set())) for s, name in enumerate(chart.sections)]

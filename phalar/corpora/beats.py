@@ -1,8 +1,7 @@
 """Corpus ``beats``: mixes of 30 s with every beat known. Stands in for GTZAN and its beat annotations.
 
-Ten genres, by GTZAN's names as far as the arranger's styles go, each played by half of its bands to a click (the
-straight half) and by the other half with drift, rubato and a last ritardando (the expressive half). Of each half of
-a genre, half sounds as `band` does, and half with the presets and effects of `studio`.
+Ten genres by GTZAN's names, each played by half of its bands to a click (the straight half) and by the others with
+drift, rubato and a last ritardando (the expressive half); of each half, half sounds as `band` does, half as `studio`.
 """
 
 from collections import Counter
@@ -44,11 +43,8 @@ class Casting:
 
 @cache
 def castings() -> dict[str, Casting]:
-    """For every tune what becomes of it.
-
-    Genres fill evenly; tunes in three or in compound time are dealt first, since fewer styles can use them. Within a
-    genre the four ways to play and sound take turns. The order is that of :func:`pieces`.
-    """
+    """For every tune what becomes of it, in the order of :func:`pieces`. Genres fill evenly, tunes in three or in
+    compound time first, since fewer styles can use them; in a genre the four ways to play and sound take turns."""
     given = list(tunes.pieces("beats"))[: PER_GENRE * len(GENRES)]
     families = {piece: tunes.family(piece) for piece in given}
     filled, chosen = Counter(), {}

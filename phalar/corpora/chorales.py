@@ -1,11 +1,9 @@
 """Corpus ``chorales``: the four-part Bach chorales, played by four instruments. Stands in for CocoChorales.
 
-The scores (compiled by M. Greentree) come with the installed music21 package and stay there. Ensembles are
-CocoChorales': string, brass, woodwind, and random, where each voice draws from its own list. Each piece
-is played once, by one ensemble.
+The scores (compiled by M. Greentree) come with the installed music21 package and stay there. Each is played once, by
+one of CocoChorales' ensembles: string, brass, woodwind, and random, where each voice draws from its own list.
 """
 
-import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -20,10 +18,7 @@ from phalar.corpora.leadsheet import NEAR, Stroke
 from phalar.errors import RunError
 
 SEED = 0
-
-TABLE = Path(__file__).with_name("chorales.csv")
-"""For every piece its melody group, split, key and title. ``data/README.md`` says how it was made."""
-
+TABLE = Path(__file__).with_name("chorales.csv")  # ``data/README.md`` says how it was made
 PROGRAMS: dict[str, int] = styles.table()["chorales"]["programs"]
 ENSEMBLES: dict[str, list[str]] = styles.table()["chorales"]["ensembles"]
 RANDOM_ENSEMBLE: list[list[str]] = styles.table()["chorales"]["random"]  # who may play each voice in that ensemble
@@ -31,8 +26,8 @@ ROLES, LOUDER = ("soprano", "alto", "tenor", "bass"), np.array([5.0, 0.0, 0.0, 0
 
 
 class Score(NamedTuple):
-    """A chorale as written: a melody a voice, highest voice first, notes in order and not overlapping; every beat with
-    its number in the bar from 1; and onset and end of the soprano's notes that end a line."""
+    """A chorale as written: a melody a voice, highest first, notes in order and not overlapping; every beat and its
+    number in the bar; onset and end of the soprano's notes that end a line."""
 
     voices: list[list[Stroke]]
     beats: tuple[tuple[float, int], ...]
@@ -42,15 +37,13 @@ class Score(NamedTuple):
 @cache
 def table() -> dict[str, dict[str, str]]:
     """For every piece: ``group`` (pieces on one melody share it), ``split``, ``key`` and ``title``."""
-    with TABLE.open(newline="", encoding="utf-8") as file:
-        return {row["id"]: row for row in csv.DictReader(file)}
+    return {row["id"]: row for row in styles.read_table(TABLE)}
 
 
 @cache
 def pieces() -> dict[str, str]:
     """The split of every piece, by id, in an order that has nothing to do with their names."""
-    order = sorted(table(), key=lambda piece: seeds.digest(SEED, "order", piece))
-    return {piece: table()[piece]["split"] for piece in order}
+    return {piece: table()[piece]["split"] for piece in seeds.shuffled(SEED, table())}
 
 
 def ensemble(piece: str) -> str:
@@ -86,10 +79,8 @@ def arrangement(piece: str, score: Score, players: Sequence[str], rng: np.random
     row = table()[piece]
     key, mode = row["key"].split()
     tonic = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}[key[0].lower()] + key.count("#") - key.count("-")
-    beats, title = score.beats, row["title"]
-    return Arrangement(
-        piece, title, "chorale", bpm, 1.0, 0.5, tonic % 12, mode, beats, (), (), tuple(parts), score.fermatas
-    )
+    known = piece, row["title"], "chorale", bpm, 1.0, 0.5, tonic % 12, mode
+    return Arrangement(*known, score.beats, (), (), tuple(parts), score.fermatas)
 
 
 @cache
@@ -136,8 +127,7 @@ def _voice(part) -> list[Stroke]:
 
 
 def _beats(part):
-    """Every beat: quarter notes from the beginning, and number in the bar. A bar that a repeat sign cuts in two is
-    counted on in its second half."""
+    """Every beat and its number in the bar. A bar that a repeat sign cuts in two is counted on in its second half."""
     meter, carried = None, 0.0
     for number, measure in enumerate(part.getElementsByClass("Measure")):
         meter = measure.timeSignature or meter

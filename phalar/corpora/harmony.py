@@ -1,12 +1,10 @@
 """Chords for a melody: functional harmony found by dynamic programming, then dressed in the colour of a style.
 
 A tune is cut into slots, two a bar. Every chord of a vocabulary is scored in every slot, and every step between chords;
-the sequence of highest sum is found exactly. Then a style's sevenths, suspensions, ii-V pairs and tritone substitutions
-are put in where the melody bears them. Roots are counted from the tonic, so a transposed tune has its chords
-transposed. The numbers were set by hand; the book's page *From a tune to a band* has the formula.
+the sequence of highest sum is found exactly. Then a style's substitutions are put in where the melody bears them. Roots
+count from the tonic. The numbers were set by hand; the book's page *From a tune to a band* has the formula.
 """
 
-import csv
 from collections import namedtuple
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from phalar.corpora.leadsheet import INTERVALS, Chord, LeadSheet, merged
+from phalar.corpora.styles import read_table
 from phalar.errors import InputError
 
 VOCABULARY = {
@@ -48,10 +47,9 @@ FIT = 2.5  # of a slot full of chord tones, against the other scores
 STEP, LEAP, CLASH = -0.25, -0.8, -1.4
 CARRIED = {quality: {step % 12 for step in steps} for quality, steps in INTERVALS.items()} | {"maj7": {4, 7, 11}}
 """What counts as a chord tone: not the root of a major seventh, which rubs against the seventh."""
+# For a root that goes up by so many semitones (5 is the fall of a fifth), and for a step from function to function.
 MOTION = {5: 0.6, 2: 0.2, 9: 0.3, 8: 0.3, 7: 0.1, 10: 0.1, 6: -0.6, 1: -0.3, 11: -0.3, 0: -0.4}
-"""For a root that goes up by so many semitones; 5 is the fall of a fifth."""
 PROGRESS = {("S", "D"): 0.4, ("A", "D"): 0.4, ("D", "T"): 0.5, ("T", "S"): 0.1, ("T", "A"): 0.1}
-"""For a step from function to function."""
 TONIC_LAST, TONIC_FIRST, HALF_CLOSE = 1.5, 0.4, 0.5
 """For the tonic at the end and at the beginning of a strain, and for a dominant after every four bars."""
 TASTE, VARIATION = 0.45, 0.25
@@ -81,8 +79,7 @@ def harmonise(tune: LeadSheet, colour: str, rng: np.random.Generator) -> LeadShe
     path, _ = best_path(*scores(tune, symbols, COLOURS[colour], rng))
     for (begin, end), s in zip(slots(tune), path, strict=True):
         plain.append(Chord(begin, end - begin, symbols[s].root, symbols[s].quality))
-    with RULES.open(newline="", encoding="utf-8") as file:
-        rules = [rule for rule in csv.DictReader(file) if rule["colour"] == colour]
+    rules = [rule for rule in read_table(RULES) if rule["colour"] == colour]
     dressed, plain = [], merged(plain)
     for chord, following in zip(plain, [*plain[1:], None], strict=True):
         dressed += dress(chord, following and (following.root - chord.root) % 12, rules, tune, rng)
@@ -131,9 +128,8 @@ def scores(tune: LeadSheet, symbols: Sequence[Symbol], colour: Colour, rng: np.r
     dominant = np.array([s.function == "D" for s in symbols])
     pace = rng.uniform(0.7, 1.3) * (1.6 if tune.bar <= 2 else 1.0)  # how unwillingly chords change within a bar
 
-    local = (
-        FIT * fit(tune, slots(tune), symbols) + [s.prior for s in symbols] + TASTE * rng.standard_normal(len(symbols))
-    )
+    taste = TASTE * rng.standard_normal(len(symbols))
+    local = FIT * fit(tune, slots(tune), symbols) + [s.prior for s in symbols] + taste
     local += VARIATION * rng.standard_normal((len(firsts), len(symbols)))[strain]
     local += np.outer(TONIC_FIRST * begins * ~middle.astype(bool) + TONIC_LAST * ends * middle, tonic)
     local += HALF_CLOSE * np.outer(half, dominant)

@@ -58,8 +58,7 @@ def drums(chart: Chart, grooves: Sequence[Mapping], fills: Sequence[Mapping], qu
 
 
 def bass(chart: Chart, patterns: Sequence[str], instrument: Instrument, bars: list[int], rng: np.random.Generator):
-    """A bass line. Whatever is written, a new chord begins on its root (or the bass that the lead sheet asks for), and
-    strong beats have notes of the chord."""
+    """A bass line: a new chord begins on its root (or its bass), and strong beats have notes of the chord."""
     low, high = instrument.low, instrument.low + 22
     home = at = low + 8
     strokes, stated, direction = [], None, 1
@@ -99,10 +98,8 @@ def fifth(chord: Chord) -> int:
 
 @cache
 def voicings(pitch_classes: tuple[int, ...], altered: int, voices: int, low: int, high: int) -> np.ndarray:
-    """Every way to spread a chord over so many voices between two keys, (ways, voices), each from low to high.
-
-    All notes sound where there are voices enough, and none but the root and the fifth (``altered`` semitones above it)
-    twice; else the fifth is left out first, then the root (the bass has it).
+    """Every way to spread a chord over so many voices between two keys, (ways, voices), each from low to high. Only the
+    root and the fifth (``altered`` semitones up) sound twice; where voices lack, the fifth is left out, then the root.
     """
     root = pitch_classes[0]
     rest = [pc for pc in pitch_classes[1:] if (pc - root) % 12 != altered]
@@ -114,11 +111,8 @@ def voicings(pitch_classes: tuple[int, ...], altered: int, voices: int, low: int
 
 
 def lead(chord: Chord, voices: int, low: int, high: int, before: Sequence[int] | None) -> tuple[int, ...]:
-    """The voicing nearest to the one before; at first, nearest to the middle of the range.
-
-    Nearness is the sum of what the voices move, with a slight pull to the middle, so that a long progression does not
-    drift to an end of the range. A chord of two notes that cannot fill all voices in the range gets fewer.
-    """
+    """The voicing whose voices move least from the one before, with a slight pull to the middle of the range; at first,
+    the one nearest to the middle. A chord of two notes that cannot fill all voices gets fewer."""
     ways = voicings(chord.pitch_classes, fifth(chord), voices, low, high)
     if not len(ways):
         return lead(chord, voices - 1, low, high, None)
@@ -135,8 +129,7 @@ def chordal(chart: Chart, patterns: list[str], bars: list[int], voices: int, key
 
     ``patterns`` and ``bars`` are those of :func:`phalar.corpora.chart.events`; a pattern of two lines (``/``) is for
     two hands. A chord has so many ``voices``, led from the chord before, between two MIDI ``keys``, and ``low`` notes
-    below: 1 the root, 2 its fifth too; 3 is a power chord, root, fifth and octave, and nothing above. The notes of a
-    chord come in the order in which they are struck.
+    below: 1 the root, 2 its fifth too; 3 is a power chord, root, fifth and octave, and nothing above.
     """
     voiced, before, strokes = {}, None, []
     for chord in chart.chords:
@@ -188,8 +181,7 @@ def riff(chart: Chart, patterns: Sequence[str], instrument: Instrument, bars: li
 
 
 def melody(chart: Chart, style: Style, instrument: Instrument, rng: np.random.Generator) -> list[Stroke]:
-    """The tune: thinned where it would be too quick, in a fitting octave, decorated as the style does; and at the end
-    a note of the final chord."""
+    """The tune, thinned, in a fitting octave, decorated as the style does, and at the end a note of the final chord."""
     tune = thin(chart, chart.melody, style.rate)
     octave, keys = fitting([stroke.pitch for stroke in tune], instrument), (instrument.low, instrument.high)
     strokes: list[Stroke] = []
@@ -228,8 +220,7 @@ def thin(chart: Chart, tune: Sequence[Stroke], rate: float) -> list[Stroke]:
 
 
 def counter(chart: Chart, instrument: Instrument, tune: list[Stroke], bars: list[int], rng: np.random.Generator):
-    """A second voice: along with the lead in thirds and sixths, or in long notes that follow the harmony; one of these
-    throughout a section, and long notes where the lead rests."""
+    """A second voice: with the lead in thirds and sixths, or (and where the lead rests) in long notes, by section."""
     along = {name: rng.random() < 0.55 for name in dict.fromkeys(chart.sections)}
     octave = fitting([stroke.pitch - 5 for stroke in tune], instrument)
     at, strokes = (min(instrument.high, 76) + max(instrument.low, 52)) // 2, []

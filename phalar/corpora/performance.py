@@ -1,9 +1,8 @@
 """How an arrangement is played: one clock that all follow, and players around it.
 
-The clock bends with tempo drift, rubato, fermatas and the last ritardando, and with it every part alike, since players
-follow each other. Around it each player has habits: ahead of the beat or behind it, more or less exact, louder or
-softer, legato or detached. Strokes are written straight; swing is applied here. How much of each there is says one
-:class:`Feel`, from a band to a click to four people who play a hymn.
+The clock bends with drift, rubato, fermatas and the last ritardando, and with it every part alike. Around it each
+player has habits: ahead of the beat or behind it, more or less exact, louder or softer, legato or detached. Strokes are
+written straight; swing is applied here. How much of each there is says one :class:`Feel`.
 """
 
 from collections.abc import Mapping

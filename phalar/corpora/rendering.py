@@ -27,11 +27,8 @@ DRUM_BANK = 128
 
 
 def loudness(audio: np.ndarray, sample_rate: int) -> float:
-    """Integrated loudness of ITU-R BS.1770-4, in LUFS, by pyloudnorm; a 997 Hz sine at full scale has -3.01.
-
-    ``audio`` is one channel (samples,) in [-1, 1]; what is shorter than a block of 0.4 s is measured with silence
-    behind it. Silence, by the standard's gates, does not count; -inf if nothing is left.
-    """
+    """Integrated loudness of ITU-R BS.1770-4, in LUFS, by pyloudnorm, of one channel (samples,) in [-1, 1]. What is
+    shorter than 0.4 s is measured with silence behind it; -inf if the standard's gates leave nothing."""
     measured = np.zeros(max(len(audio), int(np.ceil(BLOCK * sample_rate))))
     measured[: len(audio)] = audio
     # Noise at -240 dB: in true silence the filters would come to rest among denormal numbers, which are slow.
@@ -72,9 +69,8 @@ def render_stems(
     """Render the parts of a piece to stems whose sum is the mix, (S, samples), int16 at 16 kHz.
 
     ``parts`` are General MIDI program and notes of each stem; ``gains`` the decibels by which it is louder than the
-    common level, ``banks`` its bank of the SoundFont, each 0 if not given; ``floor`` as for ``play``. The mix peaks at
-    0.9 of full scale (or a stem does, where stems cancel), and the end is where it has faded by 60 dB. A `RunError` if
-    a stem is silent or not finite: an instrument does not sound. Taught in ``book/corpora.md``.
+    common level, ``banks`` its bank of the SoundFont, each 0 if not given; ``floor`` as for ``play``. The mix, or a
+    stem, peaks at 0.9 of full scale. A `RunError` if a stem is silent or not finite. Taught in ``book/corpora.md``.
     """
     end = max(note.onset + note.duration for _, notes in parts for note in notes) + TAIL
     length = int(np.ceil(end * SAMPLE_RATE))

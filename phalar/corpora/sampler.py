@@ -1,8 +1,7 @@
 """Playing notes with a SoundFont: one recording per note, looped, tuned, filtered and shaped.
 
-The usual fast renderer (symusic 0.5.9) plays every velocity equally loud and cuts every note off at its end, besides
-its wrong roots; this one follows the SoundFont's envelopes and filter, takes velocity for loudness and brightness, and
-adds what a player does to a held note: vibrato.
+It follows the SoundFont's envelopes and filter, takes velocity for loudness and brightness, and adds vibrato. (The
+usual renderer, symusic 0.5.9, has wrong roots, plays every velocity equally loud and cuts notes off at their end.)
 """
 
 import math

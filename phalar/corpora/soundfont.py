@@ -1,13 +1,9 @@
 """Reading a SoundFont: which recording sounds for which key, at which pitch, with which envelope.
 
-A SoundFont 2 file holds short recordings (*samples*) and *zones*. A zone says: for these keys and velocities play this
-sample, loop it here, tune it so, shape it so. One zone's settings are its *generators*, numbered in section 8.1.2 of
-the SoundFont 2.04 specification; an instrument's generators are absolute, a preset's are added to them.
-
-Two of them carry the pitch and are easy to miss. The *overriding root key* (58) replaces the root written in the
-sample's header: a player that ignores it sounds TimGM6mb's violin ten semitones sharp. *Fine tune* (52) is in cents.
-
-The font is read from the installed pretty_midi package, and no part of it is copied anywhere.
+A SoundFont 2 file holds short recordings (*samples*) and *zones*: for these keys and velocities play this sample, loop,
+tune and shape it so. A zone's settings are its *generators* (SoundFont 2.04, section 8.1.2); an instrument's are
+absolute, a preset's are added. The *overriding root key* (58) is easy to miss: without it TimGM6mb's violin is ten
+semitones sharp. The font is read from the installed pretty_midi package, and no part of it is copied anywhere.
 """
 
 import struct
@@ -64,8 +60,8 @@ class Recording:
 @dataclass(frozen=True)
 class Zone:
     """One recording and how to play it: keys and velocities (inclusive), waveform and loop (in samples), pitch (MIDI
-    key and cents), loudness (dB), low-pass filter (absolute cents, 0 = 8.176 Hz; resonance in dB) and envelopes. A note
-    of an exclusive class (0: none) ends when another of its class begins: a closed hi-hat silences an open one."""
+    key and cents), loudness (dB), low-pass filter (absolute cents, 0 = 8.176 Hz; dB), envelopes, and the class (0:
+    none) whose next note ends this one."""
 
     keys: tuple[int, int]
     velocities: tuple[int, int]
@@ -123,11 +119,8 @@ class SoundFont:
         self._recordings: dict[tuple[int, ...], Recording] = {}
 
     def zones(self, program: int, key: int, velocity: int = 100, bank: int = 0) -> list[Zone]:
-        """The zones that sound together for one key.
-
-        A key in a hole between two zones gets the nearest one, where the letter of the specification is silence
-        (TimGM6mb's alto saxophone has such a hole at E4). An `InputError` if the font has no such preset.
-        """
+        """The zones that sound together for one key; a key in a hole between two zones gets the nearest one (the alto
+        saxophone has such a hole at E4). An `InputError` if the font has no such preset."""
         asked = bank, program, key, velocity
         if asked not in self._found:
             preset = self._presets.get((bank, program))
@@ -159,15 +152,11 @@ class SoundFont:
         """The zones of every preset, by bank and program."""
         inside = self._generators(b"inst", INSTRUMENT_HEADER, b"ibag", b"igen", SAMPLE)
         instruments = [zones for _, zones in inside]
-        return {
-            (int(header["bank"]), int(header["program"])): [
-                zone
-                for part in parts
-                for own in instruments[part[INSTRUMENT]]
-                if (zone := self._zone(own, part)) is not None
-            ]
-            for header, parts in self._generators(b"phdr", PRESET_HEADER, b"pbag", b"pgen", INSTRUMENT)
-        }
+        found = {}
+        for header, parts in self._generators(b"phdr", PRESET_HEADER, b"pbag", b"pgen", INSTRUMENT):
+            zones = [self._zone(own, part) for part in parts for own in instruments[part[INSTRUMENT]]]
+            found[int(header["bank"]), int(header["program"])] = [zone for zone in zones if zone is not None]
+        return found
 
     def _generators(self, headers: bytes, kind: np.dtype, bags: bytes, generators: bytes, last: int) -> list:
         """For each instrument or preset its header, and the generators of each zone that ends, as it must, in ``last``;
@@ -194,10 +183,8 @@ class SoundFont:
             return max(r & 0xFF for r in ranges), min(r >> 8 for r in ranges)
 
         def envelope(generators: range, sustain: float) -> Envelope:
-            delay, attack, hold, decay, fall, release = generators
-            times = {g: 2.0 ** (value(g, -12000) / 1200) for g in (delay, attack, hold, decay, release)}
-            level = sustain * value(fall)
-            return times[delay], times[attack], times[hold], times[decay], level, times[release]
+            fall = generators[4]
+            return tuple(sustain * value(g) if g == fall else 2.0 ** (value(g, -12000) / 1200) for g in generators)
 
         keys, velocities = overlap(KEYS), overlap(VELOCITIES)
         if keys[0] > keys[1] or velocities[0] > velocities[1]:

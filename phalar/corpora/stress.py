@@ -43,7 +43,7 @@ SETS = {
 }
 """Every stress set, by the name of its corpus."""
 
-# General MIDI programs, from 0, of who holds the low and the high notes: strings and choir; synthesisers.
+# General MIDI programs of who holds the low and the high notes: strings and choir; synthesisers.
 PADS = ((48, 49, 50, 52), (89, 90, 91, 92))
 MP3_RATES = (8, 160)  # lowest and highest bit-rate of MPEG-2 layer III (16 to 24 kHz) in kbit/s
 # Samples by which a decoded MP3 is late, where LAME's first frame is too small for the note that says so.
@@ -94,8 +94,7 @@ def passage(piece: str) -> Arrangement:
     quarters = page.bpm * page.beat / 60  # quarter notes a second
     starts = [line for line in lines if line + (SECONDS + MARGIN) * quarters <= lines[-1]]
 
-    def fourths_played(part: Part, start: float) -> int:
-        """In how many fourths of the excerpt a part has something to strike."""
+    def fourths_played(part: Part, start: float) -> int:  # of the excerpt
         return len({int((s.onset - start) // (SECONDS / 4 * quarters)) for s in part.strokes} & set(range(4)))
 
     start = max(starts, key=lambda line: sum(fourths_played(part, line) for part in page.parts))

@@ -1,9 +1,8 @@
 """Corpus ``studio``: songs as a studio would leave them. Stands in for MoisesDB.
 
-Other tunes than ``band``'s, other presets of the SoundFont, and a band of people: each source is played around a common
-clock, goes through its own channel of effects, and may hear its neighbours, hiss or hum. A track's stems are single
-sources (a kick drum, a singer), as in MoisesDB, and ``tags["stem_names"]`` says to which of MoisesDB's stems each
-belongs. Who may be recorded, and how, is the table ``studio.yaml``.
+Other tunes and presets than ``band``'s, and people: each source is played around a common clock, goes through its own
+channel of effects, and may hear its neighbours, hiss or hum. Stems are single sources (a kick drum, a singer), and
+``tags["stem_names"]`` says to which of MoisesDB's stems each belongs. Who may be recorded is in ``studio.yaml``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -50,8 +49,7 @@ class Patch:
     channel: str = ""
 
     def within(self, notes: Sequence[Note]) -> list[Note]:
-        """The same notes where the instrument has them: all moved by the octaves that suit most, and those still
-        outside by further ones."""
+        """The same notes where the instrument has them, moved by the octaves that suit most."""
         pitches, shifts = np.array([note.pitch for note in notes]), 12 * np.arange(-4, 5)
         moved = pitches + shifts[:, None]
         outside = ((moved < self.keys[0]) | (moved > self.keys[1])).sum(1)
@@ -59,11 +57,11 @@ class Patch:
         return [replace(note, pitch=fold(pitch, self.keys)) for note, pitch in zip(notes, best, strict=True)]
 
 
+# Everybody who may be recorded, by name.
 PATCHES = {
     patch: Patch(patch, written=tuple(row.pop("for")), keys=tuple(row.pop("keys", (0, 127))), **row)
     for patch, row in TABLE["sources"].items()
 }
-"""Everybody who may be recorded, by name."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +117,7 @@ def tags(page: Arrangement) -> dict:
 def arrangement(piece: str) -> Arrangement:
     """What the band of a piece plays, on the page."""
     rng = seeds.generator(SEED, "arrangement", piece)
-    fitting = arranger.styles_for(tunes.lead_sheet(piece, "folk"))
-    style = str(rng.choice(fitting))
+    style = str(rng.choice(arranger.styles_for(tunes.tune(piece))))
     return arranger.arrange(tunes.lead_sheet(piece, styles()[style].colour), style, rng, SECONDS)
 
 
@@ -135,9 +132,8 @@ def feel(piece: str, page: Arrangement) -> performance.Feel:
 
 
 def record(piece: str, page: Arrangement, how: performance.Feel) -> Song:
-    """Play a page as ``how`` and record it. The studio, the instruments and their treatment depend on ``piece`` (any
-    text) alone, so other ways of playing can be compared. A `RunError` if a source came out silent or not finite.
-    Taught in ``book/band-and-studio.md``."""
+    """Play a page as ``how`` and record it; studio, instruments and their treatment depend on ``piece`` (any text)
+    alone. A `RunError` if a source came out silent or not finite. Taught in ``book/band-and-studio.md``."""
     played, seconds = performance.perform(page, how, seeds.generator(SEED, "performance", piece))
     sources = cast(piece, page, played)
     length = int((max(n.onset + n.duration for s in sources for n in s.notes) + 3.0) * SAMPLE_RATE)
@@ -179,8 +175,7 @@ def _patch(part: Part, used: set[str], rng: np.random.Generator) -> str:
 
 
 def _microphones(patch: Patch, notes: Sequence[Note], free: int, apart: bool) -> Iterator[tuple[str, list[Note]]]:
-    """What each microphone of a kit records: one for all, or some of its drums and the rest. Fewer than eight strokes
-    are not worth a channel."""
+    """What each microphone of a kit records: one for all, or some drums (of eight strokes or more) and the rest."""
     close = {name: [n for n in notes if n.pitch in keys] for name, keys in MICROPHONES.items()}
     close = [name for name, own in close.items() if apart and len(own) >= 8][:free]
     for name in close:
@@ -196,18 +191,16 @@ def _channels(piece: str, bpm: float, sources: Sequence[Source], length: int) ->
     stems = np.zeros((len(sources), length), np.float32)
     for index, source in enumerate(sources):
         rng, patch = seeds.generator(SEED, "channel", index, piece), source.patch
-        channel = CHANNELS[patch.channel or patch.stem]
-        what = f"{piece}: {source.name} ({patch.patch})"
-        bank = DRUM_BANK if patch.drums else 0
+        channel, bank = CHANNELS[patch.channel or patch.stem], DRUM_BANK if patch.drums else 0
         raw = render_part(installed(), patch.program, source.notes, length, bank, FLOOR)
         treated = effects.treat(raw, channel, room, bpm, rng) if raw.any() else raw
-        stems[index] = levelled(treated, channel.lufs + BALANCE * rng.standard_normal(), what)
+        lufs = channel.lufs + BALANCE * rng.standard_normal()
+        stems[index] = levelled(treated, lufs, f"{piece}: {source.name} ({patch.patch})")
     return stems
 
 
 def _leaks(piece: str, sources: Sequence[Source], clean: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """What tapes hold besides their sources, by the source's index: neighbours in an open microphone, hiss, hum.
-    Between takes an editor has cut it out, except now and then the neighbours."""
+    """What tapes hold besides their sources, by the source's index: neighbours in an open microphone, hiss, hum."""
     rng = seeds.generator(SEED, "leaks", piece)
     live, hiss, hum = rng.random() < 0.3, rng.uniform(-72, -56), rng.uniform(-64, -50)
     for index, source in enumerate(sources):

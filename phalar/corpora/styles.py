@@ -1,5 +1,6 @@
 """The styles that a band knows, read from ``styles.yaml``: tempo, harmony, who plays, and every player's patterns."""
 
+import csv
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -38,6 +39,12 @@ class Style:
     quiet: bool = False
     rate: float = 7.5
     ornaments: dict[str, float] = field(default_factory=lambda: {"late": 0.05})
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a table of this folder."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 @cache

@@ -9,7 +9,6 @@ Ornaments are left out, and of a chord the highest note stays. (music21's own re
 drops notes that have ornaments.)
 """
 
-import csv
 import re
 from collections import namedtuple
 from fractions import Fraction
@@ -21,6 +20,7 @@ from pathlib import Path
 from phalar.corpora import seeds
 from phalar.corpora.chart import METRES
 from phalar.corpora.leadsheet import MODES, LeadSheet, Stroke
+from phalar.corpora.styles import read_table
 from phalar.errors import RunError
 
 SEED = 0
@@ -47,15 +47,14 @@ length in all, the number of the ending that begins here, and whether a strain b
 def table() -> dict[str, dict[str, str]]:
     """For every tune, by id: ``book``, ``number``, ``size`` (settings of it in the books), ``corpus``, ``split``,
     ``meter``, ``mode``, ``title``."""
-    with TABLE.open(newline="", encoding="utf-8") as file:
-        return {row["id"]: row for row in csv.DictReader(file)}
+    return {row["id"]: row for row in read_table(TABLE)}
 
 
 @cache
 def pieces(corpus: str) -> dict[str, str]:
     """The split of every tune of a corpus, by id, in an order that has nothing to do with their names."""
-    found = {piece: row["split"] for piece, row in table().items() if row["corpus"] == corpus}
-    return {piece: found[piece] for piece in sorted(found, key=lambda piece: seeds.digest(SEED, "order", piece))}
+    chosen = [piece for piece, row in table().items() if row["corpus"] == corpus]
+    return {piece: table()[piece]["split"] for piece in seeds.shuffled(SEED, chosen)}
 
 
 def family(piece: str) -> str:
@@ -82,8 +81,8 @@ def _sources(book: str) -> dict[str, str]:
     spec = find_spec("music21")  # found, not imported: that would take a second
     if spec is None or spec.origin is None:
         raise RunError("the tunes come inside music21, which is not installed: pip install music21==10.5.1")
-    files = sorted((Path(spec.origin).parent / "corpus" / BOOKS[book]).glob("*.abc"))
-    texts = {file.stem: file.read_text(encoding="utf-8", errors="replace") for file in files}
+    folder = Path(spec.origin).parent / "corpus" / BOOKS[book]
+    texts = {file.stem: file.read_text(encoding="utf-8", errors="replace") for file in sorted(folder.glob("*.abc"))}
     found = [re.split(r"^X:\s*(\d+)", text, flags=re.MULTILINE) for text in reversed(texts.values())]
     numbered = {f"{int(n):04d}": tune for parts in found for n, tune in zip(parts[1::2], parts[2::2], strict=True)}
     return texts if book == "ryan" else numbered
@@ -97,11 +96,8 @@ def source(book: str, number: str) -> str:
 
 
 def parse(text: str, meter: str, mode: str, id: str = "", title: str = "") -> LeadSheet:
-    """A tune as it is played, repeats played out and bars whole, without chords.
-
-    ``mode`` is the one heard: the books often write a tune in E dorian with the name of its signature's major key, D.
-    A `RunError` if what is written does not add up.
-    """
+    """A tune as it is played, repeats played out and bars whole, without chords. ``mode`` is the one that sounds: the
+    books often write E dorian as D, the major key of that signature. A `RunError` if it does not add up."""
     beats, beat = METERS[meter]
     try:
         fifths, measures = measures_of(text, meter)
