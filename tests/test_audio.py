@@ -22,37 +22,28 @@ def test_pcm_equals_float_and_channels_are_averaged():
 
 
 def test_44_khz_stereo_keeps_pitch_and_length():
-    t = np.arange(3 * 44_100) / 44_100
-    tone = np.sin(2 * np.pi * 440 * t)
-    mono = audio.mono_16k(np.stack([tone, tone]).astype(np.float32), 44_100)
+    tones = [np.sin(2 * np.pi * 440 * np.arange(3 * rate) / rate) for rate in (44_100, 16_000)]
+    mono = audio.mono_16k(np.stack([tones[0], tones[0]]).astype(np.float32), 44_100)
     assert mono.shape == (48_000,)
-    spectrum = np.abs(np.fft.rfft(mono[8_000:40_000] * np.hanning(32_000)))
-    assert spectrum.argmax() / 2 == pytest.approx(440, abs=0.5)
-    assert mono[8_000:40_000].std() == pytest.approx(np.sqrt(0.5), rel=1e-3)
+    np.testing.assert_allclose(mono[8_000:40_000], tones[1][8_000:40_000], atol=1e-3)
 
 
 @pytest.mark.parametrize(
     ("samples", "rate", "says"),
     [
         (FINE[:31_999], 16_000, r"2\.00 s long; at least 2 s"),
-        (np.zeros(0, np.float32), 16_000, r"0\.00 s long"),
         (np.zeros((0, 40_000), np.float32), 16_000, "no channels"),
         (np.float32(1.0), 16_000, r"shape \(\)"),
         (np.zeros((2, 2, 40_000), np.float32), 16_000, r"shape \(2, 2, 40000\)"),
         (np.zeros((40_000, 2), np.float32), 16_000, "transpose"),
         (np.where(np.arange(40_000) == 16_000, np.nan, FINE), 16_000, r"sample 16000 \(at 1\.000 s\) is nan"),
-        (np.where(np.arange(40_000) == 5, -np.inf, FINE), 16_000, r"sample 5 .* is -inf"),
         (np.stack([np.full(40_000, np.inf), np.full(40_000, -np.inf)]), 16_000, "sample 0 .* is nan"),
         (np.zeros(40_000, np.int64), 16_000, "int64 have no defined full scale"),
-        (np.zeros(40_000, np.complex64), 16_000, "complex64"),
         ([[0.0] * 40_000, [0.0] * 3], 16_000, "list cannot be used as samples"),
         (torch.zeros(40_000, dtype=torch.bfloat16), 16_000, "cannot be used as samples"),
         (FINE, 0, "sample rate 0"),
-        (FINE, "44100", "sample rate '44100'"),
         (FINE, 44_100.5, r"sample rate 44100\.5"),
-        (FINE, float("nan"), "sample rate nan"),
         (FINE, np.array([16_000, 2]), "sample rate array"),
-        (FINE, 10**9, "sample rate 1000000000"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:invalid value encountered")
@@ -71,23 +62,15 @@ def test_files_come_back(wav):
     np.testing.assert_allclose(audio.load(wav("mono.flac", FINE, 16_000, "PCM_16")), FINE, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("text.wav", b"hello, this is no sound at all\n" * 50),
-        ("empty.wav", b""),
-        ("cut.wav", b"RIFF\x24\x00\x00\x00WAVEfmt "),
-        ("cut.flac", b"fLaC\x00\x00\x00"),
-        ("noise.mp3", bytes(range(256)) * 3),
-    ],
-)
-def test_unreadable_files_are_refused(tmp_path, name, content):
+@pytest.mark.parametrize("content", [b"no sound\n" * 50, b"", b"RIFF\x24\x00\x00\x00WAVEfmt ", b"fLaC\x00\x00\x00"])
+def test_unreadable_files_are_refused(tmp_path, content):
+    path = tmp_path / "a.wav"
     with pytest.raises(InputError, match="no such file"):
-        audio.load(tmp_path / name)
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=r"cannot be read as audio|long; at least") as refused:
-        audio.load(tmp_path / name)
-    assert str(tmp_path / name) in str(refused.value)
+        audio.load(path)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.wav: cannot be read as audio") as refused:
+        audio.load(path)
+    assert str(path) in str(refused.value)
     assert "\n" not in str(refused.value)
 
 

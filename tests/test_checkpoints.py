@@ -15,8 +15,6 @@ from phalar.model import checkpoints
 from phalar.model.assembly import build
 from phalar.model.variants import PHALAR, VARIANTS
 
-OWN = [name for name in VARIANTS if not name.startswith("mert")]
-
 
 def described(**changes) -> dict[str, str]:
     """The text of a checkpoint of PHALAR, with some of it changed."""
@@ -24,7 +22,7 @@ def described(**changes) -> dict[str, str]:
     return {"format": changes.get("format", "phalar-1"), "variant": json.dumps(row), "notes": "{}"}
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", [name for name in VARIANTS if not name.startswith("mert")])
 def test_round_trip_is_bit_exact(name, stirred, tmp_path):
     model = stirred(name)
     phalar.save(model, tmp_path / "m.safetensors", steps=3, corpora=["chorales"])
@@ -55,10 +53,10 @@ def test_a_killed_write_leaves_the_old_file_whole(stirred, tmp_path, monkeypatch
     assert os.listdir(tmp_path) == ["m.safetensors"]
 
 
-def altered(path, **metadata):
-    """PHALAR's tensors, to be spoiled one by one, and a function that writes them."""
-    tensors = {k: v.clone() for k, v in build("phalar", seed=0).state_dict().items()}
-    return tensors, lambda: save_file(tensors, path, described(**metadata))
+def refused(path, says: str) -> None:
+    with pytest.raises(InputError, match=says) as caught:
+        phalar.load(path)
+    assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -68,25 +66,17 @@ def altered(path, **metadata):
         (lambda t: t.update(extra=torch.ones(1)), "unexpected 'extra'"),
         (lambda t: t.update({"form.W": t["form.W"][:, :5].clone()}), r"form\.W is torch\.complex64 \(512, 5\), not"),
         (lambda t: t.update({"form.W": t["form.W"].real.clone()}), r"form\.W is torch\.float32"),
-        (
-            lambda t: t.update({"head.norm.gain": torch.ones(512, dtype=torch.int32)}),
-            r"head\.norm\.gain is torch\.int32",
-        ),
-        (lambda t: t["form.W"].__setitem__((3, 4), complex(0, float("nan"))), r"form\.W has NaN or infinite"),
+        (lambda t: t.update({"head.norm.gain": torch.ones(512).int()}), r"head\.norm\.gain is torch\.int32"),
+        (lambda t: t.update({"form.W": t["form.W"] * complex(0, float("nan"))}), r"form\.W has NaN or infinite"),
     ],
 )
 def test_tensors_that_do_not_fit_are_named(tmp_path, spoil, says):
-    path = tmp_path / "m.safetensors"
-    tensors, write = altered(path)
-    write()
-    phalar.load(path)
-    spoil(tensors)
-    write()
-    with pytest.raises(InputError, match=says) as refused:
-        phalar.load(path)
-    assert str(path) in str(refused.value)
     model = build("phalar", seed=0)
     before = {k: v.clone() for k, v in model.state_dict().items()}
+    tensors = dict(before)
+    spoil(tensors)
+    save_file(tensors, tmp_path / "m.safetensors", described())
+    refused(tmp_path / "m.safetensors", says)
     with pytest.raises(InputError):
         checkpoints.fill(model, tensors, "here")
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
@@ -112,11 +102,8 @@ def test_tensors_that_do_not_fit_are_named(tmp_path, spoil, says):
     ],
 )
 def test_text_that_describes_no_model_is_refused(tmp_path, metadata, says):
-    path = tmp_path / "m.safetensors"
-    save_file(build("phalar", seed=0).state_dict(), path, metadata)
-    with pytest.raises(InputError, match=says) as refused:
-        phalar.load(path)
-    assert str(path) in str(refused.value)
+    save_file(build("phalar", seed=0).state_dict(), tmp_path / "m.safetensors", metadata)
+    refused(tmp_path / "m.safetensors", says)
 
 
 class Bomb:
@@ -127,15 +114,10 @@ class Bomb:
         return open, (self.path, "w")
 
 
-def claimed(size: int) -> bytes:
-    """A safetensors file whose header claims one tensor of so many bytes, and holds four."""
-    header = json.dumps({"w": {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}}).encode()
-    return struct.pack("<Q", len(header)) + header + b"\0" * 4
-
-
 def test_what_is_no_safetensors_file_is_refused_and_nothing_runs(tmp_path):
     mark = tmp_path / "ran"
     torch.save({"w": Bomb(mark)}, tmp_path / "torch.safetensors")
+    header = b'{"w":{"dtype":"F32","shape":[750000000],"data_offsets":[0,3000000000]}}'
     contents = {
         "pickle": pickle.dumps(Bomb(mark)),
         "torch": (tmp_path / "torch.safetensors").read_bytes(),
@@ -143,15 +125,13 @@ def test_what_is_no_safetensors_file_is_refused_and_nothing_runs(tmp_path):
         "empty": b"",
         "zip": b"PK\x03\x04" + b"\0" * 100,
         "big header": struct.pack("<Q", 1 << 40) + b"{}",
-        "big tensor": claimed(3_000_000_000),
+        "big tensor": struct.pack("<Q", len(header)) + header + b"\0" * 4,
         "negative": struct.pack("<Q", 8) + b'{"w":{}}',
     }
     for name, content in contents.items():
         path = tmp_path / f"{name}.safetensors"
         path.write_bytes(content)
-        with pytest.raises(InputError, match="not a readable safetensors file") as refused:
-            phalar.load(path)
-        assert str(path) in str(refused.value)
+        refused(path, "not a readable safetensors file")
     assert not mark.exists()
     pickle.loads(contents["pickle"])
     assert mark.exists()  # it would have run

@@ -90,14 +90,6 @@ def test_drop_connect_drops_whole_items_and_keeps_the_mean():
     assert torch.equal(block.eval()(x), block(x))
 
 
-def test_score_is_the_formula_for_every_pair(model):
-    x, y, normalise = noise(3, 512), noise(2, 512, seed=1), model.form.norm
-    with torch.no_grad():
-        expected = [[normalise(a).tanh() @ model.form.W @ normalise(b).tanh() for b in y] for a in x]
-        torch.testing.assert_close(model.form(x, y), torch.tensor(expected), rtol=1e-4, atol=1e-4)
-    assert not torch.allclose(model.form(x, x), model.form(x, x).T)  # W is free
-
-
 @pytest.mark.parametrize(("mode", "hidden"), [("harmonic", 1), ("percussive", 0)])
 def test_a_mode_hides_the_other_part(model, music, monkeypatch, mode, hidden):
     audio = music(2, 0.75)

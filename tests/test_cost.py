@@ -24,18 +24,6 @@ def test_every_variant_has_a_row(rows):
     assert all(row["flops_per_second"] > 1e8 for row in rows.values())
 
 
-def test_the_arithmetic_of_the_complex_head(rows):
-    """`phalar` and `cosine` embed alike; a head of 640 x 512 and 512 x 512 complex numbers costs 8 FLOPs for each, and
-    `gap` saves it with the projection and the Fourier transforms."""
-    assert rows["phalar"]["flops_per_second"] == rows["cosine"]["flops_per_second"]
-    head = 8 * (640 * 512 + 512 * 512)
-    projection = 2 * 16 * 5760 * 80
-    fourier = 2.5 * 80 * 19 * torch.log2(torch.tensor(19.0)).item()
-    real_head = 2 * (60 * 512 + 512 * 512)
-    saved = (rows["phalar"]["flops_per_second"] - rows["gap"]["flops_per_second"]) * 5
-    assert saved == pytest.approx(head + projection + fourier - real_head, rel=1e-3)
-
-
 def test_the_transform_and_the_backbone_by_hand(rows):
     """Kernels' lengths times bins times frames; weights of each convolution times the places where it is computed."""
     model = build("phalar")

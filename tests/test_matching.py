@@ -43,13 +43,6 @@ def test_where_a_recording_is_cut(seconds, windows):
     assert spans(round(seconds * RATE)) == [(round(a * RATE), round(b * RATE)) for a, b in windows]
 
 
-def test_long_recordings_are_the_mean_of_their_windows(model, music):
-    mix, stem = clip(music, 12), clip(music, 14, 1)
-    expected = by_hand(model, mix, stem, [(0, 5), (5, 10), (7, 12)], weights=[5, 5, 2])
-    assert score(stem, mix, model) == pytest.approx(expected, abs=1e-4)  # symmetric, over the part that both have
-    assert score(mix, stem, model) == pytest.approx(expected, abs=1e-4)
-
-
 def test_a_window_counts_by_what_it_adds(model, music):
     """10.01 s and 10 s are all but the same recording. The last two windows of the first overlap all but 10 ms."""
     (mix, _), (stem, _) = clip(music, 12), clip(music, 12, 1)
@@ -64,23 +57,18 @@ def test_a_window_counts_by_what_it_adds(model, music):
     assert found == pytest.approx(by_hand(model, (quiet, RATE), (stem, RATE), [(0, 5), (6, 11)], [5, 5]), abs=1e-4)
 
 
-def test_a_stem_scores_the_same_to_the_last_bit_whatever_it_is_ranked_with(model, music):
-    mix, stems = clip(music, 7), [clip(music, seconds, seed) for seed, seconds in enumerate((3, 7, 7, 11), start=1)]
-    alone = [score(mix, stem, model) for stem in stems]
-    for order in ([0, 1, 2, 3], [2, 1], [3, 2, 1, 0, 1]):
-        assert {order[m.index]: m.score for m in rank(mix, [stems[i] for i in order], model)} == {
-            i: alone[i] for i in order
-        }
-
-
-def test_silent_windows_are_left_out(model, music):
-    (mix, _), (stem, _) = clip(music, 15), clip(music, 15, 1)
+@pytest.mark.parametrize(
+    ("silent", "windows", "weights"), [((0, 0), [(0, 5), (5, 10), (7, 12)], [5, 5, 2]), ((5, 10), [(5, 10)], [5])]
+)
+def test_a_score_is_the_mean_of_the_windows_in_which_both_sound(model, music, silent, windows, weights):
+    (mix, _), (stem, _) = clip(music, 12), clip(music, 14, 1)
     mix, stem = mix.copy(), stem.copy()
-    stem[: 5 * RATE] = 0
-    mix[10 * RATE :] = 0
-    expected = by_hand(model, (mix, RATE), (stem, RATE), [(5, 10)])
+    stem[: silent[0] * RATE] = 0
+    mix[silent[1] * RATE or len(mix) :] = 0
+    expected = by_hand(model, (mix, RATE), (stem, RATE), windows, weights)
     assert score((mix, RATE), (stem, RATE), model) == pytest.approx(expected, abs=1e-4)
-    assert rank((mix, RATE), [(stem, RATE)], model)[0].windows == 1
+    assert score((stem, RATE), (mix, RATE), model) == pytest.approx(expected, abs=1e-4)  # over what both have
+    assert rank((mix, RATE), [(stem, RATE)], model)[0].windows == len(windows)
 
 
 def test_never_heard_together_is_zero_and_said(model, music):
@@ -105,16 +93,21 @@ def test_files_rates_and_channels(model, music, wav):
     assert score(wav("mix.wav", mix[0]), (torch.from_numpy(stem[0]), RATE), model) == pytest.approx(expected, abs=1e-5)
 
 
-def test_ranking_equals_scores_in_order(model, music):
+def test_a_ranking_is_the_scores_in_order_to_the_last_bit(model, music, capsys):
+    """Whatever a stem is ranked with. From nine stems on a bar is shown, on standard error."""
     mix = clip(music, 12)
-    stems = [clip(music, seconds, seed) for seed, seconds in enumerate((3, 12, 7, 11, 12, 2, 13, 5.5), start=1)]
+    stems = [clip(music, seconds, seed) for seed, seconds in enumerate((3, 12, 7, 11, 2, 2, 2, 13, 5.5), start=1)]
     ranking = rank(mix, stems, model)
-    assert [m.score for m in ranking] == sorted((m.score for m in ranking), reverse=True)
-    for match in ranking:
-        assert match.score == pytest.approx(score(mix, stems[match.index], model), abs=1e-4)
-        assert match.name == f"stem {match.index}"
-    assert sorted(m.index for m in ranking) == list(range(8))
-    assert {m.index: m.windows for m in ranking}[6] == 3
+    assert [m.score for m in ranking] == sorted((score(mix, stem, model) for stem in stems), reverse=True)
+    assert all(match.name == f"stem {match.index}" for match in ranking)
+    assert sorted(m.index for m in ranking) == list(range(9))
+    assert {m.index: m.windows for m in ranking}[7] == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "rank stems" in err
+    some = {m.index: m.score for m in rank(mix, stems[:2], model)}
+    assert some == {m.index: m.score for m in ranking if m.index < 2}
+    assert not capsys.readouterr().err
 
 
 def test_one_unreadable_stem_does_not_lose_the_others(model, music, wav, tmp_path):
@@ -125,41 +118,24 @@ def test_one_unreadable_stem_does_not_lose_the_others(model, music, wav, tmp_pat
     assert [m.name for m in ranking] == [str(good), str(tmp_path / "bad.wav")]
     assert ranking[1] == Match(str(tmp_path / "bad.wav"), 0, None, 0, ranking[1].problem)
     assert "cannot be read" in ranking[1].problem
-    assert ranking[0].problem is None
 
 
 @pytest.mark.parametrize(
     ("stem", "says"),
     [
         ((np.zeros(31_000, np.float32), RATE), "1.94 s long"),
-        ((np.full(40_000, np.nan, np.float32), RATE), "is nan"),
         ((np.zeros(40_000, np.int64), RATE), "int64"),
-        ((np.ones(40_000, np.float32), 0), "sample rate 0"),
         ("none.wav", "no such file"),
-        (np.zeros(40_000), "neither a path nor a pair"),
         (None, "neither a path nor a pair"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(model, music, stem, says):
     mix = clip(music, 3)
-    with pytest.raises(InputError, match=says):
-        score(mix, stem, model)
-    with pytest.raises(InputError, match=says):
-        score(stem, mix, model)
-    with pytest.raises(InputError, match=says):
-        rank(stem, [mix], model)
+    for refused in (lambda: score(mix, stem, model), lambda: score(stem, mix, model), lambda: rank(stem, [mix], model)):
+        with pytest.raises(InputError, match=says):
+            refused()
     with pytest.warns(PhalarWarning, match=says):
         assert rank(mix, [stem], model)[0].score is None
-
-
-@pytest.mark.parametrize(
-    ("count", "progress", "shown"), [(2, None, False), (9, None, True), (2, True, True), (9, False, False)]
-)
-def test_a_bar_for_many_stems(model, music, capsys, count, progress, shown):
-    rank(clip(music, 2), [clip(music, 2, s) for s in range(count)], model, progress=progress)
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert ("rank stems" in err) == shown
 
 
 def test_models_by_name(model, stirred, tmp_path):
@@ -173,9 +149,8 @@ def test_models_by_name(model, stirred, tmp_path):
         assert resolve_model(path).variant.name == "magnitude"
 
 
-@pytest.mark.parametrize("name", ["resnet", "", None, 3, "best", ["phalar"]])
-def test_unknown_models_are_refused_with_the_choices(name, music):
-    with pytest.raises(InputError, match=r"no such checkpoint or variant; give 'reference', .* or one of phalar, gap"):
+@pytest.mark.parametrize("name", ["resnet", "", None, 3, ["phalar"]])
+def test_unknown_models_are_refused_with_the_choices(name):
+    choices = r"no such checkpoint or variant; give 'reference', .* or one of "
+    with pytest.raises(InputError, match=choices + ", ".join(VARIANTS)):
         resolve_model(name)
-    with pytest.raises(InputError, match=", ".join(VARIANTS)):
-        score(clip(music, 2), clip(music, 2), name)

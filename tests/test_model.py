@@ -22,22 +22,9 @@ PARAMETERS = dict.fromkeys(("phalar", "psd", "hermitian", "mel"), 2_293_104)
 PARAMETERS |= {"gap": 684_400, "magnitude": 1_442_160, "cosine": 2_293_105, "cocola": 5_189_980}
 
 
-def test_the_registry_is_the_papers():
-    names = "phalar gap magnitude cosine psd hermitian mel cocola mert-complex mert-real"
-    assert list(VARIANTS) == names.split()
-
-
-@pytest.mark.parametrize("name", OWN)
-def test_parameters(name):
-    model = build(name)
-    assert model.num_parameters == PARAMETERS[name]
-    assert isinstance(model, StemModel)
-
-
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("phalar", {}),
         ("gap", {"pooling": "average", "head": "real", "form": "bilinear"}),
         ("magnitude", {"pooling": "magnitude", "head": "real", "form": "bilinear"}),
         ("cosine", {"form": "cosine"}),
@@ -45,17 +32,14 @@ def test_parameters(name):
         ("hermitian", {"form": "hermitian"}),
         ("mel", {"frontend": "mel"}),
         ("mert-complex", {"frontend": "24 kHz", "backbone": "mert"}),
-        ("projected", {"pooling": "projected", "head": "real", "form": "bilinear"}),
         ("parts", {"pooling": "parts", "head": "real", "form": "bilinear"}),
         ("components-4", {"components": 4}),
-        ("constant", {"constant": True}),
-        ("channels-160", {"channels": 160}),
         ("per-channel", {"scaling": "channel"}),
-        ("unscaled", {"scaling": "none"}),
     ],
 )
 def test_an_ablation_differs_in_exactly_the_stated_thing(name, changes):
     assert variant(name).changes() == changes
+    assert " ".join(VARIANTS) == "phalar gap magnitude cosine psd hermitian mel cocola mert-complex mert-real"
     assert not set(ABLATIONS) & set(VARIANTS)
 
 
@@ -65,6 +49,7 @@ def test_what_does_not_differ_has_the_same_weights(name):
     ours, phalars = build(name, seed=3).state_dict(), build("phalar", seed=3).state_dict()
     shared = [k for k in phalars if not k.startswith("form.")]
     assert all(torch.equal(ours[k], phalars[k]) for k in shared)
+    assert not torch.equal(build(name, seed=2).state_dict()[shared[0]], ours[shared[0]])
 
 
 @pytest.mark.parametrize("name", ["Phalar", "", None, 3, ["phalar"], "resnet"])
@@ -83,32 +68,25 @@ def test_a_seed_makes_the_weights_and_leaves_torch_alone():
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    first = build("phalar", seed=1).state_dict()
+    build("phalar", seed=1)
     assert torch.equal(torch.rand(3), expected)
-    again, other = build("phalar", seed=1).state_dict(), build("phalar", seed=2).state_dict()
-    assert all(torch.equal(first[k], again[k]) for k in first)
-    assert not torch.equal(first["form.W"], other["form.W"])
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_an_embedding_never_depends_on_its_batch_mates(name, stirred, music):
-    model, audio = stirred(name), music(4)
-    audio[2] *= 1e-3  # a quiet one: its floor must be its own
-    together = model.embed(audio, 16_000)
-    alone = torch.cat([model.embed(clip[None], 16_000) for clip in audio])
-    size = together.abs().mean()
+def test_an_embedding_never_depends_on_its_batch_mates_and_the_score_is_symmetric(name, stirred, music):
+    """Neither among clips of one length nor of several; a quiet one's floor must be its own."""
+    model, audio = stirred(name), [*music(3), *music(2, 3.37, seed=1)]
+    audio[2] *= 1e-3
+    together = model.embed(audio, 16_000, batch_size=2)
+    alone = torch.cat([model.embed(clip, 16_000) for clip in audio])
     assert (together - alone).abs().max() <= 1e-5 * together.abs().max().clamp(min=1)
-    assert (together[0] - together[1]).abs().mean() > 1e-3 * size  # or the comparison would say nothing
+    assert (together[0] - together[1]).abs().mean() > 1e-3 * together.abs().mean()  # or that would say nothing
     assert together.dtype == (torch.complex64 if VARIANTS[name].is_complex else torch.float32)
-    assert together.shape == (4, 512)
-
-
-@pytest.mark.parametrize("name", ["phalar", "gap", "cocola"])
-def test_clips_of_any_length_in_one_call_are_embedded_as_if_alone(name, stirred, music):
-    clips = [music(1, seconds, seed=i)[0] for i, seconds in enumerate((2.0, 3.37, 2.0, 5.0, 2.5))]
-    together = stirred(name).embed(clips, 16_000, batch_size=2)
-    alone = torch.cat([stirred(name).embed(clip, 16_000) for clip in clips])
-    assert (together - alone).abs().max() <= 1e-5 * together.abs().max().clamp(min=1)
+    assert together.shape == (5, 512)
+    scores = model.similarity(together[:1], together[1:])
+    assert scores.shape == (1, 4)
+    assert scores.dtype == torch.float32
+    torch.testing.assert_close(scores, model.similarity(together[1:], together[:1]).T, rtol=1e-4, atol=1e-5)
 
 
 def test_shapes_of_sound_that_mean_the_same(stirred, music):
@@ -136,14 +114,10 @@ def test_embedding_leaves_the_mode_and_the_graph_alone(stirred, music):
     [
         (torch.zeros(2, 31_999), 16_000, "clip 0: 2.00 s long"),
         (torch.zeros(0, 32_000), 16_000, "no clips"),
-        ([], 16_000, "no clips"),
         (torch.zeros(1, 1, 1, 32_000), 16_000, r"shape \(1, 1, 1, 32000\)"),
-        (torch.tensor(1.0), 16_000, r"shape \(\)"),
-        (torch.zeros(32_000, dtype=torch.int64), 16_000, "clip 0: samples of type int64"),
         ([np.zeros(32_000), np.full(32_000, np.nan)], 16_000, "clip 1: sample 0 .* is nan"),
         (np.zeros((1, 32_000)), "16000", "sample rate '16000'"),
         ("song.wav", 16_000, "str is not an array"),
-        (None, 16_000, "NoneType is not an array"),
         ([None], 16_000, "clip 0: samples of type object"),
     ],
 )
@@ -165,17 +139,6 @@ def test_silence_is_zeros_and_scores_zero(name, stirred, music):
     assert scores[0, 2] != 0
 
 
-@pytest.mark.parametrize("name", OWN)
-def test_the_score_is_symmetric(name, stirred, music):
-    model = stirred(name)
-    z = model.embed(music(4), 16_000)
-    x, y = z[:1], z[1:]
-    scores = model.similarity(x, y)
-    assert scores.shape == (1, 3)
-    assert scores.dtype == torch.float32
-    torch.testing.assert_close(scores, model.similarity(y, x).T, rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("x", "says"),
     [
@@ -195,18 +158,14 @@ def test_training_scores_are_the_forms_of_one_batch(name, music):
     """Batch norms see anchors and positives together; every learned weight gets a gradient."""
     torch.manual_seed(0)
     model = build(name).train()
+    assert model.num_parameters == PARAMETERS.get(name, model.num_parameters)
     for key, weight in model.named_parameters():
         if key.endswith(".scale"):
             torch.nn.init.normal_(weight)
     scores = model.form(*model(music(3), music(3, seed=1)))
     assert scores.shape == (3, 3)
     torch.nn.functional.cross_entropy(scores, torch.arange(3)).backward()
-    idle = [
-        k
-        for k, p in model.named_parameters()
-        if p.grad is None or not torch.isfinite(torch.view_as_real(p.grad) if p.is_complex() else p.grad).all()
-    ]
-    assert not idle
+    assert not [k for k, p in model.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
 
 
 def published(folder, name) -> StemModel:
@@ -233,28 +192,20 @@ def test_published_vectors(name, official_vectors):
             with torch.no_grad():
                 raw = model.form(z, z)
             pair = torch.stack([z.real, z.imag], dim=1) if z.is_complex() else z
-            for key, ours in (
-                ("embedding", pair),
-                ("similarity", raw),
-                ("similarity_symmetric", model.similarity(z, z)),
-            ):
+            ours_by_name = {"embedding": pair, "similarity": raw, "similarity_symmetric": model.similarity(z, z)}
+            for key, ours in ours_by_name.items():
                 theirs = torch.from_numpy(expected[f"{key}_{clip}"])
                 assert ours.shape == theirs.shape
                 assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max(), (key, clip)
 
 
-def test_public_names():
-    for name in phalar.__all__:
-        assert getattr(phalar, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'embed'; it has"):
-        _ = phalar.embed
-    assert phalar.SAMPLE_RATE == 16_000
-
-
-def test_importing_it_is_quick_and_the_version_is_the_projects():
+def test_importing_it_is_quick_and_its_names_exist():
     """PyTorch waits until it is needed."""
     code = "import sys, phalar; print([m for m in ('torch', 'numpy', 'librosa') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+    assert all(hasattr(phalar, name) for name in phalar.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'embed'; it has"):
+        _ = phalar.embed
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     assert phalar.__version__ == project["version"]

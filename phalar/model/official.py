@@ -9,10 +9,13 @@ mean what it says. Taught in ``book/model.md``.
 import os
 import re
 from collections.abc import Mapping
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor, nn
 
 from phalar.errors import InputError
@@ -26,85 +29,10 @@ _ENUMS = "Dataset EmbeddingMode FeatureExtractionTime ModelComparisonMethod Mode
 ENUMS = tuple(f"contrastive_model.constants.{name}" for name in _ENUMS.split())
 MERT_WIDTH = 768
 
-# What their constructor assumes where a setting is not given; of the others, what our models have.
-DEFAULTS: dict[str, Any] = {
-    "backbone_type": "freqtimeseparable",
-    "comparison_method": "bilinear_similarity",
-    "do_cqt": False,
-    "final_mlp_norm": "bn",
-    "ft_sep_depth": 4,
-    "input_freq_bins": 128,
-    "input_type": "double_channel_harmonic_percussive",
-    "pool_type": "spec_pool",
-    "spec_pool_center_padding": False,
-    "spec_pool_complex_output": False,
-    "spec_pool_norm": None,
-}
+# Their settings of each of our parts, and their names of its weights: pieces replaced one after the other.
+TABLES = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 # What tells the variants apart.
 DISTINGUISHING = ("backbone_type", "pool_type", "spec_pool_complex_output", "comparison_method", "do_cqt")
-
-# What each of our parts is in their settings; what a part does not read is not asked for.
-ANY = {"embedding_dim": 512, "final_mlp": True, "final_mlp_expansion_factor": None}
-_SPECTRAL = {
-    "pool_type": "spec_pool", "spec_pool_complex_output": True, "spec_pool_center_padding": True,
-    "spec_pool_components": 8, "spec_pool_norm": "global", "spec_pool_out_channels": 80,
-}  # fmt: skip
-_ONE_CHANNEL = "single_channel_mel_spectrogram"
-SETTINGS: dict[str, dict[str, Any]] = {
-    "cqt": {"do_cqt": True, "input_type": _ONE_CHANNEL},
-    "mel": {"do_cqt": False, "input_type": _ONE_CHANNEL},
-    "harmonic-percussive": {"do_cqt": False, "input_type": "double_channel_harmonic_percussive"},
-    "24 kHz": {"do_cqt": False, "mert_input_sr": 16_000, "mert_layer_idx": -1},
-    "axial": {"backbone_type": "freqtimeseparable", "ft_sep_depth": 5, "ft_sep_init_hidden_dim": 8,
-              "input_freq_bins": 96},
-    "efficientnet": {"backbone_type": "efficientnet"},
-    "mert": {"backbone_type": "mert"},
-    "spectral": _SPECTRAL,
-    "magnitude": _SPECTRAL | {"spec_pool_complex_output": False},
-    "average": {"pool_type": "avg", "spec_pool_complex_output": False},
-    "complex": {"complex_mlp_bias": False, "complex_use_silu": False},
-    "real": {"final_mlp_norm": "bn"},
-    "real without norm": {"final_mlp_norm": None},
-    "sesquilinear": {"comparison_method": "bilinear_similarity"},
-    "hermitian": {"comparison_method": "hermitian_bilinear_similarity"},
-    "semidefinite": {"comparison_method": "psd_bilinear_similarity"},
-    "cosine": {"comparison_method": "cosine_similarity"},
-    "bilinear": {"comparison_method": "bilinear_similarity"},
-    "tanh": {"comparison_method": "cocola_similarity"},
-}  # fmt: skip
-
-# Our names of each part's weights to theirs: pieces that are replaced one after the other.
-_PROJECTION = {"pooling.project": "encoder.pooling.0.project_in.1"}
-_REAL = {"head.linear1": "encoder.mlp.0", "head.norm": "encoder.mlp.1", "head.linear2": "encoder.mlp.3"}
-_SESQUILINEAR = {"form.W": "similarity.W.W.weight"}
-NAMES: dict[str, dict[str, str]] = {
-    "axial": {
-        "backbone.stem": "encoder.backbone.input_proj", "backbone.blocks.": "encoder.backbone.layers.",
-        ".frequency.": ".freq_conv.", ".time.": ".time_conv.", ".pointwise.": ".pointwise_op.",
-        ".widen.": ".compression.", ".norm.": ".0.", ".mix.": ".1.", ".out.": ".3.", ".scale": ".4.weight",
-    },
-    "efficientnet": {
-        "backbone.": "encoder.backbone.model.", ".stem.conv.": "._conv_stem.", ".stem.norm.": "._bn0.",
-        ".top.conv.": "._conv_head.", ".top.norm.": "._bn1.", ".blocks.": "._blocks.",
-        ".widen.conv.": "._expand_conv.", ".widen.norm.": "._bn0.", ".filter.conv.": "._depthwise_conv.",
-        ".filter.norm.": "._bn1.", ".attend.squeeze.": "._se_reduce.", ".attend.excite.": "._se_expand.",
-        ".narrow.conv.": "._project_conv.", ".narrow.norm.": "._bn2.",
-    },
-    "spectral": _PROJECTION,
-    "magnitude": _PROJECTION,
-    "complex": {
-        "head.linear1": "encoder.mlp.0.W", "head.norm.gain": "encoder.mlp.1.weight",
-        "head.activation.bias": "encoder.mlp.2.b", "head.linear2": "encoder.mlp.3.W",
-    },
-    "real": _REAL,
-    "real without norm": _REAL,
-    "sesquilinear": _SESQUILINEAR,
-    "hermitian": _SESQUILINEAR,
-    "semidefinite": _SESQUILINEAR,
-    "cosine": {"form.projection": "similarity.projection.W.weight", "form.log_scale": "similarity.logit_scale"},
-    "bilinear": {"form.W": "similarity.projection.weight"},
-    "tanh": {"form.W": "similarity.w", "form.norm": "similarity.layer_norm"},
-}  # fmt: skip
 # Theirs that our modules compute themselves: the constant-Q kernels (the misspelling is nnAudio's), MERT's resampler.
 SKIPPED = r"encoder\.cqt_extractor\.0\.(lenghts|cqt_kernels_real|cqt_kernels_imag)|encoder\.backbone\.resampler\.kernel"
 # MERT itself is taken over as it is: its names are those of its own publisher.
@@ -157,7 +85,9 @@ def variant_of(hyper_parameters: Mapping[str, Any]) -> str:
 
     An InputError where no variant has them, naming the one that differs and what it would have to be.
     """
-    given = DEFAULTS | dict(hyper_parameters)
+    given = TABLES["defaults"] | dict(hyper_parameters)
+    for name in ("backbone_type", "pool_type"):
+        given[name] = TABLES["aliases"].get(str(given[name]), given[name])
     wanted = {name: _settings(row) for name, row in VARIANTS.items()}
     found = next((name for name, row in wanted.items() if all(row[n] == given[n] for n in DISTINGUISHING)), None)
     if found is None:
@@ -175,7 +105,8 @@ def variant_of(hyper_parameters: Mapping[str, Any]) -> str:
 
 def _settings(row: Variant) -> dict[str, Any]:
     """Every setting of theirs that the parts of a row read, with the value that makes it."""
-    return {name: value for part in PARTS for name, value in SETTINGS[getattr(row, part)].items()} | ANY
+    settings = (TABLES["settings"][getattr(row, part)] for part in PARTS)
+    return reduce(or_, settings, TABLES["everywhere"])
 
 
 def named(name: str) -> dict[str, tuple[str, Tensor]]:
@@ -187,7 +118,7 @@ def named(name: str) -> dict[str, tuple[str, Tensor]]:
         ours = assemble(row, mert) if row.backbone == "mert" else build(row)
     for our_name, tensor in ours.state_dict().items():
         theirs = our_name
-        for old, new in NAMES[getattr(row, our_name.partition(".")[0])].items():
+        for old, new in TABLES["names"][getattr(row, our_name.partition(".")[0])].items():
             theirs = theirs.replace(old, new)
         found[theirs] = our_name, tensor
     return found
