@@ -19,7 +19,7 @@ SAMPLE_RATE = 16_000  # Hz
 SHORTEST = 2.0  # seconds: less has no rhythm to align, and the CQT's longest window is 1 s
 
 Clip = str | os.PathLike | tuple
-_PCM_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
+_PCM = {"int16": (0, 2.0**15), "int32": (0, 2.0**31), "uint8": (128, 2.0**7)}  # zero and full scale of each
 
 
 def read(path: str | os.PathLike) -> tuple[np.ndarray, int]:
@@ -36,17 +36,16 @@ def read(path: str | os.PathLike) -> tuple[np.ndarray, int]:
 
 
 def to_float(samples: Any, name: str = "audio") -> np.ndarray:
-    """Samples as float32: 16- and 32-bit integers are scaled to [-1, 1), floats are kept as they are."""
+    """Samples as float32: integers of 8 (unsigned), 16 and 32 bits are scaled to [-1, 1), floats kept as they are."""
     try:
         array = samples.detach().cpu().numpy() if hasattr(samples, "detach") else np.asarray(samples)
     except (TypeError, ValueError) as error:  # rows of unequal length, bfloat16
         raise InputError(
             f"{name}: {type(samples).__name__} cannot be used as samples ({error}); give an array"
         ) from error
-    if array.dtype in _PCM_SCALE:
-        return (array / _PCM_SCALE[array.dtype]).astype(np.float32)
-    if array.dtype == np.uint8:
-        return ((array.astype(np.float32)) - 128) / 128
+    if str(array.dtype) in _PCM:
+        zero, scale = _PCM[str(array.dtype)]
+        return ((array.astype(float) - zero) / scale).astype(np.float32)
     if not np.issubdtype(array.dtype, np.floating):
         raise InputError(
             f"{name}: samples of type {array.dtype} have no defined full scale; "
@@ -67,10 +66,8 @@ def mono(samples: Any, rate: int, wanted: int = SAMPLE_RATE, name: str = "audio"
     if array.ndim not in (1, 2):
         raise InputError(f"{name}: shape {array.shape} is not (samples,) or (channels, samples)")
     if array.ndim == 2:
-        if array.shape[0] > 32 and array.shape[0] > array.shape[1]:
-            raise InputError(f"{name}: shape {array.shape} looks like (samples, channels); transpose it")
-        if array.shape[0] == 0:
-            raise InputError(f"{name}: shape {array.shape} has no channels")
+        if not 0 < len(array) <= max(32, array.shape[1]):
+            raise InputError(f"{name}: shape {array.shape} has no channels, or is (samples, channels); transpose it")
         array = array.mean(axis=0)
     if not np.isfinite(array).all():
         where = int(np.flatnonzero(~np.isfinite(array))[0])

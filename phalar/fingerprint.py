@@ -25,9 +25,7 @@ def fingerprint(value: object, digits: int = 12) -> str:
 @cache
 def of_code(*parts: str) -> str:
     """Hash of the code (.py, .c) and tables (.csv, .yaml) of folders and files below ``phalar/``: comments, docstrings
-    and layout do not count. A RunError for a part that does not exist.
-
-    >>> of_code("model", "datasets/tracks.py")
+    and layout do not count. A RunError for a part that does not exist. So ``of_code("model", "datasets/tracks.py")``.
     """
     digest = hashlib.sha256()
     for part in parts:

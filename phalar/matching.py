@@ -49,12 +49,9 @@ def score(mix: Clip, stem: Clip, model: StemModel | str | os.PathLike = "referen
 
     >>> phalar.score("mix.wav", (stem, 48_000))
 
-    Parameters
-    ----------
-    mix, stem : path, or (array, rate)
-        Arrays (samples,) or (channels, samples), float in [-1, 1] or integer PCM; rate in Hz. At least 2 s each, both
-        starting at the same moment of the music.
-    model : StemModel, "reference", a checkpoint's path, or a variant's name (untrained)
+    ``mix``, ``stem``: a path, or (array, rate), with an array (samples,) or (channels, samples), float in [-1, 1] or
+    integer PCM, and a rate in Hz; at least 2 s each, both starting at the same moment of the music. ``model``: a
+    StemModel, "reference", a checkpoint's path, or a variant's name (untrained).
 
     The mean over windows; 0.0, with a SilentAudioWarning, where mix and stem never sound together. A clip that cannot
     be used, or an unknown model, is an InputError.
@@ -102,11 +99,10 @@ def resolve_model(model: StemModel | str | os.PathLike) -> StemModel:
             return checkpoints.load(model)
         if model in VARIANTS | ABLATIONS:
             return build(model, seed=0).eval()
-        path = Path(model)
-        if path.suffix == ".ckpt":
-            return load_official(path)
-        if path.suffix == ".safetensors" or path.is_file():
-            return checkpoints.load(path)
+        if Path(model).suffix == ".ckpt":
+            return load_official(model)
+        if Path(model).suffix == ".safetensors" or Path(model).is_file():
+            return checkpoints.load(model)
     raise InputError(
         f"model {_shown(model)}: no such checkpoint or variant; give 'reference', the path of a .safetensors or .ckpt "
         f"file, or one of {', '.join(VARIANTS)} (untrained)"

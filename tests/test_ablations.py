@@ -7,15 +7,15 @@ import torch
 from phalar.model.pooling import PartsPooling, ProjectedPooling, SpectralPooling
 
 
-def features(steps: int = 20) -> torch.Tensor:
+def features() -> torch.Tensor:
     """(B, channels, F, T) as a backbone would give them."""
-    return torch.randn(3, 4, 5, steps, generator=torch.Generator().manual_seed(steps))
+    return torch.randn(3, 4, 5, 20, generator=torch.Generator().manual_seed(0))
 
 
-def pooled(pooling: torch.nn.Module, twin: SpectralPooling | None = None, steps: int = 20) -> torch.Tensor:
+def pooled(pooling: torch.nn.Module, twin: SpectralPooling | None = None) -> torch.Tensor:
     if twin is not None:
         pooling.load_state_dict(twin.state_dict())
-    return pooling(features(steps)).detach()
+    return pooling(features()).detach()
 
 
 def test_the_constant_component_comes_first_and_is_the_mean():
@@ -52,8 +52,6 @@ def test_the_parts_are_the_real_and_the_imaginary_ones():
 def test_the_projected_average_hears_frequency_but_not_time():
     pooling = ProjectedPooling(20, 6)
     sound = features()
-    each = torch.stack([pooling(sound[..., t : t + 1]) for t in range(20)]).mean(dim=0)
-    torch.testing.assert_close(pooling(sound), each)
     shuffled = sound[..., torch.randperm(20, generator=torch.Generator().manual_seed(2))]
     torch.testing.assert_close(pooling(shuffled), pooling(sound))
     assert (pooling(sound.flip(2)) - pooling(sound)).abs().max() > 0.1

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import stir
 
 from phalar.errors import PhalarWarning
 from phalar.model import fused
@@ -97,11 +98,11 @@ def test_a_norm_sees_small_deviations_from_a_mean_that_the_link_before_moved_far
     assert (found - exact).abs().max() < 2e-3 * exact.abs().max()
 
 
-@pytest.mark.parametrize(("kernel", "widening"), [((3, 1), 1), ((1, 3), 1), ((1, 1), 2)], ids=str)
-def test_a_picture_that_is_not_finite_leaves_nothing_behind(kernel, widening):
+@pytest.mark.parametrize("kernel", [(3, 1), (1, 3), (1, 1)], ids=str)
+def test_a_picture_that_is_not_finite_leaves_nothing_behind(kernel):
     """The working space is kept from call to call and not cleared."""
     with threads(1):
-        inputs, weight = branch_inputs((2, 5, 7, 19), kernel, widening * 5), draw(2, 5, 7, 19, seed=7)
+        inputs, weight = branch_inputs((2, 5, 7, 19), kernel, 10), draw(2, 5, 7, 19, seed=7)
         clean = gradients(fused_link, inputs, weight)
         for larger in ((2, 5, 7, 19), (1, 60, 40, 90)):
             spoiled = branch_inputs(larger, (3, 1), larger[1])
@@ -114,13 +115,8 @@ def test_a_picture_that_is_not_finite_leaves_nothing_behind(kernel, widening):
 
 @pytest.fixture
 def backbone():
-    """At work: its gains start at zero."""
     torch.manual_seed(0)
-    made = HarmonicBackbone().eval()
-    for name, weight in made.named_parameters():
-        if name.endswith("scale"):
-            torch.nn.init.normal_(weight, std=0.3)
-    return made
+    return stir(HarmonicBackbone())
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["without dropout", "with the same dropout"])

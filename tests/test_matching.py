@@ -58,7 +58,7 @@ def test_a_window_counts_by_what_it_adds(model, music):
 
 
 @pytest.mark.parametrize(
-    ("silent", "windows", "weights"), [((0, 0), [(0, 5), (5, 10), (7, 12)], [5, 5, 2]), ((5, 10), [(5, 10)], [5])]
+    ("silent", "windows", "weights"), [((0, 0), [(0, 5), (5, 10), (7, 12)], [5, 5, 2]), ((5, 7), [(5, 10)], [5])]
 )
 def test_a_score_is_the_mean_of_the_windows_in_which_both_sound(model, music, silent, windows, weights):
     (mix, _), (stem, _) = clip(music, 12), clip(music, 14, 1)

@@ -33,17 +33,10 @@ LARGEST = 4096  # channels or components of spectral pooling, so that a damaged 
 def build(
     name: str | Variant, *, backbone: str | os.PathLike | Mapping | None = None, seed: int | None = None
 ) -> StemModel:
-    """A model of the registry with fresh weights.
+    """A model of the registry with fresh weights, by a variant's name: ``phalar models`` lists them.
 
-    Parameters
-    ----------
-    name : str
-        A variant's name: ``phalar models`` lists them.
-    backbone : path or str
-        For the MERT variants only, which need it: see ``phalar.model.mert.load_mert``.
-    seed : int, optional
-        Makes the weights a function of the seed and leaves torch's own random state alone. Whatever cannot be built is
-        an InputError.
+    ``backbone``: for the MERT variants only, which need it: see ``phalar.model.mert.load_mert``. ``seed`` makes the
+    weights a function of itself and leaves torch's own random state alone. Whatever cannot be built is an InputError.
     """
     row = _checked(variant(name))
     if row.backbone != "mert" and backbone is not None:

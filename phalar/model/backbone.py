@@ -84,13 +84,8 @@ class AxialBlock(nn.Module):
 
 
 class HarmonicBackbone(nn.Module):
-    """Ten axial blocks in five stages: (B, F, T) to (B, 60, F, ceil(T / 32)).
-
-    Parameters
-    ----------
-    dropout : float
-        Share of channels left out of each residual branch in training.
-    """
+    """Ten axial blocks in five stages: (B, F, T) to (B, 60, F, ceil(T / 32)). ``dropout``: the share of channels left
+    out of each residual branch in training."""
 
     def __init__(self, dropout: float = 0.1) -> None:
         super().__init__()

@@ -75,20 +75,15 @@ class StemModel(nn.Module):
 
     @torch.no_grad()
     def embed(self, audio: Tensor | np.ndarray | Sequence, sample_rate: int, batch_size: int = 16) -> Tensor:
-        """Embeddings of clips, each as if it were alone.
+        """Embeddings of clips, each as if it were alone: (B, 512), complex64 for the complex variants, else float32, on
+        the model's device.
 
-        Parameters
-        ----------
-        audio : array (N,), (B, N) or (B, channels, N), or a sequence of arrays (N_i,) or (channels, N_i)
-            Clips of 2 s or more; float in [-1, 1] or integer PCM; channels are averaged. Trained on 2 to 10 s and
-            tested on 5 s: cut longer recordings into windows.
-        sample_rate : int
-            Hz, of all clips; resampled to 16 kHz.
-        batch_size : int
-            Clips of equal length that go through the network at once. It changes the speed only.
+        ``audio``: an array (N,), (B, N) or (B, channels, N), or a sequence of arrays (N_i,) or (channels, N_i); float
+        in [-1, 1] or integer PCM, each clip 2 s or more (trained on 2 to 10 s, tested on 5 s: cut longer recordings
+        into windows). Channels are averaged, and ``sample_rate`` (Hz, of all clips) is brought to 16 kHz.
+        ``batch_size``: clips of equal length that go through the network at once; it changes the speed only.
 
-        Returns (B, 512), complex64 for the complex variants, else float32, on the model's device. A silent clip becomes
-        zeros, with a SilentAudioWarning, and scores 0. What cannot be used is an InputError.
+        A silent clip becomes zeros, with a SilentAudioWarning, and scores 0. What cannot be used is an InputError.
         """
         clips = [sound.mono_16k(clip, sample_rate, f"clip {i}") for i, clip in enumerate(_as_clips(audio))]
         dtype = torch.complex64 if self.variant.is_complex else torch.float32
