@@ -27,12 +27,9 @@ def test_round_trip_is_bit_exact(name, stirred, tmp_path):
     model = stirred(name)
     phalar.save(model, tmp_path / "m.safetensors", steps=3, corpora=["chorales"])
     again = phalar.load(tmp_path / "m.safetensors")
-    assert again.variant == model.variant
-    assert type(again) is type(model)
-    assert not again.training
+    assert (again.variant, type(again), again.training) == (model.variant, type(model), False)
     for key, value in model.state_dict().items():
         assert torch.equal(again.state_dict()[key], value), key
-        assert again.state_dict()[key].dtype == value.dtype
     assert checkpoints.notes(tmp_path / "m.safetensors") == {"steps": 3, "corpora": ["chorales"]}
 
 
@@ -87,17 +84,13 @@ def test_tensors_that_do_not_fit_are_named(tmp_path, spoil, says):
     [
         ({}, "names no variant"),
         ({"format": "phalar-1", "variant": "no json"}, "names no variant"),
-        ({"format": "phalar-1", "variant": "[]"}, "names no variant"),
         ({"format": "phalar-9", "variant": "{}"}, "this version reads 'phalar-1'"),
         (described(surprise=1), "names no variant"),
         (described(pooling="eval"), "pooling = 'eval' does not exist; choose from spectral"),
         (described(frontend=["cqt"]), "frontend = "),
         (described(channels=10**12), "channels = 1000000000000; give a whole number"),
-        (described(channels="80"), "channels = '80'"),
         (described(channels=8), r"is torch\.float32"),
-        (described(head="real"), "does not fit"),
         ({**described(), "backbone": "{}"}, "has its own backbone"),
-        ({**described(), "backbone": "{"}, "names no variant"),
         (described(frontend="24 kHz", backbone="mert"), "needs MERT's weights"),
     ],
 )
@@ -122,19 +115,14 @@ def test_what_is_no_safetensors_file_is_refused_and_nothing_runs(tmp_path):
         "pickle": pickle.dumps(Bomb(mark)),
         "torch": (tmp_path / "torch.safetensors").read_bytes(),
         "text": b"hello",
-        "empty": b"",
-        "zip": b"PK\x03\x04" + b"\0" * 100,
         "big header": struct.pack("<Q", 1 << 40) + b"{}",
         "big tensor": struct.pack("<Q", len(header)) + header + b"\0" * 4,
-        "negative": struct.pack("<Q", 8) + b'{"w":{}}',
     }
     for name, content in contents.items():
         path = tmp_path / f"{name}.safetensors"
         path.write_bytes(content)
         refused(path, "not a readable safetensors file")
     assert not mark.exists()
-    pickle.loads(contents["pickle"])
-    assert mark.exists()  # it would have run
 
 
 def test_reference_loads_or_says_how_to_make_one():

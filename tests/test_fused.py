@@ -153,12 +153,6 @@ def test_the_number_of_threads_does_not_change_a_bit():
     closest(results[2], results[0], 0)
 
 
-def test_an_item_does_not_depend_on_its_batch(backbone):
-    picture = draw(3, 96, 70)
-    with torch.no_grad():
-        assert torch.equal(backbone(picture)[1:2], backbone(picture[1:2]))
-
-
 def test_views_are_read_as_they_look():
     """Pictures and weights that do not lie in memory in their order."""
     inputs = branch_inputs((2, 8, 5, 16), (1, 3), 8)

@@ -7,17 +7,13 @@ import pytest
 import torch
 
 from phalar.errors import InputError
-from phalar.evaluate.cost import _HubertBase
-from phalar.model.assembly import assemble, build
+from phalar.model.assembly import build
 from phalar.model.mert import Resampled, load_mert
-from phalar.model.variants import VARIANTS
 
 transformers = pytest.importorskip("transformers", reason="the optional package transformers is not installed")
 
-TINY = {
-    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,
-    "conv_dim": (16,) * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4,
-}  # fmt: skip
+TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+TINY |= {"conv_dim": (16,) * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4}
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +26,8 @@ def hubert():
 def folder(hubert, tmp_path):
     """As MERT is published: its own model type, and code that would have to be run."""
     hubert.save_pretrained(tmp_path)
-    change(tmp_path, model_type="mert_model", architectures=["MERTModel"], sample_rate=24_000, deepnorm=False,
-           feature_extractor_cqt=False, attention_relax=-1.0,
-           auto_map={"AutoConfig": "evil.Config", "AutoModel": "evil.Model"})  # fmt: skip
+    change(tmp_path, model_type="mert_model", sample_rate=24_000, deepnorm=False, feature_extractor_cqt=False)
+    change(tmp_path, auto_map={"AutoConfig": "evil.Config", "AutoModel": "evil.Model"})
     (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit\n")
     return tmp_path
 
@@ -48,19 +43,12 @@ def test_the_whole_path(name, folder, hubert, music):
     audio = music(3, 2.5)
     z = model.embed(audio, 16_000)
     assert z.dtype == (torch.complex64 if name == "mert-complex" else torch.float32)
-    alone = torch.cat([model.embed(clip[None], 16_000) for clip in audio])
-    assert (z - alone).abs().max() <= 1e-5 * z.abs().max()
+    assert (z[:1] - model.embed(audio[0], 16_000)).abs().max() <= 1e-5 * z.abs().max()
     assert (z[0] - z[1]).abs().max() > 1e-3 * z.abs().max()
     with torch.no_grad():  # what it is made of, one by one
         features = hubert(Resampled()(audio)).last_hidden_state.mT
         torch.testing.assert_close(model.backbone(model.frontend(audio))[:, :, 0], features, rtol=1e-4, atol=1e-4)
-        if name == "mert-real":
-            head = model.head
-            hidden = torch.nn.functional.silu(head.linear1(features.mean(-1)))
-            torch.testing.assert_close(z, head.linear2(hidden), rtol=1e-3, atol=1e-4)
-        else:
-            v = model.pooling.project(features.mT).mT
-            torch.testing.assert_close(z, model.head(model.pooling.spectrum(v).flatten(1)), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(z, model.head(model.pooling(features[:, :, None])), rtol=1e-3, atol=1e-4)
     assert not (folder / "ran").exists()
     assert "evil" not in sys.modules
     model.train().form(*model(music(2), music(2, seed=1))).diagonal().sum().backward()  # MERT stays frozen
@@ -69,14 +57,6 @@ def test_the_whole_path(name, folder, hubert, music):
     assert all(p.grad is not None for part in (model.pooling, model.head, model.form) for p in part.parameters())
     with pytest.raises(InputError, match=f"'{name}' needs MERT's weights: build.*m-a-p/MERT-v1-95M"):
         build(name)
-
-
-def test_parameters_are_the_learned_ones(folder):
-    model = build("mert-real", backbone=folder)
-    assert model.num_parameters == (32 * 512 + 512) + (512 * 512 + 512) + 512 * 512
-    for name, expected in (("mert-complex", 1_766_400), ("mert-real", 918_528)):  # at MERT's own width of 768
-        with torch.device("meta"):
-            assert assemble(VARIANTS[name], _HubertBase()).num_parameters == expected
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "torch", "old names", "half"])

@@ -45,31 +45,22 @@ def test_an_ablation_differs_in_exactly_the_stated_thing(name, changes):
 
 @pytest.mark.parametrize("name", ["cosine", "psd", "hermitian", "mel"])
 def test_what_does_not_differ_has_the_same_weights(name):
-    """Same seed, same parts, same numbers."""
+    """Same seed, same parts, same numbers; torch's own random state is left alone."""
+    before = torch.get_rng_state()
     ours, phalars = build(name, seed=3).state_dict(), build("phalar", seed=3).state_dict()
     shared = [k for k in phalars if not k.startswith("form.")]
     assert all(torch.equal(ours[k], phalars[k]) for k in shared)
     assert not torch.equal(build(name, seed=2).state_dict()[shared[0]], ours[shared[0]])
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("name", ["Phalar", "", None, 3, ["phalar"], "resnet"])
 def test_unknown_variants_are_refused(name):
     with pytest.raises(InputError, match=f"unknown variant {re.escape(repr(name))}; the registry has phalar, gap"):
         build(name)
-
-
-@pytest.mark.parametrize("change", [{"form": "cosin"}, {"channels": 0}, {"channels": 5.0}, {"components": True}])
-def test_a_row_that_names_no_part_is_refused(change):
-    with pytest.raises(InputError, match=f"variant 'mine': {next(iter(change))} = "):
-        build(Variant("mine", "", **change))
-
-
-def test_a_seed_makes_the_weights_and_leaves_torch_alone():
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    build("phalar", seed=1)
-    assert torch.equal(torch.rand(3), expected)
+    for change in ({"form": "cosin"}, {"channels": 0}, {"channels": 5.0}, {"components": True}):
+        with pytest.raises(InputError, match=f"variant 'mine': {next(iter(change))} = "):
+            build(Variant("mine", "", **change))
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -132,11 +123,9 @@ def test_silence_is_zeros_and_scores_zero(name, stirred, music):
     audio[1] = 0
     with pytest.warns(SilentAudioWarning, match="clip 1: its score is 0"):
         z = model.embed(audio, 16_000)
-    assert not z[1].any()
-    scores = model.similarity(z, z)
-    assert not scores[1].any()
-    assert not scores[:, 1].any()
-    assert scores[0, 2] != 0
+    assert z.any(dim=1).tolist() == [True, False, True]
+    sounds = torch.tensor([True, False, True])
+    assert torch.equal(model.similarity(z, z) != 0, sounds & sounds[:, None])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import re
 import struct
 import sys
 import zipfile
@@ -123,8 +124,8 @@ def refusal(path: Path) -> str:
 def test_round_trip(tmp_path):
     shared = torch.arange(12.0)
     state = {"transposed": torch.randn(3, 4).T, "window": shared[2:8].view(2, 3), "shared": shared}
-    state |= {"scalar": torch.tensor(2.5), "empty": torch.zeros(0, 4), "mask": torch.tensor([True, False])}
-    kinds = (torch.float64, torch.float16, torch.bfloat16, torch.complex64, torch.int64)
+    state |= {"scalar": torch.tensor(2.5), "empty": torch.zeros(0, 4)}
+    kinds = (torch.float64, torch.float16, torch.bfloat16, torch.complex64, torch.int64, torch.bool)
     state |= {str(kind): torch.ones(3, dtype=kind) for kind in kinds} | {"w": torch.nn.Parameter(torch.randn(2))}
     settings = {"a": 1, "b": 0.5, "c": "x", "d": None, "e": True, "f": [1, 2], "g": -(2**40)}
     optimiser = [{"state": {0: {"momentum": torch.tensor([torch.nan])}}, "param_groups": [{"betas": (0.9, 0.95)}]}]
@@ -195,17 +196,14 @@ def hostile(mark: Path) -> dict[str, tuple[bytes, str]]:
         "eval": (b"\x80\x02cbuiltins\neval\n(" + evaluated + b"tR.", "builtins.eval"),
         "NEWOBJ": (b"\x80\x02" + popen + b"\x81.", "subprocess.Popen"),
         "NEWOBJ_EX": (b"\x80\x04" + popen + b"}\x92.", "subprocess.Popen"),
-        "BUILD": (b"\x80\x02ccodecs\nStreamReader\n)\x81}" + text("reset") + system + b"sb.", "codecs.StreamReader"),
         "EXT1": (b"\x80\x02\x82\x01.", "damaged"),
         "PERSID": (b"Pwhatever\n.", "damaged"),
-        "getattr": (b"\x80\x02c__builtin__\ngetattr\n.", "__builtin__.getattr"),
         "enum": (b"\x80\x02ccontrastive_model.constants\nos\n.", "contrastive_model.constants.os"),
         "enum of a list": (b"\x80\x02ccontrastive_model.constants\nDataset\n(]tR.", "TypeError"),
         "torch.load": (b"\x80\x02ctorch\nload\n(" + run + b"tR.", "torch.load"),
         "hub": (b"\x80\x02ctorch.hub\nload\n(" + run + b"tR.", "torch.hub.load"),
         "memory": (b"\x80\x02cbuiltins\nbytearray\n(J\xff\xff\xff\x7ftR.", "builtins.bytearray"),  # torch allows it
         "3 GB by its storage": (claims(Claim(750_000_000, 0, (750_000_000,), (1,))), "damaged"),
-        "by its shape": (claims(Claim(6, 0, (750_000_000,), (1,))), "damaged"),
         "by one value repeated": (claims(Claim(6, 0, (750_000_000,), (0,))), "damaged"),
         "past the end": (claims(Claim(6, 0, (2, 3), (4, 1))), "damaged"),
         "before the start": (claims(Claim(6, -1, (2,), (1,))), "damaged"),
@@ -214,10 +212,8 @@ def hostile(mark: Path) -> dict[str, tuple[bytes, str]]:
         "2^62 values": (claims(Claim(2**62, 0, (2**62,), (1,))), "damaged"),
         "another folder": (claims(Claim(6, 0, (6,), (1,), "../data/0")), "damaged"),
         "empty": (b"", "damaged"),
-        "nothing": (b".", "damaged"),
         "no end": (b"\x80\x02}", "damaged"),
         "a text of 4 GB": (b"\x80\x02X\xff\xff\xff\xffabc", "damaged"),
-        "a longer one": (b"\x80\x04\x8d" + b"\xff" * 8 + b"abc", "damaged"),
         "names that are lists": (b"\x80\x02]]\x93.", "damaged"),
         "no storage": (b"\x80\x02NK\x00K\x01\x87Q.", "damaged"),
         "so deep a key": (b"\x80\x02}" + b")" + b"\x85" * 300_000 + b"Ns.", "damaged"),  # hashing would end the process
@@ -246,23 +242,16 @@ def test_many_views_of_one_storage_are_refused(tmp_path):
     assert "its tensors claim" in refusal(path)
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"<html>not found</html>", pickle.dumps({"state_dict": 1}), b"PK\x03\x04" + b"\0" * 90]
-)
-def test_not_a_zip(tmp_path, data):
-    assert "no such file" in refusal(tmp_path / "a.ckpt")
-    (tmp_path / "a.ckpt").write_bytes(data)
-    assert "download it again" in refusal(tmp_path / "a.ckpt")
-
-
 def test_every_damaged_byte_is_refused_or_harmless(tmp_path):
     """Whatever a flipped byte does, the answer is either an InputError or the checkpoint; cut files are refused."""
     path = save(tmp_path / "a.ckpt")
     data = path.read_bytes()
     generator = np.random.default_rng(0)
-    for share in (0.05, 0.6, 0.95, 0.999):
-        path.write_bytes(data[: int(len(data) * share)])
-        refusal(path)
+    cut_short = [data[: int(len(data) * share)] for share in (0, 0.05, 0.6, 0.95, 0.999)]
+    for content in (*cut_short, b"<html>not found</html>", pickle.dumps({"state_dict": 1}), b"PK\x03\x04" + b"\0" * 90):
+        path.write_bytes(content)
+        assert "download it again" in refusal(path)
+    assert "no such file" in refusal(tmp_path / "none.ckpt")
     refused = 0
     for position in generator.choice(len(data), 300, replace=False):
         damaged = bytearray(data)
@@ -333,25 +322,20 @@ def test_published_settings_name_their_variant():
         ("phalar", "spec_pool_norm", "channel_wise"),
         ("phalar", "complex_mlp_bias", True),
         ("mel", "input_freq_bins", 513),
-        ("gap", "final_mlp_norm", "ln"),
         ("magnitude", "spec_pool_components", 16),
         ("cocola", "input_type", "single_channel_mel_spectrogram"),
         ("mert-real", "final_mlp_norm", "bn"),
         ("mert-complex", "mert_layer_idx", 6),
+        (None, "pool_type", "max"),
+        (None, "comparison_method", "cocola_similarity"),
+        (None, "do_cqt", [1]),
     ],
 )
-def test_settings_that_make_another_model_are_refused(variant, name, value):
-    with pytest.raises(InputError, match=f"{name}={value!r} makes another model than our '{variant}'"):
-        variant_of({**CONFIGURATIONS[variant], name: value})
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"pool_type": "max"}, {"backbone_type": "resnet"}, {"comparison_method": "cocola_similarity"}, {"do_cqt": [1]}],
-)
-def test_no_variant_has_these_settings(change, tmp_path):
-    with pytest.raises(InputError, match=r"a\.ckpt: no variant has the settings"):
-        load_official(save(tmp_path / "a.ckpt", settings={**SPECTRAL, **change}))
+def test_settings_that_make_another_model_or_none_are_refused(variant, name, value, tmp_path):
+    path = save(tmp_path / "a.ckpt", settings=CONFIGURATIONS[variant or "phalar"] | {name: value})
+    another = re.escape(f"{name}={value!r} makes another model than our '{variant}'")
+    with pytest.raises(InputError, match=another if variant else r"a\.ckpt: no variant has the settings"):
+        load_official(path)
 
 
 def theirs(variant: str) -> dict[str, torch.Tensor]:
