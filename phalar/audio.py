@@ -40,16 +40,13 @@ def to_float(samples: Any, name: str = "audio") -> np.ndarray:
     try:
         array = samples.detach().cpu().numpy() if hasattr(samples, "detach") else np.asarray(samples)
     except (TypeError, ValueError) as error:  # rows of unequal length, bfloat16
-        raise InputError(
-            f"{name}: {type(samples).__name__} cannot be used as samples ({error}); give an array"
-        ) from error
+        raise InputError(f"{name}: {type(samples).__name__} cannot be used as samples ({error})") from error
     if str(array.dtype) in _PCM:
         zero, scale = _PCM[str(array.dtype)]
         return ((array.astype(float) - zero) / scale).astype(np.float32)
     if not np.issubdtype(array.dtype, np.floating):
         raise InputError(
-            f"{name}: samples of type {array.dtype} have no defined full scale; "
-            "give float samples in [-1, 1], or int16, int32 or uint8 PCM"
+            f"{name}: samples of type {array.dtype} have no defined full scale; give floats in [-1, 1] or integer PCM"
         )
     return array.astype(np.float32)
 
@@ -69,11 +66,9 @@ def mono(samples: Any, rate: int, wanted: int = SAMPLE_RATE, name: str = "audio"
         if not 0 < len(array) <= max(32, array.shape[1]):
             raise InputError(f"{name}: shape {array.shape} has no channels, or is (samples, channels); transpose it")
         array = array.mean(axis=0)
-    if not np.isfinite(array).all():
-        where = int(np.flatnonzero(~np.isfinite(array))[0])
-        raise InputError(
-            f"{name}: sample {where} (at {where / rate:.3f} s) is {array[where]}; remove NaN and infinite samples"
-        )
+    if len(odd := np.flatnonzero(~np.isfinite(array))):
+        at = odd[0]
+        raise InputError(f"{name}: sample {at} (at {at / rate:.3f} s) is {array[at]}; remove NaN and infinite samples")
     array = array if rate == wanted else soxr.resample(array, int(rate), wanted)
     return np.ascontiguousarray(array, dtype=np.float32)
 

@@ -1,7 +1,6 @@
 """What this package says when it is given something it cannot use.
 
 One family, so that a program can catch it and the command line can print it as one line without a traceback.
-Every message names the offending value and the remedy.
 """
 
 

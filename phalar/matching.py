@@ -2,9 +2,8 @@
 
 The model was trained on 2 to 10 s and is tested on 5 s. So a mix and a stem are laid side by side from their beginning,
 over the part that both have; where that is longer than 10 s it is cut into windows of 5 s (the last one ends with the
-part), and the score is the mean over the windows in which both sides sound, each weighted by what it adds to those
-before it. Windows are embedded one at a time: a stem scores the same to the last bit whatever it is ranked with. Book
-notebook *Retrieval*.
+part), and the score is the mean over those in which both sides sound, each weighted by what it adds to those before it.
+Each window is embedded alone: a stem scores the same whatever it is ranked with. Book notebook *Retrieval*.
 """
 
 import os
@@ -103,10 +102,8 @@ def resolve_model(model: StemModel | str | os.PathLike) -> StemModel:
             return load_official(model)
         if Path(model).suffix == ".safetensors" or Path(model).is_file():
             return checkpoints.load(model)
-    raise InputError(
-        f"model {_shown(model)}: no such checkpoint or variant; give 'reference', the path of a .safetensors or .ckpt "
-        f"file, or one of {', '.join(VARIANTS)} (untrained)"
-    )
+    choices = f"'reference', the path of a .safetensors or .ckpt file, or one of {', '.join(VARIANTS)} (untrained)"
+    raise InputError(f"model {_shown(model)}: no such checkpoint or variant; give {choices}")
 
 
 def spans(samples: int) -> list[Span]:

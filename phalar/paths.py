@@ -15,8 +15,7 @@ def repository() -> Path | None:
 def cache() -> Path:
     """Folder for everything that can be made again: ``$PHALAR_CACHE``, else ``data/cache`` of the checkout,
     else ``~/.cache/phalar``. It is made when something is written, not here."""
-    named = os.environ.get("PHALAR_CACHE")
-    if named:
+    if named := os.environ.get("PHALAR_CACHE"):
         return Path(named).expanduser().resolve()
     root = repository()
     return root / "data" / "cache" if root else Path.home() / ".cache" / "phalar"

@@ -68,9 +68,8 @@ def _checked(row: Variant) -> Variant:
     for field, choices in CHOICES.items():
         value = getattr(row, field)
         if not isinstance(value, str | bool) or value not in choices:
-            raise InputError(
-                f"variant {row.name!r}: {field} = {value!r} does not exist; choose from {', '.join(map(str, choices))}"
-            )
+            listed = ", ".join(map(str, choices))
+            raise InputError(f"variant {row.name!r}: {field} = {value!r} does not exist; choose from {listed}")
     for field in ("channels", "components"):
         value = getattr(row, field)
         if type(value) is not int or not 1 <= value <= LARGEST:

@@ -68,7 +68,5 @@ def _read(source: str | os.PathLike) -> tuple[dict, dict[str, Any]]:
         about = {name: json.loads(texts[name]) for name in ("variant", "notes", "backbone")}
         about["variant"] = Variant(**about["variant"])
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{source}: not a phalar checkpoint (it names no variant); save models with phalar.save"
-        ) from error
+        raise InputError(f"{source}: names no variant of ours; save models with phalar.save") from error
     return tensors, about

@@ -5,6 +5,8 @@ and Le 2019), a network for photographs, and averages over time. Constants that 
 that the published baseline uses, ``efficientnet_pytorch``. Taught in ``book/model.md``.
 """
 
+from collections import OrderedDict
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -130,8 +132,6 @@ class EfficientNet(nn.Module):
 
 def _convolve(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
     """Convolution, batch norm and SiLU."""
-    layers = nn.Sequential()
-    layers.add_module("conv", FixedPadConv2d(inputs, outputs, kernel, stride, groups))
-    layers.add_module("norm", nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01))
-    layers.add_module("activation", nn.SiLU())
-    return layers
+    convolution = FixedPadConv2d(inputs, outputs, kernel, stride, groups)
+    norm = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01)
+    return nn.Sequential(OrderedDict(conv=convolution, norm=norm, activation=nn.SiLU()))

@@ -91,11 +91,8 @@ def library() -> ctypes.CDLL | None:
             return loaded
         except (OSError, ValueError, subprocess.CalledProcessError) as error:
             reason = f"fused.c could not be compiled with {named} ({error})"
-    warnings.warn(
-        f"{reason}: the backbone runs on plain PyTorch, several times slower; install a C compiler or set CC",
-        PhalarWarning,
-        stacklevel=2,
-    )
+    slower = f"{reason}: the backbone runs on plain PyTorch, several times slower; install a C compiler or set CC"
+    warnings.warn(slower, PhalarWarning, stacklevel=2)
     return None
 
 
@@ -162,14 +159,9 @@ class _Branch:
         self.flat = w1.flatten(2)  # (hidden, channels, taps)
         self.sizes = {"channels": self.channels_after, "hidden": hidden, "taps": self.flat.shape[2]}
         self.sizes["along"] = int(w1.shape[2] > 1)
-        self.tensors = {
-            "gamma": gamma.contiguous(),
-            "beta": beta.contiguous(),
-            "w1": _pack(self.flat.permute(2, 1, 0).flatten(0, 1)),
-            "b1": _pack(b1),
-            "w2": _pack(w2.flatten(1).T),
-            "gain": self.gain,
-        }
+        self.tensors = {"gamma": gamma.contiguous(), "beta": beta.contiguous(), "gain": self.gain}
+        packed = {"w1": self.flat.permute(2, 1, 0).flatten(0, 1), "b1": b1, "w2": w2.flatten(1).T}
+        self.tensors |= {name: _pack(weight) for name, weight in packed.items()}
 
     def prepare_backward(self, items: int) -> None:
         hidden, channels, taps = self.flat.shape

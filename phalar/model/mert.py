@@ -70,9 +70,7 @@ class Mert(nn.Module):
             ) from error
         for key, value in REQUIRED.items():
             if config.get(key, value) != value:
-                raise InputError(
-                    f"MERT's setting {key} = {config[key]!r} makes another model; only {value!r} is computed"
-                )
+                raise InputError(f"MERT's {key} = {config[key]!r} makes another model; only {value!r} is computed")
         self.config = {key: config[key] for key in SETTINGS if key in config}
         try:
             settings = HubertConfig(**self.config, mask_time_prob=0.0, mask_feature_prob=0.0)

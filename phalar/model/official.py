@@ -97,8 +97,7 @@ def variant_of(hyper_parameters: Mapping[str, Any]) -> str:
         have = given.get(name, value)
         if have != value or isinstance(have, bool) != isinstance(value, bool):
             raise InputError(
-                f"the setting {name}={have!a:.60} makes another model than our {found!r}; only {name}={value!r} can be "
-                "loaded"
+                f"the setting {name}={have!a:.60} makes another model than our {found!r}; only {value!r} can be loaded"
             )
     return found
 
@@ -142,8 +141,7 @@ def translate(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
         shape = (2 * len(like), *like.shape[1:]) if like.is_complex() else tuple(like.shape)
         if tensor.shape != shape:
             raise InputError(
-                f"weight {theirs!r} has shape {tuple(tensor.shape)} where {name!r} has {shape}; load it as the variant "
-                "it was trained as"
+                f"weight {theirs!r} has shape {tuple(tensor.shape)} where {name!r} has {shape}; load it as what it is"
             )
         ours[our_name] = torch.complex(*tensor.float().chunk(2)) if like.is_complex() else tensor
     return ours

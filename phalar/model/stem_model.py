@@ -130,9 +130,7 @@ def _as_clips(audio: Tensor | np.ndarray | Sequence) -> list:
     """The clips of ``embed``'s first argument, one array each."""
     if isinstance(audio, Tensor | np.ndarray):
         if audio.ndim not in (1, 2, 3):
-            raise InputError(
-                f"audio: shape {tuple(audio.shape)} is not (samples,), (clips, samples) or (clips, channels, samples)"
-            )
+            raise InputError(f"audio: shape {tuple(audio.shape)} is not (N,), (clips, N) or (clips, channels, N)")
         audio = [audio] if audio.ndim == 1 else audio
     elif not isinstance(audio, Sequence) or isinstance(audio, str | bytes):
         raise InputError(f"audio: {type(audio).__name__} is not an array or a sequence of arrays; read files first")
