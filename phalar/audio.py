@@ -1,7 +1,7 @@
 """Reading sound and bringing it to what the model hears: mono, 16 kHz, float32.
 
-A *clip* is one recording: a path, or a pair (samples, rate) with samples (N,) or (channels, N). Everything a user may
-hand in is checked here, once, and refused with one sentence that names the value and the remedy.
+A *clip* is one recording: a path, or a pair (samples, rate) with samples (N,) or (channels, N). It is checked here,
+once, and refused with one sentence that names the value and the remedy.
 """
 
 import os

@@ -68,8 +68,7 @@ def rank(
     unequal parts of the mix; ``progress``: a bar on standard error, by default for more than 8 stems.
 
     A stem that never sounds together with the mix has score 0.0 and no windows, with a SilentAudioWarning; one that
-    cannot be read comes last, with score None and a PhalarWarning. No stems, an unknown model or a mix that cannot be
-    used are an InputError.
+    cannot be read comes last, with score None and a PhalarWarning. No stems, model or usable mix: an InputError.
     """
     if isinstance(stems, str | bytes | os.PathLike) or not isinstance(stems, Sequence) or not stems:
         raise InputError(f"stems: {_shown(stems)} is not a list of clips; give at least one path or (array, rate)")
