@@ -1,13 +1,13 @@
 """The arranger: every style in every metre, parts that fit the chords and the instruments, voices that move little."""
 
-from itertools import pairwise, product
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from phalar.corpora import arranger, harmony, styles
-from phalar.corpora.chart import METRES, SCALES, Bar, hits
-from phalar.corpora.leadsheet import INTERVALS, Chord, LeadSheet, Stroke
+from phalar.corpora.chart import METRES, SCALES
+from phalar.corpora.leadsheet import Chord, LeadSheet, Stroke
 from phalar.corpora.parts import fifth, voicings
 from phalar.errors import InputError
 
@@ -52,9 +52,6 @@ def bar_length(page) -> float:
 
 def chord_at(page, quarter) -> Chord:
     return next(c for c in reversed(page.chords) if c.onset <= quarter + 1e-6)
-
-
-# --- form ---------------------------------------------------------------------------------------------------------
 
 
 def test_twelve_styles_for_three_families_of_metres(arrangements):
@@ -123,9 +120,6 @@ def test_bad_requests_are_refused():
         styles.instrument("theremin")
 
 
-# --- parts --------------------------------------------------------------------------------------------------------
-
-
 def test_strokes_lie_in_the_piece_and_in_their_instruments(arrangements):
     for page in arrangements:
         for part in page.parts:
@@ -171,20 +165,6 @@ def test_accompanists_play_the_chords(arrangements):
                 )
                 checked += 1
     assert checked > 5000
-
-
-def test_a_pattern_is_read_as_written():
-    bar = Bar(8.0, 4.0, 0, True, 0, 0)
-    assert list(hits("x-.......X---...", bar)) == [(8.0, "x", 0.5), (10.25, "X", 1.0)]
-    short = [Bar(0.0, 2.0, 0, True, 0, place) for place in range(3)]
-    assert [list(hits("x...............", b)) for b in short] == [[(0.0, "x", 0.25)], [], [(0.0, "x", 0.25)]]
-    nine = Bar(4.5, 4.5, 0, True, 0, 1)
-    assert [onset - 4.5 for onset, _, _ in hits("x...........", nine)] == [0.0, 3.0]
-
-
-# --- voicings -----------------------------------------------------------------------------------------------------
-
-CHORDS = [Chord(0.0, 4.0, root, quality) for root, quality in product(range(12), INTERVALS)]
 
 
 def brute_force(chord: Chord, voices: int, low: int, high: int) -> set[tuple[int, ...]]:

@@ -204,17 +204,6 @@ def test_root_and_tuning_generators_decide_the_pitch(tmp_path, zone, shared, pre
     assert key == pytest.approx(69 + 12 * np.log2(441 / 440) + semitones, abs=0.02)
 
 
-def test_ranges_and_loops(tmp_path):
-    font = made_font(tmp_path / "a.sf2", {43: 0 | 59 << 8, 54: 1}, {43: 60 | 127 << 8, 54: 1})
-    assert [z.keys for z in font.zones(0, 59)] == [(0, 59)]
-    by_velocity = made_font(tmp_path / "c.sf2", {44: 0 | 63 << 8}, {44: 64 | 127 << 8, 51: 12})
-    assert [[z.cents for z in by_velocity.zones(0, 60, v)] for v in (1, 63, 64, 127)] == [[0], [0], [1200], [1200]]
-    audio = play(made_font(tmp_path / "b.sf2", {}), 0, [Note(0, 2.0, 60, 127)], RATE, RATE)
-    assert np.abs(audio[: int(0.22 * RATE)]).max() > 0.4
-    assert not audio[int(0.23 * RATE) :].any()  # 10,000 samples at 44.1 kHz
-    assert np.abs(note(font, 0, 50, duration=0.9)[int(0.8 * RATE) : int(0.9 * RATE)]).max() > 0.1
-
-
 # --- stems --------------------------------------------------------------------------------------------------------
 
 

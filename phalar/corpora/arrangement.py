@@ -9,13 +9,9 @@ from phalar.corpora.leadsheet import NEAR, PITCH_CLASSES, Chord, Stroke
 
 @dataclass(frozen=True)
 class Part:
-    """What one player plays.
-
-    ``role`` is ``"drums"``, ``"percussion"``, ``"bass"``, ``"strum"``, ``"comp"``, ``"pad"``, ``"arpeggio"``,
-    ``"riff"``, ``"lead"`` or ``"counter"``, in a chorale ``"soprano"`` to ``"bass"``; ``instrument`` the stem's name;
-    ``program`` that of General MIDI from 0, for ``drums`` (and unpitched percussion) the kit in bank 128; ``strokes``
-    are by onset, those of one onset in the order in which they are struck.
-    """
+    """What one player plays: ``role``, of a band (``drums`` to ``counter``, as in ``styles.yaml``) or of a chorale;
+    ``instrument``, the stem's name; ``program`` of General MIDI from 0, for ``drums`` (and unpitched percussion) the
+    kit in bank 128; ``strokes`` by onset, those of one onset in the order in which they are struck."""
 
     role: str
     instrument: str
@@ -83,21 +79,15 @@ def fold(pitch: int, keys: tuple[int, int]) -> int:
 
 
 def crop(page: Arrangement, start: float, end: float) -> Arrangement:
-    """What is on a page from one moment to another, best bar lines, beginning at 0, with every part, also those that
-    rest. What begins before is left out, chords excepted; what lasts beyond the end is cut there."""
+    """What is on a page from one moment to another, best bar lines, beginning at 0, with every part but no sections.
+    What begins before is left out, chords excepted; what lasts beyond the end is cut there."""
 
     def cut(events: tuple) -> tuple:
         spans = [(max(e.onset, start) - start, min(e.end, end) - start) for e in events]
-        found = [replace(e, onset=a, duration=b - a) for e, (a, b) in zip(events, spans, strict=True) if b - a > NEAR]
-        return tuple(found)
+        found = zip(events, spans, strict=True)
+        return tuple(replace(e, onset=a, duration=b - a) for e, (a, b) in found if b - a > NEAR)
 
     begun = [tuple(stroke for stroke in part.strokes if stroke.onset > start - NEAR) for part in page.parts]
     parts = [replace(part, strokes=cut(strokes)) for part, strokes in zip(page.parts, begun, strict=True)]
-    named = [(max(onset - start, 0.0), name) for onset, name in page.sections if onset < end - NEAR]
-    return replace(
-        page,
-        beats=tuple((onset - start, number) for onset, number in page.beats if start - NEAR <= onset < end - NEAR),
-        chords=cut(page.chords),
-        sections=tuple(dict(named).items()),
-        parts=tuple(parts),
-    )
+    beats = tuple((onset - start, number) for onset, number in page.beats if start - NEAR <= onset < end - NEAR)
+    return replace(page, beats=beats, chords=cut(page.chords), sections=(), parts=tuple(parts))

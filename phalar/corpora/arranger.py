@@ -1,8 +1,4 @@
-"""From a lead sheet to a band's parts: a key, a tempo, a form, who plays where, and then each player's patterns.
-
-What the players know is in ``styles.yaml`` and ``parts.py``; here it is decided who they are and when they play, so
-that stems have silences as real ones do.
-"""
+"""From a lead sheet to a band's parts: a key, a tempo, a form, who plays where, and then each player's patterns."""
 
 from dataclasses import replace
 
@@ -39,7 +35,7 @@ def styles_for(sheet: LeadSheet) -> list[str]:
 def arrange(
     sheet: LeadSheet, style: str, rng: np.random.Generator, seconds: tuple[float, float] = (40, 60)
 ) -> Arrangement:
-    """Arrange a tune for a band: four to nine parts, the drums first, then the bass. Beats and chords cover all of it.
+    """Arrange a tune for a band: four to nine parts, the drums first, then the bass.
 
     The ``style`` is one of :func:`styles_for` the sheet, which has best chords of the style's ``colour``; ``rng``
     decides key, tempo, form, players and what they play; the piece lasts between the two ``seconds``. An `InputError`

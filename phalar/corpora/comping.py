@@ -1,8 +1,7 @@
 """Corpus ``comping``: one player accompanies, chords known to the sample. Stands in for GuitarSet.
 
-Thirty pages, each a progression in a key at a tempo, and six players who all play all of them, as in GuitarSet. A
-player has an instrument, figures they fall into in each style, a register, and a way of being late: rows of ``comping``
-in ``styles.yaml``. Chord labels are those on the page, from beat to beat: what a player was asked to play.
+Thirty pages, each a progression in a key at a tempo, and six players (rows of ``comping`` in ``styles.yaml``) who all
+play all of them, as in GuitarSet. Chord labels are those on the page: what a player was asked to play.
 """
 
 from functools import cache
@@ -37,8 +36,7 @@ def pieces() -> dict[str, str]:
 
 
 def timeline(progression: str, tonic: int, bars: int) -> list[Chord]:
-    """What is on the page for so many bars of four quarter notes; neighbours that are equal are one, and where nobody
-    plays there is no chord."""
+    """What is on the page for so many bars of four quarter notes; where nobody plays there is no chord."""
     written = [bar.split() for bar in progression.split("|")]
     chords: list[Chord] = []
     for bar in range(bars):

@@ -1,8 +1,6 @@
-"""What an engineer does to one recorded source: equaliser, compressor, amplifier, chorus, delay, room; and what the
-studio does to it unasked: noise, hum, and the neighbour's sound in its microphone.
+"""What an engineer does to one recorded source, and what the studio does to it unasked: noise, hum, its neighbours.
 
-Every treatment belongs to one source, and nothing is done to the sum: the stems of a song still add up to its mix.
-Effects are those of the pedalboard library. No draw depends on what the source plays.
+Nothing is done to the sum: the stems of a song still add up to its mix. Effects are those of the pedalboard library.
 """
 
 from dataclasses import dataclass
@@ -45,10 +43,8 @@ def treat(
     audio: np.ndarray, channel: Channel, room: tuple[float, float], bpm: float, rng: np.random.Generator
 ) -> np.ndarray:
     """One source, (samples,), float32 at 16 kHz, not silent, as it comes out of its channel, at no particular level.
-
-    The ``channel`` is what suits the kind of source, and ``rng`` draws what is done to this one; ``room`` is size and
-    damping; delays repeat in time with ``bpm``. Taught in ``book/band-and-studio.md``.
-    """
+    ``channel`` suits the kind of source, ``rng`` draws what is done to this one; ``room`` is size and damping; delays
+    repeat in time with ``bpm``. Taught in ``book/band-and-studio.md``."""
     # Noise at -180 dB: in true silence every filter would come to rest among denormal numbers, which are slow.
     noise = np.float32(1e-9) * np.random.default_rng(0).standard_normal(SAMPLE_RATE, np.float32)
     audio = audio * np.float32(10 ** (LEVEL / 20) / sounding_level(audio)) + np.resize(noise, len(audio))

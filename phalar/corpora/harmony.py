@@ -155,11 +155,9 @@ def _step(one: Symbol, other: Symbol, colour: Colour) -> float:
 
 
 def best_path(local: np.ndarray, moves: np.ndarray) -> tuple[list[int], float]:
-    """The sequence of states, one a slot, of highest sum, and that sum, by Viterbi's algorithm.
-
-    ``local`` is u, what states are worth in slots (slots, states); ``moves`` is psi, what steps are (slots - 1, states,
-    states): M_1(c) = u_1(c), M_t(c) = u_t(c) + max over c' of M_{t-1}(c') + psi_t(c', c).
-    """
+    """The sequence of states, one a slot, of highest sum, and that sum, by Viterbi's algorithm. ``local`` is u, what
+    states are worth, (slots, states); ``moves`` is psi, what steps are, (slots - 1, states, states):
+    M_1(c) = u_1(c), M_t(c) = u_t(c) + max over c' of M_{t-1}(c') + psi_t(c', c)."""
     best, origins = local[0], []
     for u, psi in zip(local[1:], moves, strict=True):
         through = best[:, None] + psi

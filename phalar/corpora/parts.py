@@ -88,9 +88,6 @@ def bass(chart: Chart, patterns: Sequence[str], instrument: Instrument, bars: li
     return strokes
 
 
-# --- chords -------------------------------------------------------------------------------------------------------
-
-
 def fifth(chord: Chord) -> int:
     """Semitones from the root to the fifth: seven, unless the chord has it altered."""
     return next((i for i in (7, 6, 8) if (chord.root + i) % 12 in chord.pitch_classes), 7)
@@ -160,9 +157,6 @@ def tied(strokes: list[Stroke], longest: float) -> list[Stroke]:
             held[stroke.pitch] = len(result)
             result.append(stroke)
     return result
-
-
-# --- lines --------------------------------------------------------------------------------------------------------
 
 
 def riff(chart: Chart, patterns: Sequence[str], instrument: Instrument, bars: list[int], rng: np.random.Generator):

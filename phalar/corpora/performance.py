@@ -65,11 +65,9 @@ def draw_feel(name: str, rng: np.random.Generator, lean: float = 0.0) -> Feel:
 
 
 def perform(page: Arrangement, feel: Feel, rng: np.random.Generator) -> tuple[list[list[Note]], np.ndarray]:
-    """Play an arrangement: the notes of each part, by onset, and the seconds of every beat, (beats,).
-
-    The same generator gives performances that differ by ``feel`` alone, and transposed pages are played alike: what is
-    drawn depends on neither feel nor pitch. Taught in ``book/band-and-studio.md``.
-    """
+    """Play an arrangement: the notes of each part, by onset, and the seconds of every beat, (beats,). One generator
+    gives performances that differ by ``feel`` alone: what is drawn depends on neither feel nor pitch. Taught in
+    ``book/band-and-studio.md``."""
     seconds = clock(page, feel, rng)
     return [_play(part, page, seconds, feel, rng) for part in page.parts], seconds
 
@@ -147,8 +145,8 @@ def _play(part: Part, page: Arrangement, seconds: np.ndarray, feel: Feel, rng: n
     # A repeated note has to be let go first, and under a fermata one breathes.
     held = {onset for onset, _ in page.fermatas}
     again = [a.pitch == b.pitch and b.onset < a.end + NEAR for a, b in pairwise(strokes)] + [False]
-    breath = [0.1 * repeated or 0.07 * (s.onset in held) for s, repeated in zip(strokes, again, strict=False)]
-    left_out = np.maximum(feel.detached * rng.random() ** 2, np.array(breath) * (feel.detached > 0))
+    breath = np.array([0.1 * twice or 0.07 * (s.onset in held) for s, twice in zip(strokes, again, strict=False)])
+    left_out = np.maximum(feel.detached * rng.random() ** 2, breath * (feel.detached > 0))
     # What is struck together is one stray, and one louder or softer; each note has a little of its own.
     first = np.diff(written[:, 0], prepend=-1) > NEAR
     group, place = np.cumsum(first) - 1, np.arange(count) - np.maximum.accumulate(np.where(first, np.arange(count), 0))

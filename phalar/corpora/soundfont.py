@@ -48,9 +48,8 @@ Envelope = tuple[float, float, float, float, float, float]
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """What a zone plays: ``samples`` (N,), float32, are a zero (there is nothing before the beginning), the recording
-    with its loop written out several times, and a little more of the loop, or silence; ``end`` is where to go back, or
-    to stop; ``turn`` how far to go back: whole loops, 0 if it has none."""
+    """What a zone plays: ``samples`` (N,), float32, are a zero, the recording with its loop written out several times,
+    and a little more; ``end`` is where to go back, or to stop; ``turn`` how far to go back: whole loops, 0 if none."""
 
     samples: np.ndarray
     end: int
@@ -100,11 +99,8 @@ def installed() -> "SoundFont":
 
 
 class SoundFont:
-    """An uncompressed SoundFont 2 file (``.sf2``), opened for playing; an `InputError` if it is none.
-
-    ``waveforms`` (samples,), float32 in [-1, 1), is every recording of the font, end to end. Taught in
-    ``book/corpora.md``.
-    """
+    """An uncompressed SoundFont 2 file (``.sf2``), opened for playing; an `InputError` if it is none. ``waveforms``
+    (samples,), float32 in [-1, 1), are all its recordings, end to end. Taught in ``book/corpora.md``."""
 
     def __init__(self, path: Path):
         data = Path(path).read_bytes()

@@ -1,8 +1,7 @@
 """The stress sets: what the paper names as its limits, one at a time, on the same excerpts of `studio` test songs.
 
-`stress-plain` is the measure of the others: 8 s of each song, played strictly in time, its sources summed to two stems,
-so that every set asks for the same pairs. Then strong rubato, nothing but sustained pads, and MP3 at a low bit-rate.
-Each set is a corpus of its own, with over 64 compositions; another one is another row of :data:`SETS`.
+`stress-plain` is the measure of the others: 8 s of each song, strictly in time, its sources summed to two stems, so
+that all ask for the same pairs. Each set is a corpus of its own; another one is another row of :data:`SETS`.
 """
 
 import io
