@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from phalar.model.pooling import PartsPooling, ProjectedPooling, SpectralPooling
+from phalar.model.pooling import PartsPooling, SpectralPooling
 
 
 def features() -> torch.Tensor:
@@ -47,11 +47,3 @@ def test_the_parts_are_the_real_and_the_imaginary_ones():
     assert parts.out_features == 36
     assert not sides.is_complex()
     torch.testing.assert_close(torch.view_as_complex(sides.view(3, 18, 2)), spectrum)
-
-
-def test_the_projected_average_hears_frequency_but_not_time():
-    pooling = ProjectedPooling(20, 6)
-    sound = features()
-    shuffled = sound[..., torch.randperm(20, generator=torch.Generator().manual_seed(2))]
-    torch.testing.assert_close(pooling(shuffled), pooling(sound))
-    assert (pooling(sound.flip(2)) - pooling(sound)).abs().max() > 0.1

@@ -72,9 +72,3 @@ def test_unreadable_files_are_refused(tmp_path, content):
         audio.load(path)
     assert str(path) in str(refused.value)
     assert "\n" not in str(refused.value)
-
-
-@pytest.mark.parametrize("clip", [FINE, None, 5, (FINE,), [FINE, 16_000]])
-def test_a_clip_is_a_path_or_a_pair(clip):
-    with pytest.raises(InputError, match="neither a path nor a pair"):
-        audio.load(clip)

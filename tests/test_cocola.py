@@ -1,16 +1,12 @@
-"""COCOLA: its front end against librosa, its backbone against the definition."""
+"""COCOLA: what it shows its network, and what it leaves out in training."""
 
-import librosa
-import numpy as np
 import pytest
 import torch
-import torchaudio.transforms as T
 
 from phalar.errors import InputError
 from phalar.model.assembly import build
 from phalar.model.cocola import Cocola, EfficientNet
-from phalar.model.mel import SHORTEST, HarmonicPercussiveMel
-from phalar.train.objective import Objective
+from phalar.model.mel import SHORTEST
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -20,20 +16,6 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def model(stirred) -> Cocola:
     return stirred("cocola")
-
-
-@pytest.mark.parametrize("seconds", [1, 1.505])
-def test_front_end_equals_librosa(seconds, music):
-    audio = music(2, seconds)
-    ours = HarmonicPercussiveMel()(audio)
-    stft = T.Spectrogram(n_fft=1024, win_length=400, hop_length=160, power=None)
-    for item, features in zip(audio, ours, strict=True):
-        parts = librosa.decompose.hpss(stft(item).numpy())
-        mels = [
-            librosa.feature.melspectrogram(S=np.abs(p) ** 2, sr=16_000, n_mels=64, fmin=60, fmax=7800) for p in parts
-        ]
-        expected = np.stack([librosa.power_to_db(mel, ref=np.max) for mel in mels])
-        np.testing.assert_allclose(features.numpy(), expected, atol=1e-3)  # decibels, of 80
 
 
 def test_drop_connect_drops_whole_items_and_keeps_the_mean():
@@ -64,7 +46,7 @@ def test_a_mode_hides_the_other_part(model, music, monkeypatch, mode, hidden):
         model.encode(audio)
 
 
-def test_random_draws_in_training_only():
+def test_random_draws_in_training_only_and_both_sides_of_a_pair_show_the_same(monkeypatch):
     model = build("cocola")
     assert model.eval().draw_parts(50).all()
     torch.manual_seed(0)
@@ -72,21 +54,9 @@ def test_random_draws_in_training_only():
     assert drawn.any(dim=1).all()  # never neither
     for row in ((True, False), (False, True), (True, True)):
         assert (drawn == torch.tensor(row)).all(1).float().mean().item() == pytest.approx(1 / 3, abs=0.04)
-
-
-def test_training_hides_parts_as_the_model_does(monkeypatch, music):
-    """The training loop goes from waves to scores by its own way; what a pair shows must be drawn there too."""
-    torch.manual_seed(0)
-    model = build("cocola").train()
-    drawn = torch.tensor([[True, False], [False, True], [True, True]])
     monkeypatch.setattr(Cocola, "draw_parts", lambda self, items: drawn[:items])
-    waves = torch.stack([music(3, 2.5), music(3, 2.5).flip(0)])
-    seen = []
-    hook = model.backbone.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    Objective(model, 1.0, "shard")([waves], [0])
-    hook.remove()
-    whole = model.picture(waves.flatten(0, 1))
-    assert torch.equal(seen[0], whole * drawn.repeat(2, 1)[:, :, None, None])
+    pictures = noise(6, 2, 64, 32)
+    assert torch.equal(model.shown(pictures), pictures * drawn[:3].repeat(2, 1)[:, :, None, None])
 
 
 @pytest.mark.parametrize("shape", [(SHORTEST,), (1, SHORTEST - 1), (1, 1, 16_000)])

