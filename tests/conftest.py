@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from phalar.model.assembly import build
-from phalar.model.stem_model import StemModel
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -48,11 +47,7 @@ def stirred(music):
     norms have seen nothing. Tests on them would miss most of the code. Do not change what this returns.
     """
 
-    @cache
-    def make(name: str, backbone: str | None = None) -> StemModel:
-        return stir(build(name, backbone=backbone, seed=1), music(4, 2.0, seed=9))
-
-    return make
+    return cache(lambda name: stir(build(name, seed=1), music(4, 2.0, seed=9)))
 
 
 @torch.no_grad()
@@ -60,8 +55,6 @@ def stir(model: torch.nn.Module, audio: torch.Tensor | None = None) -> torch.nn.
     """Weights moved away from where they start, and batch norms, if any, that have seen this audio."""
     generator = torch.Generator().manual_seed(2)
     for name, weight in model.named_parameters():
-        if name.startswith("backbone.model."):
-            continue
         if name.endswith(".scale"):
             weight.copy_(0.3 * torch.randn(weight.shape, generator=generator))
         elif weight.ndim < 2:

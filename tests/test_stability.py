@@ -69,7 +69,7 @@ def test_normalisations_at_and_near_zero(size):
     spectrum = SpectralPooling(4).spectrum(sequence)
     z = unit(ModReLU(640)(ComplexRMSNorm(640)(spectrum.flatten(1))))
     (grad,) = torch.autograd.grad(torch.view_as_real(z).square().sum() + z.real.sum(), sequence)
-    assert torch.isfinite(torch.view_as_real(z)).all()
+    assert torch.isfinite(z).all()
     assert torch.isfinite(grad).all()
     assert (squared := z.detach().abs().square().sum(-1)).max() <= 1 + 1e-5
     assert size < 1e-6 or squared.min() > 0.9
@@ -81,9 +81,8 @@ def test_normalisations_at_and_near_zero(size):
 def test_muon_steps_are_bounded_whatever_the_gradient(size, as_published):
     """Zero, rank one, tiny or huge: singular values of an update stay below 1.3 (twice that where it is stacked)."""
     generator = torch.Generator().manual_seed(0)
-    left, right = (torch.randn(n, generator=generator, dtype=torch.complex64) for n in (24, 40))
     full = torch.randn(24, 40, generator=generator, dtype=torch.complex64)
-    for matrix in (full, full.real, torch.outer(left, right), torch.outer(left.real, right.real)):
+    for matrix in (full, full.real, full[:, :1] @ full[:1], full.real[:, :1] @ full.real[:1]):
         update = muon_update(size * matrix, as_published)
-        assert torch.isfinite(torch.view_as_real(update) if update.is_complex() else update).all()
+        assert torch.isfinite(update).all()
         assert torch.linalg.svdvals(update).max() < (2.6 if as_published else 1.3)
