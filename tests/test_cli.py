@@ -132,7 +132,7 @@ def test_training_and_evaluation_from_the_shell(tmp_path):
         check=True,
     )
     checkpoint = json.loads(trained.stdout)["checkpoint"]
-    assert "pair/s" in trained.stderr
+    assert "pairs/s" in trained.stderr
     tested = subprocess.run(
         [*command, "evaluate", "retrieval", "--model", checkpoint, "--corpus", "chorales", "--k", "2", "4",
          "--limit", "4", "--draws", "1", "--json"],
