@@ -9,6 +9,7 @@ import torch
 
 from phalar.model.assembly import build
 
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The study first: it takes minutes, and begun last it would leave the other process without work."""
     items.sort(key=lambda item: item.path.name != "test_study.py")
