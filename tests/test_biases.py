@@ -423,7 +423,7 @@ def test_scores_do_not_depend_on_length():
 
 def test_average_pooling_is_the_mean():
     x = draw(2, 3, 4, 5, dtype=torch.float32)
-    torch.testing.assert_close(AveragePooling(3)(x), x.flatten(2).mean(2))
+    torch.testing.assert_close(AveragePooling()(x), x.flatten(2).mean(2))
 
 
 def test_magnitude_pooling_is_the_modulus():
