@@ -15,6 +15,8 @@ import yaml
 from phalar import paths
 from phalar.errors import RunError
 
+TABLES = (".csv", ".yaml")  # endings of the package's data, which determine results as code does
+
 
 def fingerprint(value: object, digits: int = 12) -> str:
     """Hash of a value made of plain numbers, text, lists and dictionaries; the order of keys does not matter."""
@@ -68,7 +70,7 @@ def sources(module: str) -> tuple[str, ...]:
                 names = [node.module, *(f"{node.module}.{name}" for name in names)]
             modules = [Path(*name.split(".")[1:]) for name in names if name.startswith("phalar.")]
             waiting += [p for m in modules for p in (m.with_suffix(".py"), m / "__init__.py") if folder in p.parents]
-            if isinstance(node, ast.Constant) and str(node.value).endswith((".csv", ".yaml")):
+            if isinstance(node, ast.Constant) and str(node.value).endswith(TABLES):
                 waiting.append(part.with_name(node.value))
     return tuple(sorted(part.as_posix() for part in found))
 

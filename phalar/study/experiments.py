@@ -166,7 +166,7 @@ def evaluate(weights: Weights | loop.Run, corpus: str, chosen: Mapping[str, Any]
     """
     weights = weights_of(weights) if isinstance(weights, loop.Run) else weights
     tracks = corpora.load(corpus, "test", limit=chosen["limit"] or None, progress=progress)
-    device, ks = loop.chosen_device(chosen["device"]), sizes(corpus, chosen)
+    device, ks = loop.chosen_device(chosen["device"]), [k for k in chosen["ks"] if k <= len(tracks)]
     model = cache(lambda: checkpoints.load(weights.file).to(device))  # loaded only if a draw is missing
     key = [fingerprint.of_file(weights.file), corpora.version(corpus), fingerprint.of_code("model")]
     how = {"ks": ks, "seconds": chosen["test_seconds"], "key": key}

@@ -211,7 +211,8 @@ def inputs(notebook: Path, parameters: Mapping[str, Any]) -> str:
     source, root = nbformat.read(notebook, as_version=4), notebook.parent.parent
     cells = [[cell.cell_type, cell.source, sorted(cell.metadata.get("tags", []))] for cell in source.cells]
     modules = reached("\n".join(cell.source for cell in source.cells if cell.cell_type == "code"))
-    files = {path for part in modules for path in (PACKAGE / part).parent.glob("*.csv")}
+    beside = {path for part in modules for path in (PACKAGE / part).parent.iterdir()}
+    files = {path for path in beside if path.suffix in fingerprint.TABLES}
     files |= {root / name for name in re.findall(r"[^'\"= ]+\.safetensors", str(parameters))}
     if "model/checkpoints.py" in modules:
         files |= set((PACKAGE / "weights").glob("*.safetensors"))
