@@ -3,7 +3,6 @@
 import ast
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Callable
 from functools import cache
@@ -106,8 +105,6 @@ def cached(kind: str, key: object, make: Callable[[], dict[str, np.ndarray]]) ->
             return dict(file)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         made = make()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    np.savez(temporary, **made)
-    os.replace(temporary, path)
+    with paths.replacing(path) as temporary:
+        np.savez(temporary, **made)
     return made

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from phalar.errors import InputError
+from phalar.paths import replacing
 
 LARGEST_PICKLE = 2 << 20  # bytes; the pickle of a model of this size has 0.1 MB
 MOST_TUPLES = 20_000  # a checkpoint has a few a tensor; one nested a hundred thousand deep would overflow the stack
@@ -32,17 +33,11 @@ KNOWN = {
 
 def write_tensors(path: str | os.PathLike, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a safetensors file whole or not at all: under a temporary name first, then renamed."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacing(Path(path)) as temporary:
         temporary.touch()
         mode = temporary.stat().st_mode  # as any new file has it; safetensors would keep others from reading
         save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary, metadata)
         temporary.chmod(mode)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, str]]:

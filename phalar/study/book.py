@@ -32,6 +32,7 @@ import yaml
 from phalar.errors import RunError
 from phalar.model import checkpoints
 from phalar.model.variants import VARIANTS
+from phalar.paths import replacing
 from phalar.study import claims, compare, media, tables
 from phalar.study.records import BENCHES, PRESETS, REFERENCE, read
 from phalar.study.run import Study, first_failure, media_file
@@ -192,10 +193,8 @@ def mirror(files: Mapping[str, bytes], target: Path, keep: str = "") -> None:
     for name, data in files.items():
         path = target / name
         if not path.is_file() or path.read_bytes() != data:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.partial")
-            partial.write_bytes(data)
-            os.replace(partial, path)
+            with replacing(path) as partial:
+                partial.write_bytes(data)
     for path in sorted(target.rglob("*"), reverse=True):
         name = path.relative_to(target)
         if path.is_dir() and not any(path.iterdir()):

@@ -6,7 +6,6 @@ one that needs the same model, does not train twice. Book notebooks *Stem retrie
 
 import ast
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -259,11 +258,9 @@ def _do(task: tuple[Job, Path, int]) -> list[Record]:
 
 def keep_weights(runs: Mapping[str, loop.Run], folder: Path) -> None:
     """Copy chosen weights to ``folder/NAME.safetensors``, where other notebooks look for them."""
-    folder.mkdir(parents=True, exist_ok=True)
     for name, run in runs.items():
-        partial = folder / f".{name}.{os.getpid()}"
-        shutil.copyfile(run.folder / loop.BEST, partial)
-        os.replace(partial, folder / f"{name}.safetensors")
+        with paths.replacing(folder / f"{name}.safetensors") as partial:
+            shutil.copyfile(run.folder / loop.BEST, partial)
 
 
 def ship(folder: Path, target: Path = checkpoints.REFERENCE_FILE) -> dict[str, Any]:

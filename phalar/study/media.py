@@ -8,7 +8,6 @@ import base64
 import html
 import io
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ import soundfile
 
 from phalar.audio import SAMPLE_RATE
 from phalar.errors import InputError
+from phalar.paths import replacing
 
 _SOURCE = re.compile(r"""(<(?:audio|source|img|video)\b[^>]*?\bsrc=)(["'])([^"']*)\2""", re.IGNORECASE)
 PAGES = Path(__file__).with_name("pages")
@@ -35,10 +35,8 @@ def save_audio(path: Path | str, samples: np.ndarray, sample_rate: int = SAMPLE_
         raise InputError(f"{path.name}: audio of shape {samples.shape}: give one or two channels, (N,) or (2, N)")
     if not np.isfinite(samples).all():
         raise InputError(f"{path.name}: audio holds NaN or infinite samples; nothing was written")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(_ogg(samples * min(1.0, 0.99 / max(float(np.abs(samples).max()), 1e-9)), sample_rate))
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        partial.write_bytes(_ogg(samples * min(1.0, 0.99 / max(float(np.abs(samples).max()), 1e-9)), sample_rate))
     return path
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import pandas as pd
 
 from phalar.errors import InputError, PhalarWarning, RunError
-from phalar.paths import repository
+from phalar.paths import replacing, repository
 
 # Metrics that are shares of a whole: a value outside 0..1 is a per cent value by mistake.
 SHARES = frozenset({"top1", "accuracy", "f1", "cmlt", "amlt", "cmlc", "amlc"})
@@ -221,7 +221,6 @@ def merge(sources: Iterable[Path | str], target: Path | str) -> int:
             raise InputError(f"results file {source} does not exist; give files that a run wrote")
     rows = pd.concat([read(source) for source in sources]).sort_values("date", kind="stable")
     rows = rows.drop_duplicates(KEY, keep="last").astype(object)
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    append(partial, (Record(**fields) for fields in rows.where(rows.notna(), None).to_dict("records")))
-    os.replace(partial, target)
+    with replacing(target) as partial:
+        append(partial, (Record(**fields) for fields in rows.where(rows.notna(), None).to_dict("records")))
     return len(rows)

@@ -6,7 +6,6 @@ killed ends with the same weights, bit for bit, as one that was not. Book page *
 
 import json
 import math
-import os
 import time
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from phalar import corpora
+from phalar import corpora, paths
 from phalar.audio import SAMPLE_RATE
 from phalar.datasets import batches
 from phalar.datasets.augment import augment, crop
@@ -311,9 +310,8 @@ def _claim(folder: Path, config: TrainConfig) -> None:
 
 
 def _write_json(path: Path, value: object) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=1))
-    os.replace(temporary, path)
+    with paths.replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1))
 
 
 def chosen_device(name: str | torch.device) -> torch.device:
