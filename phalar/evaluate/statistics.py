@@ -36,38 +36,40 @@ class Estimate:
     n: int | None = None  # units behind it
 
 
-def estimate(values: np.ndarray, groups: Sequence | None = None, seed: int = 0) -> Estimate:
+def estimate(values: np.ndarray, groups: Sequence | None = None, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
     """Mean of values (n,) or (seeds, n) with its bootstrap interval; an InputError for none or not finite ones.
     ``groups`` (n,) says which piece or progression each value belongs to: whole groups are then resampled, and are what
-    the estimate's ``n`` counts. ``seed`` is that of the resampling."""
+    the estimate's ``n`` counts. ``seed`` is that of the ``resamples``."""
     values, sizes = _grouped(_checked(values), groups)
     rng = np.random.default_rng(seed)
-    means = _means(values, _counts(len(sizes), rng), rng, sizes)
+    means = _means(values, _counts(len(sizes), rng, resamples), rng, sizes)
     return _with_interval(values.sum(axis=1).mean() / sizes.sum(), means, values / sizes)
 
 
-def difference(a: np.ndarray, b: np.ndarray, groups: Sequence | None = None, seed: int = 0) -> Estimate:
+def difference(
+    a: np.ndarray, b: np.ndarray, groups: Sequence | None = None, seed: int = 0, resamples: int = RESAMPLES
+) -> Estimate:
     """Mean of a less mean of b, (n,) or (seeds, n) each, with its bootstrap interval: surer than either number, since
     what is hard for one model is hard for the other. Unit i of both is the same track, cut at the same places; seeds
-    need not be equally many; ``groups`` and ``seed`` as of :func:`estimate`."""
+    need not be equally many; the other arguments are those of :func:`estimate`."""
     (a, sizes), (b, _) = (_grouped(values, groups) for values in _paired(a, b))
     rng = np.random.default_rng(seed)
-    counts = _counts(len(sizes), rng)
+    counts = _counts(len(sizes), rng, resamples)
     means = _means(a, counts, rng, sizes) - _means(b, counts, rng, sizes)
     return _with_interval((a.sum(axis=1).mean() - b.sum(axis=1).mean()) / sizes.sum(), means, a / sizes, b / sizes)
 
 
-def gain(a: np.ndarray, b: np.ndarray, seed: int = 0) -> Estimate:
+def gain(a: np.ndarray, b: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
     """By what share of b the mean of a exceeds it, mean(a) / mean(b) - 1: 0.692 for +69.2 %, as the paper states it;
-    ``a, b, seed`` as of :func:`difference`. Where b is small the upper end may be infinite. An InputError if the mean
+    arguments as of :func:`difference`. Where b is small the upper end may be infinite. An InputError if the mean
     of b is not positive."""
     a, b = _paired(a, b)
     if b.mean() <= 0:
         raise InputError(f"a gain relative to a mean of {b.mean():g} means nothing; state the difference in points")
     rng = np.random.default_rng(seed)
-    counts = _counts(a.shape[1], rng)
+    counts = _counts(a.shape[1], rng, resamples)
     over, under = _means(a, counts, rng), _means(b, counts, rng)
-    ratios = np.divide(over, under, out=np.full(RESAMPLES, np.inf), where=under > 0)
+    ratios = np.divide(over, under, out=np.full(resamples, np.inf), where=under > 0)
     return _with_interval(a.mean() / b.mean() - 1, ratios - 1, a, b * a.mean() / b.mean())
 
 
@@ -115,13 +117,13 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     return np.minimum(1.0, corrected)
 
 
-def _counts(n: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each of n units is in each resample, (RESAMPLES, n)."""
-    return rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
+def _counts(n: int, rng: np.random.Generator, resamples: int) -> np.ndarray:
+    """How often each of n units is in each resample, (resamples, n)."""
+    return rng.multinomial(n, np.full(n, 1 / n), size=resamples)
 
 
 def _means(values: np.ndarray, counts: np.ndarray, rng: np.random.Generator, sizes: np.ndarray | float = 1.0):
-    """Means of resamples of values (seeds, n), (RESAMPLES,): units as counted, seeds drawn here."""
+    """Means of resamples of values (seeds, n), (resamples,): units as counted, seeds drawn here."""
     seeds = len(values)
     weights = np.full((len(counts), 1), 1.0)
     if seeds > 1:

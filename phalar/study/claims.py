@@ -16,7 +16,7 @@ import pandas as pd
 import yaml
 
 from phalar.evaluate.statistics import holm
-from phalar.study.compare import DIFFERENCE, P_RAW, P_VALUE, Effect, Verdict, judge, together
+from phalar.study.compare import DIFFERENCE, LATE_RISE, P_RAW, P_VALUE, Effect, Verdict, judge, together
 from phalar.study.tables import (
     LABELS,
     PER_CENT,
@@ -41,26 +41,31 @@ Evidence = dict[str, tuple[Effect, str]]  # by data set: the effect, and the num
 Look = Callable[..., dict]  # `measured` of one run's records, by (experiment, metric[, split])
 
 
+@cache
 def registry() -> list[dict[str, Any]]:
     """The entries of ``claims.yaml``."""
     return yaml.safe_load(REGISTRY.read_text(encoding="utf-8"))
 
 
 def paired(look: Look, variant: str, experiments: Sequence[str], datasets: Sequence[str] = ()) -> Evidence:
-    """PHALAR minus a variant in retrieval: differences that were recorded, at K = 64 or the largest below it."""
+    """PHALAR minus a variant in retrieval: differences that were recorded, at K = 64 or the largest below it.
+    Whichever of the two is behind must have been trained enough."""
     found: Evidence = {}
     for experiment in experiments:
-        apart, raw, p, top1 = (look(experiment, metric) for metric in (DIFFERENCE, P_RAW, P_VALUE, "top1"))
+        wanted = (DIFFERENCE, P_RAW, P_VALUE, "top1", LATE_RISE)
+        apart, raw, p, top1, rises = (look(experiment, metric) for metric in wanted)
         for key in sorted((key for key in apart if key[1] == variant and key[2] <= K), key=lambda key: -key[2]):
             dataset, k = key[0], key[2]
             full, less = top1.get((dataset, "phalar", k)), top1.get(key)
             if full is None or less is None or dataset in found or (datasets and dataset not in datasets):
                 continue
             row = apart[key]._replace(value=-apart[key].value, low=-apart[key].high, high=-apart[key].low)
-            seeds = min(full.seeds, less.seeds)
+            behind = less if row.value >= 0 else full
+            rise = rises[dataset, behind.variant, None].value if (dataset, behind.variant, None) in rises else math.nan
             effect = Effect(
-                row.value, row.low, row.high, raw.get(key, p.get(key)).value, seeds, less.low, 1 / k, full.high
-            )
+                row.value, row.low, row.high, raw.get(key, p.get(key)).value, min(full.seeds, less.seeds),
+                behind.low, 1 / k, rise, full.high,
+            )  # fmt: skip
             at = "" if k == K else f" (K={k})"
             text = f"{_name(dataset)}{at}: PHALAR {full}, {LABELS.get(variant, variant)} {less}, {points(row)} points"
             found[dataset] = effect, text
@@ -69,7 +74,8 @@ def paired(look: Look, variant: str, experiments: Sequence[str], datasets: Seque
 
 def against(look: Look, models: Sequence[str], experiment: str, metric: str, split: str = "test") -> Evidence:
     """The first model minus the best of the others in any measure: the paired difference where one was recorded (as
-    ``metric_minus_rival``, or of ``ours - rival``), else the difference of two intervals."""
+    ``metric_minus_rival``, or of ``ours - rival``), else the difference of two intervals. The others learn nothing
+    here (an untrained network, chroma, published weights), so that only the first has training seeds."""
     (ours, *rivals), found, table = models, {}, look(experiment, metric, split)
     for (dataset, variant, k), row in table.items():
         others = [table[dataset, name, k] for name in rivals if (dataset, name, k) in table]
@@ -77,7 +83,7 @@ def against(look: Look, models: Sequence[str], experiment: str, metric: str, spl
             best = max(others, key=lambda other: other.value)
             named = look(experiment, f"{metric}_minus_{best.variant.split()[0]}", split)
             apart = named.get((dataset, ours, k)) or table.get((dataset, f"{ours} - {best.variant}", k))
-            effect = _effect(apart or _unpaired(row, best), min(row.seeds, best.seeds), row.high)
+            effect = _effect(apart or _unpaired(row, best), row.seeds, row.high)
             found[dataset] = effect, f"{_name(dataset)}: {ours} {_plain(row)}, {best.variant} {_plain(best)}"
     return found
 

@@ -14,15 +14,17 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from phalar.evaluate.statistics import Estimate, difference, gain, holm, p_value
+from phalar.evaluate.statistics import RESAMPLES, Estimate, difference, gain, holm, p_value
 from phalar.study import records
 from phalar.study.records import Record, record
 
 ALPHA = 0.05  # corrected p values from here on do not count as evidence
 SEEDS = 3  # fewer training runs than this of either model, and nothing is said about the models
+FLAT = 0.02  # a learning curve whose last third gained more than this (a share) still rises
 SIZE = 5  # effects that differ by more than this factor are of another size
 
 DIFFERENCE, P_RAW, P_VALUE, GAIN = "top1_minus_phalar", "p_uncorrected", "p_value", "relative_gain"
+LATE_RISE = "late_rise"  # metric: what the last third of a training added to its best validation accuracy
 Key = tuple[str, str, int]  # (variant or row, data set, K)
 
 
@@ -37,7 +39,9 @@ class Comparison:
     seeds: int  # training runs of the model that has fewer
 
 
-def against_full(by_track: Mapping[Key, np.ndarray], full: str = "phalar") -> dict[Key, Comparison]:
+def against_full(
+    by_track: Mapping[Key, np.ndarray], full: str = "phalar", resamples: int = RESAMPLES
+) -> dict[Key, Comparison]:
     """Compare everything with the full model on the same data set and K; the comparisons are one family for Holm.
 
     ``by_track`` maps (variant, data set, K) to the accuracy (seeds, tracks) of every training run on every test track,
@@ -49,8 +53,9 @@ def against_full(by_track: Mapping[Key, np.ndarray], full: str = "phalar") -> di
     corrected = dict(zip(p, holm(list(p.values())), strict=True))
     found = {}
     for key, (a, b) in pairs.items():
-        relative = gain(b, a) if a.mean() > 0 else None
-        found[key] = Comparison(difference(a, b), relative, p[key], float(corrected[key]), min(len(a), len(b)))
+        relative = gain(b, a, resamples=resamples) if a.mean() > 0 else None
+        apart, seeds = difference(a, b, resamples=resamples), min(len(a), len(b))
+        found[key] = Comparison(apart, relative, p[key], float(corrected[key]), seeds)
     return found
 
 
@@ -87,8 +92,9 @@ class Effect:
     high: float = math.nan
     p: float | None = None  # None where none was recorded; from the interval then
     seeds: int | None = None  # of the model that has fewer; None where nothing is trained
-    rival_low: float = math.inf  # lower end of the rival's own interval
-    chance: float = 0.0
+    behind_low: float = math.inf  # of the model that is behind: lower end of its own interval,
+    chance: float = 0.0  # which must lie above this,
+    behind_rise: float = 0.0  # and its `LATE_RISE`; NaN where none was recorded
     level: float = math.nan  # upper end of our own value
 
     @property
@@ -96,8 +102,11 @@ class Effect:
         """Why nothing can be said about it, or an empty text."""
         if self.seeds is not None and self.seeds < SEEDS:
             return "one seed" if self.seeds == 1 else f"{self.seeds} seeds"
-        if self.rival_low <= self.chance:
-            return "rival not trained enough: its interval does not lie above chance"
+        if self.behind_low <= self.chance:
+            return "the model behind is not trained enough: its interval does not lie above chance"
+        if not self.behind_rise <= FLAT:
+            curve = "is not recorded" if math.isnan(self.behind_rise) else "still rises"
+            return f"the model behind is not trained enough: its learning curve {curve}"
         return "no interval" if math.isnan(self.low) else ""
 
     def p_value(self) -> float:

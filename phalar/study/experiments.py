@@ -26,12 +26,14 @@ from phalar.evaluate import retrieval
 from phalar.evaluate.statistics import Estimate, estimate
 from phalar.model import checkpoints
 from phalar.model.variants import variant
+from phalar.study.compare import LATE_RISE
 from phalar.study.profiles import declared_parameters, parameters_for
 from phalar.study.records import Record, append, record
 from phalar.study.run import Study
 from phalar.train import loop
 from phalar.train.config import TrainConfig, config
 
+SEARCH_SEED = 1_000  # no table's models are trained from it
 LARGEST = 10_000_000  # bytes of weights that ship: what a repository and a wheel can carry without regret
 
 # All that determines a cell of a table: its training, then its test. A row of the ablations changes some of these.
@@ -46,6 +48,9 @@ SETTINGS: dict[str, Any] = {
     "excerpt_seconds": [3.0, 3.0],
     "preset": "short",
     "target": None,  # probability asked of the true pair, where it is not the preset's
+    "rate": 1.0,  # what the preset's learning rates are multiplied by,
+    "search": [],  # or: the best of these, by validation after
+    "search_steps": 40,  # so many steps
     "limit": 0,  # tracks of each split, 0 for all
     "draws": 2,  # pairs cut from each test track
     "ks": [8, 16, 64],
@@ -91,7 +96,7 @@ def present(real: Sequence[str], *, progress: bool = True) -> tuple[list[str], d
 
 def training(chosen: Mapping[str, Any]) -> TrainConfig:
     """The training run that settings ask for."""
-    names = ("steps", "seed", "preset", "batch_size", "shards", "limit", "target")
+    names = ("steps", "seed", "preset", "batch_size", "shards", "limit", "target", "rate")
     how = {name: chosen[name] for name in names} | {"seconds": chosen["excerpt_seconds"]}
     # A look at the validation split takes as long as a step or two.
     return config(chosen["variant"], chosen["trained"], valid_every=min(max(10, how["steps"] // 6), 500), **how)
@@ -103,9 +108,51 @@ def run_folder(asked: TrainConfig) -> Path:
 
 
 def train(chosen: Mapping[str, Any], *, progress: bool = True) -> loop.Run:
-    """The finished training run of some settings: found, or trained (to its end, if it was stopped)."""
+    """The finished training run of some settings: found, or trained (to its end, if it was stopped), with the learning
+    rates that its own search found best."""
+    return _trained(tuned(chosen, progress=progress), progress)
+
+
+def _trained(chosen: Mapping[str, Any], progress: bool) -> loop.Run:
     asked = training(chosen)
     return loop.train(asked, run_folder(asked), device=chosen["device"], progress=progress)
+
+
+def searches(chosen: Mapping[str, Any]) -> dict[float, dict[str, Any]]:
+    """Settings of the trainings by which a model's learning rates are found, the same for every model, by multiple of
+    the preset's rates."""
+    short = {"steps": chosen["search_steps"], "seed": SEARCH_SEED}
+    return {rate: {**chosen, **short, "rate": rate} for rate in chosen["search"]}
+
+
+def tuned(chosen: Mapping[str, Any], *, progress: bool = True) -> dict[str, Any]:
+    """Settings with the learning rates that are best on the validation split after the search, as they are without."""
+    found = {rate: _trained(each, progress).best_valid for rate, each in searches(chosen).items()}
+    return {**chosen, "rate": max(found, key=found.get, default=chosen["rate"])}
+
+
+def search_records(chosen: Mapping[str, Any], name: str) -> list[Record]:
+    """What the search of a row of a table found: validation accuracy by multiple of the learning rates."""
+    made, about = [], {"experiment": "search", "dataset": " + ".join(chosen["trained"]), "metric": "top1"}
+    for rate, each in searches(chosen).items():
+        run = _trained(each, False)
+        about |= {"steps": each["steps"], "seed": each["seed"], "config_hash": run.config.hash, "variant": name}
+        made.append(record(run.best_valid, split=f"valid, rates times {rate:g}", wall_seconds=run.seconds, **about))
+    return made
+
+
+def finished(chosen: Mapping[str, Any]) -> bool:
+    """Whether a training, and the search for its learning rates, are done (its tests may still be missing)."""
+    done = [(run_folder(training(each)) / loop.DONE).is_file() for each in searches(chosen).values()]
+    return all(done) and (run_folder(training(tuned(chosen, progress=False))) / loop.DONE).is_file()
+
+
+def late_rise(history: Sequence[Mapping[str, float]]) -> float | None:
+    """What the last third of a training added to its best validation accuracy; None where it looked too seldom."""
+    looks = [(entry["step"], entry["valid"]) for entry in history if "valid" in entry]
+    early = [valid for step, valid in looks if 3 * step <= 2 * len(history)]
+    late = [valid for step, valid in looks if 3 * step > 2 * len(history)]
+    return max(late) - max(early) if early and late else None
 
 
 @dataclass(frozen=True)
@@ -118,12 +165,14 @@ class Weights:
     steps: int | None
     seconds: float | None  # of training
     config_hash: str
+    late_rise: float | None = None  # of its learning curve
 
 
 def weights_of(run: loop.Run) -> Weights:
     """The weights that a run chose on validation."""
     made = run.config
-    return Weights(run.folder / loop.BEST, made.variant, made.seed, made.steps, run.seconds, made.hash)
+    return Weights(run.folder / loop.BEST, made.variant, made.seed, made.steps, run.seconds, made.hash,
+                   late_rise(run.history))  # fmt: skip
 
 
 def shipped() -> Weights:
@@ -144,11 +193,13 @@ class Tested:
     device: str  # "cpu" or "cuda"
 
     def records(self, experiment: str = "retrieval", variant: str = "") -> list[Record]:
-        """One record for each K; ``variant`` where the row of a table is called otherwise than the weights."""
+        """A record for each K, and one of the learning curve; ``variant`` is what a table calls it, if not its own."""
         about = {"seed": self.weights.seed, "steps": self.weights.steps, "wall_seconds": self.weights.seconds}
         about |= {"config_hash": self.weights.config_hash, "variant": variant or self.weights.variant}
         about |= {"dataset": self.corpus, "experiment": experiment, "split": "test", "device": self.device}
-        return [record(found, metric="top1", k=k, **about) for k, found in self.results.items()]
+        made = [record(found, metric="top1", k=k, **about) for k, found in self.results.items()]
+        rise = self.weights.late_rise
+        return made if rise is None else [*made, record(rise, metric=LATE_RISE, **about)]
 
 
 def sizes(corpus: str, chosen: Mapping[str, Any]) -> list[int]:
@@ -210,8 +261,8 @@ class Job:
     training: TrainConfig
 
     def about(self) -> dict[str, Any]:
-        """Number, rows and seed, and whether its training is finished (its tests may still be missing)."""
-        done = (run_folder(self.training) / loop.DONE).is_file()
+        """Number, rows and seed, and whether its training is `finished`."""
+        done = finished(next(iter(self.rows.values())))
         return {"index": self.index, "cells": "+".join(self.rows), "seed": self.training.seed, "trained": done}
 
     def run(self, target: Path, *, progress: bool = True) -> list[Record]:
@@ -219,6 +270,7 @@ class Job:
         made = []
         for name, chosen in self.rows.items():
             run = train(chosen, progress=progress)
+            made += search_records(chosen, name)
             for corpus in chosen["corpora"]:
                 made += evaluate(run, corpus, chosen, progress=progress).records("ablations", name)
         append(target, made)

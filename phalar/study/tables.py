@@ -64,6 +64,7 @@ def lookup(experiment: str, dataset: str, variant: str, metric: str, k: int | No
     return _printed().get((experiment, dataset.lower(), variant, metric, k))
 
 
+@lru_cache
 def canonical(dataset: str) -> str:
     """A data set's name as tables write it: ``"moisesdb"`` is ``"MoisesDB"``; a stand-in keeps its own name."""
     return {name.lower().replace("-", ""): name for name in DATASETS}.get(dataset.lower().replace("-", ""), dataset)
@@ -99,14 +100,13 @@ def measured(
     """
     chosen = (records["experiment"] == experiment) & (records["metric"] == metric) & (records["split"] == split)
     chosen, found = records[chosen].assign(dataset=records["dataset"].map(canonical)), {}
+    chosen = chosen.drop_duplicates(["dataset", "variant", "k", "seed", "steps"], keep="last")
     for (dataset, variant, k), rows in chosen.groupby(["dataset", "variant", "k"], dropna=False, sort=False):
-        rows = rows.drop_duplicates(["seed", "steps"], keep="last")
-        newest = rows["steps"].iloc[-1]
-        rows = rows[rows["steps"].isna() if pd.isna(newest) else (rows["steps"] == newest).fillna(False)]
-        n, k = (None if pd.isna(x) else int(x) for x in (rows["n"].max(), k))
+        steps = rows["steps"].tolist()
+        rows = rows[[each is steps[-1] or each == steps[-1] for each in steps]] if len(set(steps)) > 1 else rows
+        n, k, newest = (None if pd.isna(x) else int(x) for x in (rows["n"].max(), k, steps[-1]))
         ends = rows["ci_low"].min(), rows["ci_high"].max()
-        steps = None if pd.isna(newest) else int(newest)
-        found[dataset, variant, k] = Measured(dataset, variant, k, rows["value"].mean(), *ends, n, len(rows), steps)
+        found[dataset, variant, k] = Measured(dataset, variant, k, rows["value"].mean(), *ends, n, len(rows), newest)
     return found
 
 

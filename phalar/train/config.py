@@ -87,9 +87,11 @@ def config(
     preset: str = "default",
     seconds: Sequence[float] = (2.0, 10.0),
     target: float | None = None,
+    rate: float = 1.0,
     **sizes: object,
 ) -> TrainConfig:
-    """A checked TrainConfig from plain values: fields of it, the name of a preset, and a target in place of its own.
+    """A checked TrainConfig from plain values: fields of it, the name of a preset, a target in place of its own, and a
+    ``rate`` by which its learning rates are multiplied.
 
     COCOLA is trained as its authors do, whatever the preset: their rates, no smoothing of labels, no augmentation
     (paper section 3). The published Mel variant has noise on its spectrogram.
@@ -103,5 +105,7 @@ def config(
         recipe = replace(recipe, picture_noise=0.5)
     if target is not None:
         recipe = replace(recipe, target=float(target))
+    rates = {name: rate * getattr(recipe, name) for name in ("muon_lr", "vector_lr", "form_lr")}
+    recipe = replace(recipe, **rates)
     lengths = tuple(map(float, seconds))
     return TrainConfig(variant, tuple(corpora), seconds=lengths, preset=preset, recipe=recipe, **sizes)

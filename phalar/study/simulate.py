@@ -1,0 +1,118 @@
+"""How far the verdicts can be trusted: invented results, of which the truth is known, through the whole chain.
+
+Accuracies of models that differ by nothing (or by the paper's effects) are drawn with the two kinds of luck there are,
+recorded as notebooks record theirs, and judged by the registry of claims. Book notebook *How we judge*.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from phalar.datasets.store import in_processes
+from phalar.evaluate.statistics import difference, estimate
+from phalar.study import claims
+from phalar.study.compare import LATE_RISE, against_full, comparison_records
+from phalar.study.records import Record, frame
+from phalar.study.tables import lookup
+
+TRACKS = {"chorales": 104, "band": 110, "studio": 80}  # of their test splits
+PIECES, DRAWS = 40, 5  # of the other experiments; cuts of each track
+LEVEL, HARD = 0.7, 0.2  # accuracy of the full model, and how much tracks differ in it (standard deviation)
+SIZE = 0.1  # an effect of which the paper gives no size
+RESAMPLES = 400  # of the bootstrap: fewer than the study's, since it is done thousands of times
+
+
+def effect_of(claim: Mapping[str, Any]) -> float:
+    """The paper's effect in a claim's measure, or `SIZE` where it gives none."""
+    values = [lookup(*number) for number in claim.get("paper", ())]
+    return values[0] - values[1] if len(values) == 2 and values[0] < 1 else SIZE
+
+
+def drawn(rng: np.random.Generator, mean: float, hard: np.ndarray, seeds: int, luck: float) -> np.ndarray:
+    """Accuracies (seeds, tracks) of a model whose training runs scatter by ``luck`` (standard deviation) about a mean,
+    on tracks (n,) that are easier or harder than others by ``hard``."""
+    chance = mean + rng.normal(0, luck, (seeds, 1)) + hard
+    return rng.binomial(DRAWS, chance.clip(0, 1)) / DRAWS
+
+
+def invented(rng: np.random.Generator, effects: Mapping[str, float], seeds: int, luck: float) -> pd.DataFrame:
+    """Records of a run in which each claim's effect is as given (0 where it is not), with so many training seeds of
+    every model that is trained."""
+    made, by_track = [], {}
+
+    def values(mean: float, hard: np.ndarray) -> np.ndarray:
+        return drawn(rng, mean, hard, seeds, luck)
+
+    def written(found: np.ndarray, trained: bool = True, **about: Any) -> None:
+        for seed, of_seed in enumerate(found):
+            e = estimate(of_seed, resamples=RESAMPLES)
+            interval = {"value": e.value, "ci_low": e.low, "ci_high": e.high, "n": e.n}
+            made.append(Record(seed=seed if trained else None, **({"split": "test"} | about | interval)))
+
+    hard = {name: rng.normal(0, HARD, n) for name, n in TRACKS.items()}
+    others = rng.normal(0, HARD, PIECES)
+    for claim in claims.registry():
+        where, effect = claim.get("evidence", {}), effects.get(claim["claim"], 0.0)
+        if "paired" in where:
+            for name in set(where.get("datasets", TRACKS)) & set(TRACKS):
+                by_track[where["paired"], name, 64] = values(LEVEL - effect, hard[name])
+        elif "against" in where:
+            ours, rival = where["against"][0], where["against"][-1]
+            about = {"experiment": where["experiment"], "dataset": "invented", "split": where.get("split", "test")}
+            a, b = values(LEVEL, others), drawn(rng, LEVEL - effect, others, 1, 0.0)
+            written(a, variant=ours, metric=where["metric"], **about)
+            written(b, trained=False, variant=rival, metric=where["metric"], **about)
+            for seed, of_seed in enumerate(a):
+                e = difference(of_seed, b, resamples=RESAMPLES)
+                apart = {"metric": f"{where['metric']}_minus_{rival.split()[0]}", "variant": ours, "seed": seed}
+                made.append(Record(value=e.value, ci_low=e.low, ci_high=e.high, n=e.n, **apart, **about))
+        elif "stress" in where:
+            about = {"experiment": "limits", "variant": "phalar", "metric": "top1", "k": 64}
+            written(values(LEVEL, others), dataset="stress-plain", **about)
+            written(values(LEVEL - effect, others), dataset=where["stress"], **about)
+    by_track |= {("phalar", name, 64): values(LEVEL, hard[name]) for name in TRACKS}
+    for (variant, dataset, k), found in by_track.items():
+        written(found, experiment="ablations", dataset=dataset, variant=variant, k=k, metric="top1")
+        flat = {"experiment": "ablations", "dataset": dataset, "variant": variant, "split": "test"}
+        made.append(Record(metric=LATE_RISE, value=0.0, **flat))
+    return frame(made + comparison_records(against_full(by_track, resamples=RESAMPLES), "ablations"))
+
+
+def judge_once(task: tuple[int, float, int, float]) -> dict[str, str]:
+    """The verdict on every claim in the invented results of a task: (number, size of the effects, seeds, luck)."""
+    number, size, seeds, luck = task
+    rng = np.random.default_rng([number, seeds, round(1000 * luck), round(1000 * size)])
+    effects = {claim["claim"]: size * effect_of(claim) for claim in claims.registry()}
+    found = claims.judged(invented(rng, effects, seeds, luck), {})
+    return {one.claim["claim"]: str(one.verdict) for one in found if "evidence" in one.claim}
+
+
+def judge_many(repetitions: int, sizes: Sequence[float], seeds: Sequence[int], lucks: Sequence[float], jobs: int = 1):
+    """Verdicts of many invented runs, a row a repetition and claim.
+
+    Parameters
+    ----------
+    repetitions : int
+        Of each setting.
+    sizes : sequence of float
+        What the paper's effects are multiplied by: 0 where nothing is there, 1 where they are as printed.
+    seeds, lucks : sequences
+        Training seeds of every model; standard deviations of their accuracies, as shares.
+    jobs : int
+        Processes.
+
+    Returns
+    -------
+    DataFrame
+        ``size, seeds, luck, repetition, claim, verdict``.
+    """
+    tasks = [(i, size, s, luck) for size in sizes for s in seeds for luck in lucks for i in range(repetitions)]
+    rows = []
+    for (number, size, s, luck), found in in_processes(judge_once, tasks, jobs):
+        if isinstance(found, BaseException):
+            raise found
+        about = {"size": size, "seeds": s, "luck": luck, "repetition": number}
+        rows += [about | {"claim": claim, "verdict": verdict} for claim, verdict in found.items()]
+    return pd.DataFrame(rows)
