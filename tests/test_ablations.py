@@ -1,10 +1,14 @@
-"""Poolings of the ablation grid that are not the paper's: each does exactly what it says."""
+"""Rows of the ablation grid: poolings that are not the paper's, and the one search for every row's learning rates."""
 
 import math
+from dataclasses import dataclass
 
+import pytest
 import torch
 
 from phalar.model.pooling import PartsPooling, SpectralPooling
+from phalar.study import experiments
+from phalar.train.config import TrainConfig
 
 
 def features() -> torch.Tensor:
@@ -47,3 +51,44 @@ def test_the_parts_are_the_real_and_the_imaginary_ones():
     assert parts.out_features == 36
     assert not sides.is_complex()
     torch.testing.assert_close(torch.view_as_complex(sides.view(3, 18, 2)), spectrum)
+
+
+@dataclass
+class Trained:
+    """What a training would have given: the best rates are those nearest to ``muon_lr = 0.05``."""
+
+    config: TrainConfig
+    seconds: float = 1.0
+
+    @property
+    def best_valid(self) -> float:
+        return 1 - abs(self.config.recipe.muon_lr - 0.05)
+
+
+@pytest.mark.parametrize("variant", ["phalar", "gap", "cocola"])
+def test_every_row_is_trained_with_the_rates_that_its_own_search_found_on_validation(monkeypatch, variant):
+    asked = []
+    monkeypatch.setattr(experiments.loop, "train", lambda config, *_, **__: asked.append(config) or Trained(config))
+    row = experiments.SETTINGS | {"trained": ["chorales"], "search": [0.4, 1.0, 2.5], "search_steps": 7}
+    row |= {"variant": variant, "seed": 3}
+    plain = experiments.training(row).recipe
+    final = experiments.train(row).config
+    assert [(config.steps, config.seed) for config in asked] == 3 * [(7, experiments.SEARCH_SEED)] + [(40, 3)]
+    for name in ("muon_lr", "vector_lr", "form_lr"):
+        tried = [getattr(config.recipe, name) for config in asked]
+        assert tried == pytest.approx([rate * getattr(plain, name) for rate in (0.4, 1.0, 2.5, 2.5)])
+    assert final.recipe.target == plain.target
+    found = {record.split: record.value for record in experiments.search_records(row, "a row")}
+    assert max(found, key=found.get) == "valid, rates times 2.5"
+    assert len(found) == 3
+    asked.clear()
+    assert experiments.train(row | {"search": []}).config == experiments.training(row)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("valid", "rise"), [({2: 0.1, 4: 0.5, 6: 0.6}, 0.1), ({2: 0.5, 4: 0.4, 6: 0.3}, -0.2), ({6: 0.9}, None), ({}, None)]
+)
+def test_a_learning_curve_rises_late_by_what_its_last_third_added(valid, rise):
+    history = [{"step": step, **({"valid": valid[step]} if step in valid else {})} for step in range(1, 7)]
+    assert experiments.late_rise(history) == (None if rise is None else pytest.approx(rise))

@@ -286,6 +286,7 @@ def substitutions(
     texts = {"profile": profile, "answer": answer(found), "answer_pooling": answer_pooling(found, judged)}
     texts |= {f"parameters_{name}": f"{count:,}" for name, count in parameters.items()}
     texts |= {"rule_seeds": str(compare.SEEDS), "rule_size": str(compare.SIZE), "rule_alpha": f"{compare.ALPHA:g}"}
+    texts |= {"rule_flat": f"{100 * compare.FLAT:g}"}
     newest = records.iloc[-1] if len(records) else dict.fromkeys(("device", "commit", "date"), MISSING)
     texts |= {"run_device": newest["device"], "run_commit": newest["commit"]}
     texts["run_date"] = newest["date"].partition("T")[0] or "unknown"

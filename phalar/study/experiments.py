@@ -110,10 +110,7 @@ def run_folder(asked: TrainConfig) -> Path:
 def train(chosen: Mapping[str, Any], *, progress: bool = True) -> loop.Run:
     """The finished training run of some settings: found, or trained (to its end, if it was stopped), with the learning
     rates that its own search found best."""
-    return _trained(tuned(chosen, progress=progress), progress)
-
-
-def _trained(chosen: Mapping[str, Any], progress: bool) -> loop.Run:
+    chosen = tuned(chosen, progress=progress)
     asked = training(chosen)
     return loop.train(asked, run_folder(asked), device=chosen["device"], progress=progress)
 
@@ -121,13 +118,13 @@ def _trained(chosen: Mapping[str, Any], progress: bool) -> loop.Run:
 def searches(chosen: Mapping[str, Any]) -> dict[float, dict[str, Any]]:
     """Settings of the trainings by which a model's learning rates are found, the same for every model, by multiple of
     the preset's rates."""
-    short = {"steps": chosen["search_steps"], "seed": SEARCH_SEED}
+    short = {"steps": chosen["search_steps"], "seed": SEARCH_SEED, "search": []}
     return {rate: {**chosen, **short, "rate": rate} for rate in chosen["search"]}
 
 
 def tuned(chosen: Mapping[str, Any], *, progress: bool = True) -> dict[str, Any]:
     """Settings with the learning rates that are best on the validation split after the search, as they are without."""
-    found = {rate: _trained(each, progress).best_valid for rate, each in searches(chosen).items()}
+    found = {rate: train(each, progress=progress).best_valid for rate, each in searches(chosen).items()}
     return {**chosen, "rate": max(found, key=found.get, default=chosen["rate"])}
 
 
@@ -135,7 +132,7 @@ def search_records(chosen: Mapping[str, Any], name: str) -> list[Record]:
     """What the search of a row of a table found: validation accuracy by multiple of the learning rates."""
     made, about = [], {"experiment": "search", "dataset": " + ".join(chosen["trained"]), "metric": "top1"}
     for rate, each in searches(chosen).items():
-        run = _trained(each, False)
+        run = train(each, progress=False)
         about |= {"steps": each["steps"], "seed": each["seed"], "config_hash": run.config.hash, "variant": name}
         made.append(record(run.best_valid, split=f"valid, rates times {rate:g}", wall_seconds=run.seconds, **about))
     return made

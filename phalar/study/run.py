@@ -31,7 +31,15 @@ from phalar.study.records import REFERENCE, place, versions
 
 # The notebooks of the study in the order in which they run. Those of a line share trained models, and those of the
 # second group look into weights that the first group trained; the others do not mind what runs beside them.
-FIRST = (("retrieval", "ablations"), ("corpora",), ("limits",), ("shift-theorem",), ("phase",), ("beats",))
+FIRST = (
+    ("retrieval", "ablations"),
+    ("corpora",),
+    ("limits",),
+    ("shift-theorem",),
+    ("phase",),
+    ("judging",),
+    ("beats",),
+)
 THEN = (("rotation",), ("chords",))
 NOTEBOOKS = tuple(name for line in (*FIRST, *THEN) for name in line)
 

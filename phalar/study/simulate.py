@@ -86,7 +86,7 @@ def judge_once(task: tuple[int, float, int, float]) -> dict[str, str]:
     rng = np.random.default_rng([number, seeds, round(1000 * luck), round(1000 * size)])
     effects = {claim["claim"]: size * effect_of(claim) for claim in claims.registry()}
     found = claims.judged(invented(rng, effects, seeds, luck), {})
-    return {one.claim["claim"]: str(one.verdict) for one in found if "evidence" in one.claim}
+    return {one.claim["claim"]: str(one.verdict) for one in found if isinstance(one.claim.get("evidence"), Mapping)}
 
 
 def judge_many(repetitions: int, sizes: Sequence[float], seeds: Sequence[int], lucks: Sequence[float], jobs: int = 1):
