@@ -45,9 +45,7 @@ def to_float(samples: Any, name: str = "audio") -> np.ndarray:
         zero, scale = _PCM[str(array.dtype)]
         return ((array.astype(float) - zero) / scale).astype(np.float32)
     if not np.issubdtype(array.dtype, np.floating):
-        raise InputError(
-            f"{name}: samples of type {array.dtype} have no defined full scale; give floats in [-1, 1] or integer PCM"
-        )
+        raise InputError(f"{name}: samples of type {array.dtype} have no defined full scale; give floats or PCM")
     return array.astype(np.float32)
 
 

@@ -54,23 +54,17 @@ def _meaning(file: Path) -> str:
 @cache
 def sources(module: str) -> tuple[str, ...]:
     """Parts of the package that decide what a module ("corpora/studio.py") makes, for :func:`of_code`: itself, what it
-    imports from its own folder, directly or through others, and the tables (.csv, .yaml) that these name. A folder's
-    ``__init__`` does not count."""
+    imports from its own folder but ``__init__``, directly or through others, and the tables that these name."""
     folder, found, waiting = Path(module).parent, set(), [Path(module)]
+    beside = [file.relative_to(paths.PACKAGE) for file in (paths.PACKAGE / folder).iterdir()]
+    within = ".".join(("phalar", *folder.parts))
     while waiting:
-        part = waiting.pop()
-        if part in found or part == folder / "__init__.py" or not (paths.PACKAGE / part).is_file():
-            continue
-        found.add(part)
-        tree = ast.parse((paths.PACKAGE / part).read_text(encoding="utf-8") if part.suffix == ".py" else "")
-        for node in ast.walk(tree):
-            names = [alias.name for alias in getattr(node, "names", []) if isinstance(alias, ast.alias)]
-            if isinstance(node, ast.ImportFrom):
-                names = [node.module, *(f"{node.module}.{name}" for name in names)]
-            modules = [Path(*name.split(".")[1:]) for name in names if name.startswith("phalar.")]
-            waiting += [p for m in modules for p in (m.with_suffix(".py"), m / "__init__.py") if folder in p.parents]
-            if isinstance(node, ast.Constant) and str(node.value).endswith(TABLES):
-                waiting.append(part.with_name(node.value))
+        found.add(part := waiting.pop())
+        text = _meaning(paths.PACKAGE / part) if part.suffix == ".py" else ""
+        for file in set(beside) - found - {folder / "__init__.py"}:
+            imported = (f"'{within}.{file.stem}'", f"alias(name='{file.stem}'")
+            named = imported if file.suffix == ".py" else (f"Constant(value='{file.name}'",)
+            waiting += [file] if any(name in text for name in named) else []
     return tuple(sorted(part.as_posix() for part in found))
 
 
@@ -96,8 +90,7 @@ def cached(kind: str, key: object, make: Callable[[], dict[str, np.ndarray]]) ->
     """Arrays by name, from the cache if they are there, else made and kept: the one find-or-make of the package.
 
     ``kind``: what they are, such as ``"scores"``, a folder of the cache. ``key``: plain values that determine the
-    arrays, code and weights included (:func:`of_code`, :func:`of_file`). ``make`` is called if nothing is kept, or what
-    is kept cannot be read.
+    arrays, code and weights included (:func:`of_code`, :func:`of_file`). ``make`` is called if none can be read.
     """
     path = paths.cache() / kind / f"{fingerprint(key, 16)}.npz"
     try:

@@ -1,19 +1,19 @@
 """Does this stem fit this mix? Scores and rankings over whole recordings, of any rate and number of channels.
 
-The model was trained on 2 to 10 s and is tested on 5 s. So a mix and a stem are laid side by side from their beginning,
-over the part that both have; where that is longer than 10 s it is cut into windows of 5 s (the last one ends with the
-part), and the score is the mean over those in which both sides sound, each weighted by what it adds to those before it.
-Each window is embedded alone: a stem scores the same whatever it is ranked with. Book notebook *Retrieval*.
+A mix and a stem are laid side by side from their beginning, over the part that both have. Where that is longer than the
+10 s of training it is cut into windows of 5 s (the last ends with the part), and the score is the mean over those in
+which both sides sound, each weighted by what it adds to those before it. Book notebook *Retrieval*.
 """
 
 import os
+import reprlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 from tqdm import tqdm
 
 from phalar import audio
@@ -28,8 +28,6 @@ from phalar.model.variants import ABLATIONS, VARIANTS
 WHOLE = 10 * SAMPLE_RATE  # samples: no more than this is heard in one piece
 WINDOW = 5 * SAMPLE_RATE  # samples: longer recordings are cut into pieces of this length
 MANY = 8  # stems from which on a progress bar is shown
-
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -59,22 +57,20 @@ def score(mix: Clip, stem: Clip, model: StemModel | str | os.PathLike = "referen
     return scorer.match(_name(stem, "stem"), 0, audio.load(stem, "stem")).score
 
 
-def rank(
-    mix: Clip, stems: Sequence[Clip], model: StemModel | str | os.PathLike = "reference", progress: bool | None = None
-) -> list[Match]:
-    """Stems by how well they fit a mix, best first.
+def rank(mix: Clip, stems: Sequence[Clip], model: StemModel | str | os.PathLike = "reference") -> list[Match]:
+    """Stems by how well they fit a mix, best first, with a bar on standard error for more than 8.
 
     ``mix`` and ``model`` as in ``score``; ``stems``: paths, or (array, rate) pairs, of unequal length compared with
-    unequal parts of the mix; ``progress``: a bar on standard error, by default for more than 8 stems.
+    unequal parts of the mix.
 
     A stem that never sounds together with the mix has score 0.0 and no windows, with a SilentAudioWarning; one that
     cannot be read comes last, with score None and a PhalarWarning. No stems, model or usable mix: an InputError.
     """
     if isinstance(stems, str | bytes | os.PathLike) or not isinstance(stems, Sequence) or not stems:
-        raise InputError(f"stems: {_shown(stems)} is not a list of clips; give at least one path or (array, rate)")
+        raise InputError(f"stems: {reprlib.repr(stems)} is no list of clips; give at least one path or (array, rate)")
     scorer = _Scorer(resolve_model(model), audio.load(mix, "mix"))
-    matches, shown = [], len(stems) > MANY if progress is None else progress
-    for index, stem in enumerate(tqdm(stems, desc="rank stems", unit="stem", disable=not shown)):
+    matches = []
+    for index, stem in enumerate(tqdm(stems, desc="rank stems", unit="stem", disable=len(stems) <= MANY)):
         name = _name(stem, f"stem {index}")
         try:
             matches.append(scorer.match(name, index, audio.load(stem, name)))
@@ -93,25 +89,21 @@ def resolve_model(model: StemModel | str | os.PathLike) -> StemModel:
     if isinstance(model, StemModel):
         return model
     if isinstance(model, str | os.PathLike):
-        if model == checkpoints.REFERENCE:
-            return checkpoints.load(model)
         if model in VARIANTS | ABLATIONS:
             return build(model, seed=0).eval()
         if Path(model).suffix == ".ckpt":
             return load_official(model)
-        if Path(model).suffix == ".safetensors" or Path(model).is_file():
+        if model == checkpoints.REFERENCE or Path(model).suffix == ".safetensors" or Path(model).is_file():
             return checkpoints.load(model)
     choices = f"'reference', the path of a .safetensors or .ckpt file, or one of {', '.join(VARIANTS)} (untrained)"
-    raise InputError(f"model {_shown(model)}: no such checkpoint or variant; give {choices}")
+    raise InputError(f"model {reprlib.repr(model)}: no such checkpoint or variant; give {choices}")
 
 
-def spans(samples: int) -> list[Span]:
+def spans(samples: int) -> list[tuple[int, int]]:
     """Where a recording of that many samples is cut: one piece up to 10 s, else windows of 5 s, the last at its end."""
     if samples <= WHOLE:
         return [(0, samples)]
-    starts = [*range(0, samples - WINDOW + 1, WINDOW)]
-    if starts[-1] + WINDOW < samples:
-        starts.append(samples - WINDOW)
+    starts = [*range(0, samples - WINDOW, WINDOW), samples - WINDOW]
     return [(start, start + WINDOW) for start in starts]
 
 
@@ -120,17 +112,15 @@ class _Scorer:
 
     def __init__(self, model: StemModel, mix: np.ndarray) -> None:
         self.model, self.mix = model, mix
-        self.embedded: dict[Span, Tensor] = {}
+        self.embedded = cache(lambda start, stop: model.embed(mix[start:stop], SAMPLE_RATE))
 
     def match(self, name: str, index: int, stem: np.ndarray) -> Match:
         scores, weights, heard = [], [], 0
         for start, stop in spans(min(len(self.mix), len(stem))):
             if audio.is_silent(self.mix[start:stop]) or audio.is_silent(stem[start:stop]):
                 continue
-            if (start, stop) not in self.embedded:
-                self.embedded[start, stop] = self.model.embed(self.mix[start:stop], SAMPLE_RATE)
             embedded = self.model.embed(stem[start:stop], SAMPLE_RATE)
-            scores.append(self.model.similarity(self.embedded[start, stop], embedded).item())
+            scores.append(self.model.similarity(self.embedded(start, stop), embedded).item())
             weights.append(stop - max(start, heard))
             heard = stop
         if not scores:
@@ -141,7 +131,3 @@ class _Scorer:
 
 def _name(clip: Clip, otherwise: str) -> str:
     return os.fspath(clip) if isinstance(clip, str | os.PathLike) else otherwise
-
-
-def _shown(value: object) -> str:
-    return repr(value) if isinstance(value, str | os.PathLike | int | float | list) else type(value).__name__

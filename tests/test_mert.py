@@ -98,7 +98,7 @@ def test_what_is_not_mert_is_refused_and_nothing_runs(folder):
         change(folder, **published | settings)
         refused(says)
     change(folder, **published)
-    refused("no such folder; give the folder of MERT's files", folder / "none")
+    refused("none: has neither", folder / "none")
     (folder / "model.safetensors").write_bytes(b"no")
     refused("not a readable safetensors file")
     (folder / "model.safetensors").unlink()

@@ -16,18 +16,19 @@ from phalar.model.complex_layers import HEADS
 from phalar.model.frontend import LogCQT
 from phalar.model.mel import HarmonicPercussiveMel, LogMel
 from phalar.model.mert import Resampled, load_mert
-from phalar.model.pooling import POOLINGS, AveragePooling, ProjectedPooling
+from phalar.model.pooling import POOLINGS
 from phalar.model.similarity import FORMS
 from phalar.model.stem_model import StemModel
-from phalar.model.variants import EMBEDDING_DIM, Variant, variant
+from phalar.model.variants import EMBEDDING_DIM, PHALAR, Variant, variant
 
 __all__ = ["StemModel", "assemble", "build"]
 
 FRONTENDS = {"cqt": LogCQT, "mel": LogMel, "harmonic-percussive": HarmonicPercussiveMel, "24 kHz": Resampled}
 BACKBONES = {"axial": HarmonicBackbone, "efficientnet": EfficientNet, "mert": load_mert}
 PARTS = {"frontend": FRONTENDS, "backbone": BACKBONES, "pooling": POOLINGS, "head": HEADS, "form": FORMS}
+SIZES = range(1, 4097)  # channels or components of spectral pooling: a damaged file cannot ask for all memory
 CHOICES = PARTS | {"scaling": ("global", "channel", "none"), "constant": (False, True)}
-LARGEST = 4096  # channels or components of spectral pooling, so that a damaged file cannot ask for all memory
+CHOICES |= {"channels": SIZES, "components": SIZES}
 
 
 def build(
@@ -51,13 +52,8 @@ def build(
 def assemble(row: Variant, backbone: nn.Module) -> StemModel:
     """The parts that a row names around a backbone, whose ``out_channels`` decides their sizes."""
     frontend = FRONTENDS[row.frontend]()
-    sizes = frontend.bins * backbone.out_channels, row.channels
-    if row.pooling == "average":
-        pooling = AveragePooling()
-    elif row.pooling == "projected":
-        pooling = ProjectedPooling(*sizes)
-    else:
-        pooling = POOLINGS[row.pooling](*sizes, row.components, row.constant, row.scaling)
+    sizes = frontend.bins * backbone.out_channels, row.channels, row.components, row.constant, row.scaling
+    pooling = POOLINGS[row.pooling](*(() if row.pooling == "average" else sizes))
     head = HEADS[row.head](getattr(pooling, "out_features", backbone.out_channels), EMBEDDING_DIM)
     whole = Cocola if row.backbone == "efficientnet" else StemModel
     return whole(row, frontend, backbone, pooling, head, FORMS[row.form](EMBEDDING_DIM))
@@ -67,11 +63,7 @@ def _checked(row: Variant) -> Variant:
     """The row itself, or an InputError where it names a part that does not exist: rows also come from files."""
     for field, choices in CHOICES.items():
         value = getattr(row, field)
-        if not isinstance(value, str | bool) or value not in choices:
-            listed = ", ".join(map(str, choices))
+        if type(value) is not type(getattr(PHALAR, field)) or value not in choices:
+            listed = "whole numbers from 1 to 4096" if choices is SIZES else ", ".join(map(str, choices))
             raise InputError(f"variant {row.name!r}: {field} = {value!r} does not exist; choose from {listed}")
-    for field in ("channels", "components"):
-        value = getattr(row, field)
-        if type(value) is not int or not 1 <= value <= LARGEST:
-            raise InputError(f"variant {row.name!r}: {field} = {value!r}; give a whole number from 1 to {LARGEST}")
     return row

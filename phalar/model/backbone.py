@@ -14,26 +14,16 @@ from torch.utils.checkpoint import checkpoint
 
 from phalar.model import fused
 
-STAGES = 5
+WIDTHS = (8, 12, 18, 27, 40, 60)  # channels before and after each of five stages: times 1.5, truncated
 BLOCKS_PER_STAGE = 2
-FIRST_WIDTH = 8
-TIME_REDUCTION = 2**STAGES  # 501 frames (5 s) become 16 steps of 320 ms
-
-
-def widths() -> list[int]:
-    """Channels before and after each stage: 8, 12, 18, 27, 40, 60 (times 1.5, truncated)."""
-    channels = [FIRST_WIDTH]
-    for _ in range(STAGES):
-        channels.append(int(channels[-1] * 1.5))
-    return channels
+TIME_REDUCTION = 2 ** (len(WIDTHS) - 1)  # 501 frames (5 s) become 16 steps of 320 ms
 
 
 class ResidualBranch(nn.Module):
     """x + g * W2 silu(W1 norm(x) + b), the one shape of all three branches; only W1's kernel differs.
 
     The norm is per channel and per item. g is ``scale`` (LayerScale) times the dropout mask; it starts at zero, so a
-    new block is the identity and depth costs nothing at the start of training. As it is float32, so is the sum, under
-    autocast too.
+    new block is the identity and depth costs nothing at first. It is float32, and so is the sum, under autocast too.
     """
 
     def __init__(self, channels: int, hidden: int, kernel: tuple[int, int], dropout: float) -> None:
@@ -67,14 +57,11 @@ class AxialBlock(nn.Module):
         self.frequency = ResidualBranch(channels, channels, (3, 1), dropout)
         self.time = ResidualBranch(channels, channels, (1, 3), dropout)
         self.pointwise = ResidualBranch(channels, 2 * channels, (1, 1), dropout)
+        self.branches = self.frequency, self.time, self.pointwise
         self.widen = None
         if out_channels is not None:
             self.widen = nn.Conv2d(channels, out_channels, (1, 3), stride=(1, 2), padding=(0, 1), bias=False)
             nn.init.xavier_normal_(self.widen.weight)
-
-    @property
-    def branches(self) -> tuple[ResidualBranch, ResidualBranch, ResidualBranch]:
-        return self.frequency, self.time, self.pointwise
 
     def forward(self, x: Tensor, gains: Sequence[Tensor | None] = (None, None, None)) -> Tensor:
         """(B, C, F, T) to (B, C', F, T'); ``gains``: those of the three branches, where they were drawn beforehand."""
@@ -84,17 +71,15 @@ class AxialBlock(nn.Module):
 
 
 class HarmonicBackbone(nn.Module):
-    """Ten axial blocks in five stages: (B, F, T) to (B, 60, F, ceil(T / 32)). ``dropout``: the share of channels left
-    out of each residual branch in training."""
+    """Ten axial blocks in five stages: (B, F, T) to (B, 60, F, ceil(T / 32)), with dropout of branches' channels."""
 
     def __init__(self, dropout: float = 0.1) -> None:
         super().__init__()
-        channels = widths()
-        self.out_channels = channels[-1]
-        self.stem = nn.Conv2d(1, channels[0], 1, bias=False)
+        self.out_channels = WIDTHS[-1]
+        self.stem = nn.Conv2d(1, WIDTHS[0], 1, bias=False)
         nn.init.xavier_normal_(self.stem.weight)
         self.blocks = nn.ModuleList()
-        for narrow, wide in pairwise(channels):
+        for narrow, wide in pairwise(WIDTHS):
             self.blocks.append(AxialBlock(narrow, wide, dropout))
             self.blocks.extend(AxialBlock(wide, None, dropout) for _ in range(BLOCKS_PER_STAGE - 1))
 
@@ -112,8 +97,7 @@ class HarmonicBackbone(nn.Module):
         return [[branch.gain(items) for branch in block.branches] for block in self.blocks]
 
     def plain(self, picture: Tensor, gains: Sequence[Sequence[Tensor]], checkpointed: bool = False) -> Tensor:
-        """The definition. ``checkpointed``, as in the published code: of each block only the input is kept, and the
-        backward pass computes the rest again."""
+        """The definition. ``checkpointed``, as in the published code: what is within a block is computed again."""
         x = self.stem(picture[:, None].to(self.stem.weight.dtype))
         for block, drawn in zip(self.blocks, gains, strict=True):
             x = checkpoint(block, x, drawn, use_reentrant=False) if checkpointed else block(x, drawn)

@@ -26,7 +26,7 @@ REFERENCE_FILE = paths.PACKAGE / "weights" / "reference.safetensors"
 def save(model: StemModel, path: str | os.PathLike, **notes: object) -> None:
     """Write a model's weights, its registry row and any notes (plain values: steps, seed, corpora, accuracy).
 
-    A MERT variant's file holds the frozen MERT as well (380 MB), so that it can be loaded without it.
+    A MERT variant's file holds the frozen MERT as well (380 MB).
     """
     about = {"variant": asdict(model.variant), "notes": notes, "backbone": getattr(model.backbone, "config", None)}
     metadata = {name: json.dumps(value) for name, value in about.items() if value is not None}
@@ -56,10 +56,8 @@ def notes(source: str | os.PathLike) -> dict[str, Any]:
 def _read(source: str | os.PathLike) -> tuple[dict, dict[str, Any]]:
     """A file's tensors, and by name its registry row, its notes and the settings of a frozen backbone or None."""
     if source == REFERENCE and not REFERENCE_FILE.is_file():
-        raise InputError(
-            f"the weights that ship with the package are not at {REFERENCE_FILE}; install the package again, or train "
-            "with `phalar train phalar --corpus chorales --out DIR` and load DIR/best.safetensors"
-        )
+        remedy = "install the package again, or `phalar train phalar --corpus chorales --out DIR`"
+        raise InputError(f"the weights that ship with the package are not at {REFERENCE_FILE}; {remedy}")
     tensors, metadata = read_tensors(REFERENCE_FILE if source == REFERENCE else source)
     if metadata.get("format", FORMAT) != FORMAT:
         raise InputError(f"{source}: format {metadata['format']!r}; this version reads {FORMAT!r}")

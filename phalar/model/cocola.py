@@ -33,9 +33,8 @@ SQUEEZE = 4  # input channels per squeezed channel
 class Cocola(StemModel):
     """A stem model that shows its network the harmonic picture, the percussive one, or both.
 
-    ``mode`` says which, and may be set at any time: "both", "harmonic" or "percussive", or, at first, "random": one of
-    these, drawn for each pair in training, and both otherwise. What is not shown is replaced by zeros (0 dB), as
-    published. Say the mode with every number: scores of one do not compare with those of another.
+    ``mode`` says which, and may be set: "both", "harmonic" or "percussive", or, at first, "random": one of these, drawn
+    for each pair in training, else both. What is not shown is zeros (0 dB). Scores of two modes do not compare.
     """
 
     mode = "random"
@@ -53,16 +52,14 @@ class Cocola(StemModel):
         return self.encode_picture(self.picture(audio) * self.draw_parts(len(audio))[:, :, None, None])
 
     def shown(self, pictures: Tensor) -> Tensor:
-        """Both pictures of a pair show the same parts, as published: a harmonic anchor is never asked to find a
-        percussive positive."""
+        """Both sides of a pair show the same parts: no harmonic anchor has to find a percussive positive."""
         parts = self.draw_parts(len(pictures) // 2).repeat(2, 1)
         return super().shown(pictures) * parts[:, :, None, None]
 
 
 class FixedPadConv2d(nn.Conv2d):
-    """Convolution without bias, padded, whatever the input is, as the published weights expect it: as an even side (a
-    224 × 224 image has no other before a stride) needs to give side / stride values. An odd number of frames is halved
-    rounding down, half a frame off."""
+    """Convolution without bias, padded, as the published weights expect it, for an even side to give side / stride
+    values, whatever the input is: an odd number of frames is halved rounding down, half a frame off."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)

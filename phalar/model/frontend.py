@@ -1,8 +1,7 @@
 """From a waveform to log-magnitude constant-Q frames: equations 1 and 2 of the book page *The model*, paper section 3.
 
 A constant-Q transform (CQT) spaces its bins evenly in pitch: bin k is centred on f_k = fmin * 2^(k / 12), and its
-window is Q cycles long whatever the frequency. A semitone is then one bin anywhere, so a convolution along frequency
-sees the same interval the same way in every octave.
+window is Q cycles long. A convolution along frequency so sees an interval the same way in every octave.
 """
 
 import contextlib
@@ -51,8 +50,7 @@ def full_precision(device: torch.device) -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def _nnaudio_kernels() -> tuple[np.ndarray, np.ndarray]:
-    """Kernels (BINS, 32768) complex64 and their lengths in samples (BINS,), as nnAudio's ``CQT1992v2`` makes them:
-    once, since it takes a second and prints a line."""
+    """Kernels (BINS, 32768) complex64 and their lengths in samples (BINS,) of nnAudio's ``CQT1992v2``, which prints."""
     q = 1.0 / (2 ** (1 / BINS_PER_OCTAVE) - 1)
     with contextlib.redirect_stdout(io.StringIO()), torch.device("cpu"):
         kernels, _, lengths, _ = create_cqt_kernels(q, SAMPLE_RATE, FMIN, BINS, BINS_PER_OCTAVE, norm=1, window="hann")

@@ -1,9 +1,7 @@
-"""The fast twin of the backbone on a CPU: all its residual branches and strided convolutions as one compiled function
-(book page *What training costs*).
+"""The fast twin of the backbone on a CPU, one compiled function. Book page *What training costs*.
 
 ``fused.c`` is compiled once with the C compiler at hand (``CC``, or the first of cc, gcc and clang) and kept in the
-cache. Without a compiler, with ``PHALAR_FUSED=0``, or for whatever ``usable`` refuses, the plain PyTorch code in
-``backbone.py`` runs instead. Both compute the same thing; a test holds them together.
+cache. Without a compiler, with ``PHALAR_FUSED=0``, or for what ``usable`` refuses, ``backbone.py`` runs as it is.
 """
 
 import ctypes
@@ -12,13 +10,12 @@ import os
 import shlex
 import shutil
 import subprocess
-import tempfile
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
-from itertools import accumulate
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -104,11 +101,8 @@ def _compiled(command: Sequence[str]) -> Path:
     identity = "\n".join([SOURCE.read_text(), *asked, macros])
     target = paths.cache() / "kernels" / f"fused-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            made = Path(folder) / "fused.so"
+        with paths.replacing(target) as made:
             subprocess.run([*command, *FLAGS, "-o", made, SOURCE, "-lm"], check=True, capture_output=True)
-            os.replace(made, target)
     return target
 
 
@@ -149,31 +143,23 @@ class _Link(ctypes.Structure):
 
 
 class _Branch:
-    """A residual branch as a link: what fused.c reads, and what becomes of what it writes."""
+    """A residual branch as a link: what fused.c reads, and, for so many ``items``, what it writes on the way back."""
 
     stride = 1
 
-    def __init__(self, gamma: Tensor, beta: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, gain: Tensor) -> None:
+    def __init__(self, items: int, gamma, beta, w1: Tensor, b1: Tensor, w2: Tensor, gain: Tensor) -> None:
         self.w1, self.w2, self.gain = w1, w2, gain.contiguous()
-        hidden, self.channels_after = w1.shape[:2]
-        self.flat = w1.flatten(2)  # (hidden, channels, taps)
-        self.sizes = {"channels": self.channels_after, "hidden": hidden, "taps": self.flat.shape[2]}
-        self.sizes["along"] = int(w1.shape[2] > 1)
+        flat, square = w1.flatten(2), w2.flatten(1)
+        hidden, channels, taps = flat.shape
+        self.channels_after, along = channels, int(w1.shape[2] > 1)
+        self.sizes = {"channels": channels, "hidden": hidden, "taps": taps, "along": along}
         self.tensors = {"gamma": gamma.contiguous(), "beta": beta.contiguous(), "gain": self.gain}
-        packed = {"w1": self.flat.permute(2, 1, 0).flatten(0, 1), "b1": b1, "w2": w2.flatten(1).T}
-        self.tensors |= {name: _pack(weight) for name, weight in packed.items()}
-
-    def prepare_backward(self, items: int) -> None:
-        hidden, channels, taps = self.flat.shape
-        zeros = self.w1.new_zeros
-        self.sums = {
-            "dw1": zeros(items, hidden, taps, channels),
-            "db1": zeros(items, hidden),
-            "correlation": zeros(items, channels, hidden),  # sum of dy silu(h) over the picture
-            "dnorm": zeros(items, 2, channels),
-        }
-        packed = {"w1t": _pack(self.flat.permute(2, 0, 1).flatten(0, 1)), "w2t": _pack(self.w2.flatten(1))}
-        self.tensors |= self.sums | packed
+        packed = {"w1": flat.permute(2, 1, 0).flatten(0, 1), "b1": b1, "w2": square.T}
+        packed |= {"w1t": flat.permute(2, 0, 1).flatten(0, 1), "w2t": square} if items else {}
+        # The correlation is the sum of dy silu(h) over the picture.
+        sizes = {"dw1": (hidden, taps, channels), "db1": (hidden,), "correlation": (channels, hidden)}
+        self.sums = {name: w1.new_zeros(items, *size) for name, size in (sizes | {"dnorm": (2, channels)}).items()}
+        self.tensors |= self.sums | {name: _pack(weight) for name, weight in packed.items()}
 
     def gradients(self) -> list[Tensor]:
         dw1, db1, correlation, dnorm = self.sums.values()
@@ -188,24 +174,23 @@ class _Widening:
 
     stride = 2
 
-    def __init__(self, weight: Tensor) -> None:
-        self.weight, self.channels_after = weight, len(weight)
-        self.sizes = {"channels": weight.shape[1], "wide": len(weight)}
-        self.tensors = {"w": _pack(weight[:, :, 0].permute(2, 1, 0).flatten(0, 1))}
-
-    def prepare_backward(self, items: int) -> None:
-        first, middle, last = self.weight[:, :, 0].unbind(-1)
-        self.dw = self.weight.new_zeros(items, len(self.weight), 3, self.weight.shape[1])
-        self.tensors |= {"weven": _pack(middle), "wodd": _pack(torch.cat([last, first])), "dw": self.dw}
+    def __init__(self, items: int, weight: Tensor) -> None:
+        self.channels_after, channels = weight.shape[:2]
+        self.sizes = {"channels": channels, "wide": self.channels_after}
+        first, middle, last = weight[:, :, 0].unbind(-1)
+        packed = {"w": weight[:, :, 0].permute(2, 1, 0).flatten(0, 1)}
+        packed |= {"weven": middle, "wodd": torch.cat([last, first])} if items else {}
+        self.dw = weight.new_zeros(items, self.channels_after, 3, channels)
+        self.tensors = {"dw": self.dw} | {name: _pack(weight) for name, weight in packed.items()}
 
     def gradients(self) -> list[Tensor]:
         return [self.dw.sum(0).transpose(1, 2)[:, :, None]]
 
 
-def _made(counts: Sequence[int], weights: Sequence[Tensor]) -> list[_Branch | _Widening]:
+def _made(items: int, counts: Sequence[int], weights: Sequence[Tensor]) -> list[_Branch | _Widening]:
     """Links of flat weights, of which each has so many."""
-    ends = accumulate(counts)
-    return [(_Branch if n == 6 else _Widening)(*weights[end - n : end]) for n, end in zip(counts, ends, strict=True)]
+    rest = iter(weights)
+    return [(_Branch if count == 6 else _Widening)(items, *islice(rest, count)) for count in counts]
 
 
 def _described(links: Sequence[_Branch | _Widening], pictures: Sequence[Tensor | None], moments: Sequence, steps: int):
@@ -224,7 +209,7 @@ class _Chain(torch.autograd.Function):
     def forward(ctx, keep, counts, x, *weights):
         x = x.contiguous()
         items, _, bins, steps = x.shape
-        links, pictures, after = _made(counts, weights), [x], steps
+        links, pictures, after = _made(0, counts, weights), [x], steps
         for k, link in enumerate(links, 1):
             after = -(-after // link.stride)
             needed = keep or k == len(links)
@@ -241,9 +226,8 @@ class _Chain(torch.autograd.Function):
         count, dy = len(ctx.counts), dy.contiguous()
         weights, kept = ctx.saved_tensors[: -2 * count], ctx.saved_tensors[-2 * count :]
         pictures, moments = kept[:count], kept[count:]
-        x, links = pictures[0], _made(ctx.counts, weights)
-        for link in links:
-            link.prepare_backward(len(x))
+        x = pictures[0]
+        links = _made(len(x), ctx.counts, weights)
         dx = torch.empty_like(x)
         described = _described(links, pictures, moments, x.shape[-1])
         pointers = [ctypes.c_void_p(tensor.data_ptr()) for tensor in (dy, dx)]
@@ -264,8 +248,7 @@ def chain(x: Tensor, links: Sequence[Weights]) -> Tensor:
 
 def keep_freed() -> None:
     """Have the C library keep what tensors free. A training step, or a batch of windows, asks for the same memory as
-    the one before, and the system would hand it out page by page, zeroed, which takes up to a quarter of the time.
-    Linux's glibc only; elsewhere nothing happens."""
+    the one before, which glibc would hand out zeroed, page by page, in up to a quarter of the time."""
     trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
     with suppress(AttributeError, OSError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt

@@ -21,16 +21,16 @@ WINDOW = 400  # samples, 25 ms, Hann, centred in the N_FFT
 PART_BANDS = 64  # mel bands of COCOLA's harmonic and of its percussive picture
 SHORTEST = 31 * HOP  # samples: 32 frames, which COCOLA's backbone makes one
 MEDIAN = 31  # bins or frames in each median, as in librosa
-CHUNK = {"cpu": 1 << 15, "cuda": 1 << 24}  # values filtered at once: what a CPU thread's cache holds, what fills a GPU
+CHUNK = {"cpu": 1 << 16, "cuda": 1 << 24}  # values filtered at once: what a CPU thread's cache holds, what fills a GPU
 
 
-def stft(audio: Tensor, window: Tensor) -> Tensor:
+def stft(audio: Tensor, window: Tensor, shortest: int = N_FFT // 2 + 1) -> Tensor:
     """Centred short-time Fourier transform with mirrored ends: (B, N) float32 to (B, 513, 1 + N // 160) complex64; an
-    InputError where there are too few samples to mirror."""
-    if audio.ndim != 2 or audio.shape[-1] <= N_FFT // 2:
+    InputError where there are fewer samples than ``shortest``, at first as many as can be mirrored."""
+    if audio.ndim != 2 or audio.shape[-1] < shortest:
         raise InputError(
-            f"spectrogram: audio of shape {tuple(audio.shape)} cannot be used; give (batch, samples) with more than "
-            f"{N_FFT // 2} samples at {SAMPLE_RATE} Hz"
+            f"spectrogram: audio of shape {tuple(audio.shape)} cannot be used; give (batch, samples) with at least "
+            f"{shortest} samples at {SAMPLE_RATE} Hz"
         )
     return torch.stft(audio, N_FFT, HOP, WINDOW, window, center=True, pad_mode="reflect", return_complex=True)
 
@@ -73,13 +73,8 @@ class HarmonicPercussiveMel(LogMel):
 
         Raises InputError for audio that is not (B, N), or shorter than 4,960 samples (0.31 s).
         """
-        if audio.ndim != 2 or audio.shape[-1] < SHORTEST:
-            raise InputError(
-                f"cocola: audio of shape {tuple(audio.shape)} cannot be used; give (batch, samples) with at least "
-                f"{SHORTEST} samples ({SHORTEST / SAMPLE_RATE:.2f} s) at {SAMPLE_RATE} Hz"
-            )
         with full_precision(audio.device):
-            parts = torch.stack(hpss(stft(audio.float(), self.window)), dim=1)
+            parts = torch.stack(hpss(stft(audio.float(), self.window, SHORTEST)), dim=1)
             scaled = decibels(self.bands @ parts.abs().square(), power=True)
             return (scaled - scaled.amax(dim=(-2, -1), keepdim=True)) * TOP_DB
 
@@ -88,8 +83,7 @@ def hpss(spectrogram: Tensor) -> tuple[Tensor, Tensor]:
     """Harmonic and percussive part of a spectrogram (..., F, T), complex or real; they sum to it and keep its phases.
 
     ``librosa.decompose.hpss`` with its defaults, batched and on the input's device: with H the median of the moduli
-    over time and P that over frequency, the parts' shares of each bin are H²/(H²+P²) and P²/(H²+P²), or one half where
-    both medians vanish.
+    over time and P that over frequency, the parts' shares of a bin are H²/(H²+P²) and P²/(H²+P²), or halves of silence.
     """
     magnitude = spectrogram.abs()
     h, p = median_filter(magnitude, dim=-1), median_filter(magnitude, dim=-2)
@@ -100,50 +94,45 @@ def hpss(spectrogram: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def median_filter(x: Tensor, dim: int) -> Tensor:
-    """Running median of 31 values along axis -1 or -2 of (..., F, T), edges mirrored (d c b a | a b c d | d c b a).
+    """Running median of 31 values along an axis, edges mirrored (d c b a | a b c d | d c b a).
 
     The same numbers as ``scipy.ndimage.median_filter(..., mode="reflect")``, also where the axis is shorter than the
     window. Only minima and maxima of whole shifted arrays are taken, so neither CPU nor GPU ever branches.
     """
-    length = x.shape[dim]
+    length, lines = x.shape[dim], x.movedim(dim, 0)
     index = torch.arange(-(MEDIAN // 2), length + MEDIAN // 2, device=x.device) % (2 * length)
-    padded = x.index_select(dim, torch.where(index < length, index, 2 * length - 1 - index))
-    planes, out = padded.reshape(-1, *padded.shape[-2:]), torch.empty_like(x).reshape(-1, *x.shape[-2:])
-    across = -2 if dim == -1 else -1  # lines along this axis do not meet, so it may be cut into chunks
+    padded = lines.flatten(1)[torch.where(index < length, index, 2 * length - 1 - index)]
     budget = CHUNK["cuda"] if x.is_cuda else CHUNK["cpu"] * torch.get_num_threads()
-    lines, items = max(1, budget // padded.shape[dim]), max(1, budget // planes[0].numel())
-    for source, target in zip(planes.split(items), out.split(items), strict=True):
-        for lines_in, lines_out in zip(source.split(lines, across), target.split(lines, across), strict=True):
-            lines_out.copy_(_running_median(lines_in, dim))
-    return out.reshape(x.shape)
+    chunks = padded.split(max(1, budget // len(padded)), dim=1)  # lines do not meet
+    return torch.cat([_running_median(chunk) for chunk in chunks], dim=1).view(lines.shape).movedim(0, dim)
 
 
-def _running_median(x: Tensor, dim: int) -> Tensor:
-    """Median of each full window of 31 values along ``dim``.
+def _running_median(x: Tensor) -> Tensor:
+    """Median of each full window of 31 values of every column.
 
     A window is cut into two sorted blocks, A of 16 and B of 15. Of n values from A and 16 - n from B the largest is
     max(A_n, B_16-n); the 16th smallest of all, the median, is the least of these over every n.
     """
     half, blocks = (MEDIAN + 1) // 2, {1: [x]}
-    length = x.shape[dim] - MEDIAN + 1
-    a = [part.narrow(dim, 0, length) for part in _sorted_windows(blocks, half, dim)]
-    b = [part.narrow(dim, half, length) for part in _sorted_windows(blocks, MEDIAN - half, dim)]
+    length = len(x) - MEDIAN + 1
+    a = [part[:length] for part in _sorted_windows(blocks, half)]
+    b = [part[half : half + length] for part in _sorted_windows(blocks, MEDIAN - half)]
     least = a[-1]
     for taken in range(1, half):
         least = torch.minimum(least, torch.maximum(a[taken - 1], b[-taken]))
     return least
 
 
-def _sorted_windows(blocks: dict[int, list[Tensor]], size: int, dim: int) -> list[Tensor]:
-    """Every window of ``size`` values along ``dim``, sorted: entry i holds the i-th smallest of each window.
+def _sorted_windows(blocks: dict[int, list[Tensor]], size: int) -> list[Tensor]:
+    """Every window of ``size`` values of a column, sorted: entry i holds the i-th smallest of each window.
 
     Neighbouring windows share their halves, so a block of each smaller size is sorted once for all positions.
     """
     if size not in blocks:
         first = 1 << (size - 1).bit_length() - 1
-        length = blocks[1][0].shape[dim] - size + 1
-        left = [part.narrow(dim, 0, length) for part in _sorted_windows(blocks, first, dim)]
-        right = [part.narrow(dim, first, length) for part in _sorted_windows(blocks, size - first, dim)]
+        length = len(blocks[1][0]) - size + 1
+        left = [part[:length] for part in _sorted_windows(blocks, first)]
+        right = [part[first : first + length] for part in _sorted_windows(blocks, size - first)]
         blocks[size] = _merge(left, right)
     return blocks[size]
 

@@ -3,16 +3,13 @@
 The paper's check that PHALAR's gain is not just its pooling and head: the same pooling and head on top of MERT's last
 layer reach much less. MERT hears 24 kHz and gives 75 steps of 768 features a second.
 
-``m-a-p/MERT-v1-95M`` is published with model code of its own, which the transformers library would have to execute.
-That is not needed: with its settings the computation is HuBERT's, step for step, so transformers' own ``HubertModel``
-takes the weights. Settings under which that is not so are refused, and nothing from the folder or the hub is ever run.
-Like the published baseline, this feeds MERT the waveform as it is, without the zero mean and unit variance of its own
-preprocessing. Taught in ``book/model.md``.
+``m-a-p/MERT-v1-95M`` is published with model code of its own, which is not run: with its settings the computation is
+HuBERT's, step for step, so transformers' own ``HubertModel`` takes the weights. Settings under which that is not so are
+refused. As in the published baseline it hears waveforms without preprocessing. Taught in ``book/model.md``.
 """
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,7 +23,7 @@ from phalar.model.frontend import full_precision
 from phalar.model.tensors import fill, named_tensors, read_archive, read_tensors
 
 RATE = 24_000  # Hz, what MERT hears
-EXAMPLE = "m-a-p/MERT-v1-95M"
+EXAMPLE = "the files of https://huggingface.co/m-a-p/MERT-v1-95M"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 # The settings of HuBERT that decide what it computes; all others concern its training.
 SETTINGS = (
@@ -65,9 +62,7 @@ class Mert(nn.Module):
             with torch.device("cpu"):  # tensors that modules make as they are imported belong to no model's device
                 from transformers import HubertConfig, HubertModel
         except ImportError as error:
-            raise InputError(
-                "the MERT variants need the package transformers, which is not installed: pip install 'phalar[mert]'"
-            ) from error
+            raise InputError("the MERT variants need the package transformers: pip install 'phalar[mert]'") from error
         for key, value in REQUIRED.items():
             if config.get(key, value) != value:
                 raise InputError(f"MERT's {key} = {config[key]!r} makes another model; only {value!r} is computed")
@@ -91,31 +86,25 @@ class Mert(nn.Module):
 
 def load_mert(source: str | os.PathLike | Mapping | None, name: str = "mert-complex") -> Mert:
     """MERT with its published weights, from a folder with ``config.json`` and ``model.safetensors`` or
-    ``pytorch_model.bin``, or by its name on the Hugging Face hub, such as ``"m-a-p/MERT-v1-95M"`` (380 MB); with random
-    ones where only settings are given. ``name``: of the variant that it is for.
+    ``pytorch_model.bin``; with random ones where only settings are given. ``name``: of the variant that it is for.
 
-    An InputError if transformers is not installed, there is no such folder or name, the settings are not those of a
-    MERT that HuBERT computes, or the weights do not fit them.
+    An InputError if transformers is not installed, HuBERT does not compute such settings, or the weights do not fit.
     """
     if source is None:
-        raise InputError(
-            f"variant {name!r} needs MERT's weights: build({name!r}, backbone=FOLDER), or {EXAMPLE!r} from the hub"
-        )
+        raise InputError(f"variant {name!r} needs MERT's weights: build({name!r}, backbone=FOLDER), with {EXAMPLE}")
     if isinstance(source, Mapping):
         return Mert(source)
-    folder = Path(source) if Path(source).is_dir() else _from_hub(str(source))
+    folder = Path(source)
     path = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
     if path is None:
-        raise InputError(f"{folder}: has neither {' nor '.join(WEIGHTS)}; give MERT's folder")
+        raise InputError(f"{folder}: has neither {' nor '.join(WEIGHTS)}; give a folder with {EXAMPLE}")
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        config = dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{folder / 'config.json'}: not readable as JSON ({error}); download it again") from error
-    kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind not in ("hubert", "mert_model"):
+    if (kind := config.get("model_type")) not in ("hubert", "mert_model"):
         raise InputError(f"{folder}: model_type {kind!r} is not MERT ('mert_model') or HuBERT ('hubert')")
-    mert = Mert(config)
-    zipped = path.suffix == ".bin"
+    mert, zipped = Mert(config), path.suffix == ".bin"
     tensors = named_tensors(path, read_archive(path), "weights") if zipped else read_tensors(path)[0]
     fill(mert.model, hubert_names(tensors), str(path), name="MERT")
     return mert
@@ -129,18 +118,3 @@ def hubert_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if last != "masked_spec_embed":
             named[module + dot + RENAMED.get(last, last)] = tensor.float() if tensor.is_floating_point() else tensor
     return named
-
-
-def _from_hub(name: str) -> Path:
-    """The folder of the hub's cache that holds a model's settings and weights, fetched if need be."""
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        raise InputError(f"{name}: no such folder; give the folder of MERT's files, or its name on the hub: {EXAMPLE}")
-    try:
-        import huggingface_hub
-
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=["config.json", *WEIGHTS]))
-    except Exception as error:  # the hub's client raises its own and its transport's errors, a dozen kinds
-        raise InputError(
-            f"{name}: is no folder here and could not be had from the hub ({type(error).__name__}); "
-            "download the files elsewhere and give their folder"
-        ) from error

@@ -2,8 +2,7 @@
 
 A Lightning ``.ckpt`` holds weights under the authors' names (``state_dict``) and the settings of their model's
 constructor (``hyper_parameters``). `read_official` reads both, `variant_of` says which row of our registry the settings
-describe, and `translate` renames the weights into ours. Whatever does not fit is refused by name: a table's row must
-mean what it says. Taught in ``book/model.md``.
+describe, and `translate` renames the weights into ours. What does not fit is refused. Taught in ``book/model.md``.
 """
 
 import os
@@ -23,7 +22,7 @@ from phalar.model.assembly import PARTS, assemble, build
 from phalar.model.mert import hubert_names
 from phalar.model.stem_model import StemModel
 from phalar.model.tensors import fill, named_tensors, read_archive, same_names
-from phalar.model.variants import VARIANTS, Variant, variant
+from phalar.model.variants import VARIANTS, variant
 
 _ENUMS = "Dataset EmbeddingMode FeatureExtractionTime ModelComparisonMethod ModelFeatureExtractorType ModelInputType"
 ENUMS = tuple(f"contrastive_model.constants.{name}" for name in _ENUMS.split())
@@ -62,14 +61,11 @@ def load_official(path: str | os.PathLike) -> StemModel:
 def read_official(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Weights, under the authors' names, and settings of one of their Lightning checkpoints; nothing in it is executed.
 
-    An InputError for what `read_archive` refuses, a checkpoint without weights or settings, with weights that claim
-    more than the file holds, or with settings that are not plain values.
+    An InputError for what `read_archive` refuses, and for a checkpoint without weights, or without plain settings.
     """
     path, tree = Path(path), read_archive(path, ENUMS)
-    state, settings = (
-        tree.get(name) if isinstance(tree, dict) else None for name in ("state_dict", "hyper_parameters")
-    )
-    state = named_tensors(path, state, "state_dict")
+    tree = tree if isinstance(tree, dict) else {}
+    state, settings = named_tensors(path, tree.get("state_dict"), "state_dict"), tree.get("hyper_parameters")
     if not isinstance(settings, dict) or not settings:
         raise InputError(f"{path}: has no hyper_parameters; give a Lightning checkpoint of the authors' repository")
     for name, value in settings.items():
@@ -88,7 +84,8 @@ def variant_of(hyper_parameters: Mapping[str, Any]) -> str:
     given = TABLES["defaults"] | dict(hyper_parameters)
     for name in ("backbone_type", "pool_type"):
         given[name] = TABLES["aliases"].get(str(given[name]), given[name])
-    wanted = {name: _settings(row) for name, row in VARIANTS.items()}
+    parts = {name: [TABLES["settings"][getattr(row, part)] for part in PARTS] for name, row in VARIANTS.items()}
+    wanted = {name: reduce(or_, settings, TABLES["everywhere"]) for name, settings in parts.items()}
     found = next((name for name, row in wanted.items() if all(row[n] == given[n] for n in DISTINGUISHING)), None)
     if found is None:
         described = ", ".join(f"{name}={given[name]!a:.60}" for name in DISTINGUISHING)
@@ -96,16 +93,8 @@ def variant_of(hyper_parameters: Mapping[str, Any]) -> str:
     for name, value in wanted[found].items():
         have = given.get(name, value)
         if have != value or isinstance(have, bool) != isinstance(value, bool):
-            raise InputError(
-                f"the setting {name}={have!a:.60} makes another model than our {found!r}; only {value!r} can be loaded"
-            )
+            raise InputError(f"setting {name}={have!a:.60} makes another model than our {found!r}; {value!r} is ours")
     return found
-
-
-def _settings(row: Variant) -> dict[str, Any]:
-    """Every setting of theirs that the parts of a row read, with the value that makes it."""
-    settings = (TABLES["settings"][getattr(row, part)] for part in PARTS)
-    return reduce(or_, settings, TABLES["everywhere"])
 
 
 def named(name: str) -> dict[str, tuple[str, Tensor]]:
@@ -124,12 +113,11 @@ def named(name: str) -> dict[str, tuple[str, Tensor]]:
 
 
 def translate(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Weights of theirs under our names, ready for `fill`.
+    """Weights of theirs under our names, for `fill`, which looks at their shapes.
 
     Their complex matrices are stacked real ones, real rows above imaginary rows: here they become complex64. A matrix
     W of a bilinear score keeps their orientation, s(x, y) = Re⟨W x̂, ŷ⟩, that is, W multiplies the first argument.
-    ``name`` is from `variant_of`. An InputError for weights that are missing, unexpected or of another shape, naming
-    the first of each.
+    ``name`` is from `variant_of`. An InputError for weights that are missing or unexpected, naming the first of each.
     """
     expected = named(name)
     mert = {n: t for n, t in state.items() if name.startswith("mert") and n.startswith(THEIRS_MERT)}
@@ -138,10 +126,6 @@ def translate(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     ours = hubert_names({OURS_MERT + n.removeprefix(THEIRS_MERT): tensor for n, tensor in mert.items()})
     for theirs, (our_name, like) in expected.items():
         tensor = state[theirs]
-        shape = (2 * len(like), *like.shape[1:]) if like.is_complex() else tuple(like.shape)
-        if tensor.shape != shape:
-            raise InputError(
-                f"weight {theirs!r} has shape {tuple(tensor.shape)} where {name!r} has {shape}; load it as what it is"
-            )
-        ours[our_name] = torch.complex(*tensor.float().chunk(2)) if like.is_complex() else tensor
+        stacked = like.is_complex() and tensor.shape == (2 * len(like), *like.shape[1:])
+        ours[our_name] = torch.complex(*tensor.float().chunk(2)) if stacked else tensor
     return ours

@@ -75,15 +75,13 @@ class PartsPooling(SpectralPooling):
         return torch.view_as_real(super().forward(x)).flatten(1)
 
 
-class ProjectedPooling(nn.Module):
+class ProjectedPooling(SpectralPooling):
     """Spectral pooling's projection averaged over time, (B, channels, F, T) to (B, D): what it gains by looking at all
     frequencies and channels together, without its transform. An ablation of ours."""
 
-    def __init__(self, features: int, channels: int = 80) -> None:
-        super().__init__()
-        self.project = nn.Linear(features, channels, bias=False)
-        nn.init.xavier_normal_(self.project.weight)
-        self.out_features = channels
+    def __init__(self, *sizes: int, **options: object) -> None:
+        super().__init__(*sizes, **options)
+        self.out_features = self.channels
 
     def forward(self, x: Tensor) -> Tensor:
         with full_precision(x.device):

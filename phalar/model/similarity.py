@@ -1,8 +1,7 @@
 """How well does y fit x? Scores of all pairs of embeddings: equations 8 and 9 of the book page *The model*.
 
 Every module maps x (A, d) and y (B, d) to raw scores (A, B): row a, column b is s(x_a, y_b). A raw score need not be
-symmetric; ``symmetrised`` averages both directions, which for the bilinear form is the same as keeping the Hermitian
-part of W.
+symmetric; ``symmetrised`` averages both directions: for the bilinear form this keeps the Hermitian part of W.
 """
 
 import math

@@ -43,8 +43,7 @@ class StemModel(nn.Module):
 
     def forward(self, anchors: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:
         """The way that training takes: waveforms (B, N) of both sides to their embeddings (B, 512), as one batch, as in
-        the published code: the real heads' batch norm then sees anchors and positives together. On a GPU the backbone
-        runs in bfloat16; phases and scores never do.
+        the published code: batch norms then see anchors and positives together. On a GPU the backbone runs in bfloat16.
         """
         pictures = self.shown(self.picture(torch.cat([anchors, positives])))
         with torch.autocast(pictures.device.type, torch.bfloat16, enabled=pictures.is_cuda):
@@ -65,8 +64,8 @@ class StemModel(nn.Module):
         return self.head(self.pooling(self.backbone(picture)))
 
     def shown(self, pictures: Tensor) -> Tensor:
-        """What the backbone gets to see, in training, of the pictures (2 B, ...) of B anchors and then their B
-        positives: all of it, with ``picture_noise`` of standard deviation 0.005 to 0.05 (uniform) on some."""
+        """What the backbone sees of pictures (2 B, ...) of B anchors and then their positives: all, in training with
+        ``picture_noise`` of standard deviation 0.005 to 0.05 (uniform) on some."""
         if not self.training or not self.picture_noise:
             return pictures
         chance, size = torch.rand(2, len(pictures), *[1] * (pictures.ndim - 1), device=pictures.device)
@@ -75,8 +74,7 @@ class StemModel(nn.Module):
 
     @torch.no_grad()
     def embed(self, audio: Tensor | np.ndarray | Sequence, sample_rate: int, batch_size: int = 16) -> Tensor:
-        """Embeddings of clips, each as if it were alone: (B, 512), complex64 for the complex variants, else float32, on
-        the model's device.
+        """Embeddings (B, 512) of clips, each as if alone, on the model's device: complex64, or float32 if real.
 
         ``audio``: an array (N,), (B, N) or (B, channels, N), or a sequence of arrays (N_i,) or (channels, N_i); float
         in [-1, 1] or integer PCM, each clip 2 s or more (trained on 2 to 10 s, tested on 5 s: cut longer recordings
@@ -115,11 +113,9 @@ class StemModel(nn.Module):
         """
         for name, z in (("x", x), ("y", y)):
             if z.ndim != 2 or z.shape[-1] != EMBEDDING_DIM or z.is_complex() != self.variant.is_complex:
-                wanted = "complex" if self.variant.is_complex else "real"
-                raise InputError(
-                    f"{name}: {z.dtype} of shape {tuple(z.shape)} is not (clips, {EMBEDDING_DIM}), {wanted}; "
-                    f"use the embed of the same {self.variant.name!r} model"
-                )
+                wanted = f"(clips, {EMBEDDING_DIM}), {'complex' if self.variant.is_complex else 'real'}"
+                given = f"{z.dtype} of shape {tuple(z.shape)}"
+                raise InputError(f"{name}: {given} is not {wanted}; use embed of the same {self.variant.name!r} model")
             if not torch.isfinite(torch.view_as_real(z) if z.is_complex() else z).all():
                 raise InputError(f"{name}: embedding has NaN or infinite values; it did not come from model.embed")
         heard = (x != 0).any(dim=1)[:, None] & (y != 0).any(dim=1)

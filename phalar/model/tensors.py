@@ -2,8 +2,7 @@
 
 Our own files are safetensors: numbers and text. Those of ``torch.save`` (the authors' checkpoints, MERT's weights) are
 zip archives with a pickle in them, and unpickling a stranger's file means calling whatever it names. They are read by
-torch's restricted reader, after a look at the archive and at every name in the pickle. Book page *The model*,
-"Trusting a checkpoint".
+torch's restricted reader, after a look at the archive and at every name in the pickle. Book page *The model*.
 """
 
 import os
@@ -14,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from phalar.errors import InputError
@@ -34,10 +33,7 @@ KNOWN = {
 def write_tensors(path: str | os.PathLike, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a safetensors file whole or not at all: under a temporary name first, then renamed."""
     with replacing(Path(path)) as temporary:
-        temporary.touch()
-        mode = temporary.stat().st_mode  # as any new file has it; safetensors would keep others from reading
-        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary, metadata)
-        temporary.chmod(mode)
+        temporary.write_bytes(save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata))
 
 
 def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -49,17 +45,15 @@ def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, 
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: not a readable safetensors file ({error}); "
-            "convert the authors' .ckpt files with `phalar convert IN.ckpt OUT.safetensors`"
-        ) from error
+        hint = "get it again; the authors' .ckpt files become one by `phalar convert IN.ckpt OUT.safetensors`"
+        raise InputError(f"{path}: not a readable safetensors file ({error}); {hint}") from error
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], source: str, name: str = "") -> None:
     """Put tensors, every entry of a model's ``state_dict`` and no more, into it after checking each.
 
-    An InputError, which names ``source`` and the model, if one is missing, unexpected, of the wrong shape or kind, or
-    not finite; the model is unchanged then.
+    An InputError, naming ``source``, if one is missing, unexpected, of another shape or kind, or not finite; the model
+    is unchanged then.
     """
     expected = model.state_dict()
     same_names(expected, tensors, f"{source}: does not fit {name or model.variant.name!r}")
@@ -67,9 +61,8 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], source: str, name: str
         have = tensors[key]
         kinds = [(t.shape, t.is_complex(), t.is_floating_point()) for t in (have, want)]
         if kinds[0] != kinds[1]:
-            raise InputError(
-                f"{source}: {key} is {have.dtype} {tuple(have.shape)}, not {want.dtype} {tuple(want.shape)}"
-            )
+            described = [f"{t.dtype} {tuple(t.shape)}" for t in (have, want)]
+            raise InputError(f"{source}: {key} is {', not '.join(described)}")
         if not torch.isfinite(have).all():
             raise InputError(f"{source}: {key} has NaN or infinite values; the training that wrote it diverged")
     model.load_state_dict(tensors)
@@ -90,20 +83,19 @@ def read_archive(path: str | os.PathLike, enums: Collection[str] = ()) -> object
     """What ``torch.save`` wrote: dictionaries, lists, plain values and tensors on the CPU, mapped from the file.
 
     ``enums``: full names (``module.Class``) of enumerations whose members may occur; a member becomes its value, a str.
-    An InputError, one line with the file, what is wrong and the remedy, if there is no such archive, if it is damaged,
-    or if its pickle names anything but tensors, plain values and ``enums``. Nothing in it has been called then.
+    An InputError if there is no such archive, if it is damaged, or if its pickle names anything but tensors, plain
+    values and ``enums``. Nothing in it has been called then.
     """
     path = Path(path)
-    if torch.__version__ < (2, 10):
-        raise InputError(
-            f"torch {torch.__version__} reads such files less safely; install torch 2.10 or newer, then read {path}"
-        )
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the path of a .ckpt file")
-    _check_pickle(path, _pickle_of(path), KNOWN | set(enums))
+    data = _pickle_of(path)
     try:
+        _check_pickle(path, data, KNOWN | set(enums))
         with torch.serialization.safe_globals([(_value_of_enum, name) for name in enums]):
             return torch.load(path, weights_only=True, mmap=True, map_location="cpu")
+    except InputError:
+        raise
     except Exception as error:  # torch, its zip reader and the unpickler raise a dozen kinds
         reason = " ".join(str(error).split())[:200]
         raise damaged(path, f"its data.pkl cannot be read ({type(error).__name__}: {reason!a})") from error
@@ -124,7 +116,7 @@ def named_tensors(path: Path, section: object, name: str) -> dict[str, Tensor]:
 
 def damaged(path: Path, problem: str) -> InputError:
     """The error about a file that contradicts itself."""
-    return InputError(f"{path}: {problem}; the file is damaged or forged and was not loaded; get it again")
+    return InputError(f"{path}: {problem}; the file is damaged or forged and was not loaded; download it again")
 
 
 def _pickle_of(path: Path) -> bytes:
@@ -133,43 +125,30 @@ def _pickle_of(path: Path) -> bytes:
         with zipfile.ZipFile(path) as archive:
             entries, size = archive.infolist(), path.stat().st_size
             claimed = sum(entry.file_size for entry in entries)
-            if claimed > size or len({entry.filename for entry in entries}) < len(entries):
-                raise damaged(path, f"claims to hold {claimed:,} bytes of {size:,}, or has two entries of one name")
-            if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
-                raise damaged(path, "holds compressed or encrypted entries, which torch never writes")
             pickles = [entry for entry in entries if PurePosixPath(entry.filename).name == "data.pkl"]
-            if len(pickles) != 1:
-                raise InputError(f"{path}: has no data.pkl; give a checkpoint written by torch.save (1.6 or newer)")
-            if pickles[0].file_size > LARGEST_PICKLE:
-                raise damaged(path, f"its data.pkl has more than the {LARGEST_PICKLE:,} bytes allowed")
-            if (broken := archive.testzip()) is not None:
-                raise damaged(path, f"entry {broken!a:.120} has another checksum than it says")
-            return archive.read(pickles[0])
-    except InputError:
-        raise
+            if claimed > size or len({entry.filename for entry in entries}) < len(entries):
+                problem = f"claims to hold {claimed:,} bytes of {size:,}, or has two entries of one name"
+            elif any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
+                problem = "holds compressed or encrypted entries, which torch never writes"
+            elif len(pickles) != 1 or pickles[0].file_size > LARGEST_PICKLE:
+                problem = f"has no data.pkl, as torch.save (1.6 or newer) writes it, of up to {LARGEST_PICKLE:,} bytes"
+            elif (broken := archive.testzip()) is not None:
+                problem = f"entry {broken!a:.120} has another checksum than it says"
+            else:
+                return archive.read(pickles[0])
     except Exception as error:  # zipfile raises its own, struct's, codecs' and the system's errors
-        raise InputError(
-            f"{path}: is not a whole zip archive as torch.save writes it ({type(error).__name__}); it may be cut short "
-            "or an error page saved under this name; download it again"
-        ) from error
+        problem = f"is not a whole zip archive as torch.save writes it ({type(error).__name__}), perhaps cut short"
+    raise damaged(path, problem)
 
 
 def _check_pickle(path: Path, data: bytes, known: Collection[str]) -> None:
     """Refuse a pickle that names what is not known, or that nests tuples too deep to be hashed."""
     tuples = 0
-    try:
-        for step, argument, _ in pickletools.genops(data):
-            tuples += step.name.startswith("TUPLE")
-            name = argument.replace(" ", ".") if step.name in ("GLOBAL", "INST") else None
-            if name is not None and name not in known:
-                raise InputError(
-                    f"{path}: its pickle asks for {name!a:.120}, which is neither a tensor nor a plain value; it was "
-                    "not loaded and nothing in it was run; get the file from its authors"
-                )
-    except InputError:
-        raise
-    except (ValueError, IndexError, OverflowError) as error:
-        raise damaged(path, f"its data.pkl cannot be read ({type(error).__name__})") from error
+    for step, argument, _ in pickletools.genops(data):
+        tuples += step.name.startswith("TUPLE")
+        if step.name in ("GLOBAL", "INST") and (name := argument.replace(" ", ".")) not in known:
+            problem = f"its pickle asks for {name!a:.120}, which is neither a tensor nor a plain value"
+            raise InputError(f"{path}: {problem}; nothing in it was run; get the file from its authors")
     if tuples > MOST_TUPLES:
         raise damaged(path, f"its data.pkl makes {tuples:,} tuples")
 

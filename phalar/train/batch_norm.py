@@ -1,8 +1,7 @@
 """Running statistics of batch norms, without the values they start from: after n batches a share (1 - m)^n of them is
 left, 70 % in COCOLA's backbone after 36 steps. Book page *How it is trained*, "Batch norms in short runs"."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import copy
 
 import torch
 from torch import nn
@@ -14,20 +13,13 @@ def norms_of(model: nn.Module) -> list[_BatchNorm]:
     return [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats and m.momentum]
 
 
-@contextmanager
-def from_batches_alone(model: nn.Module) -> Iterator[None]:
-    """Inside, running statistics are weighted averages of the batches' own alone; outside they are as they were."""
-    norms = [norm for norm in norms_of(model) if norm.num_batches_tracked > 0]
-    kept = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]
-    with torch.no_grad():
-        for norm in norms:
+@torch.no_grad()
+def from_batches_alone(model: nn.Module) -> nn.Module:
+    """A copy of a model whose running statistics are weighted averages of the batches' own alone."""
+    model = copy.deepcopy(model)
+    for norm in norms_of(model):
+        if norm.num_batches_tracked > 0:
             left = (1 - norm.momentum) ** int(norm.num_batches_tracked)
             norm.running_mean.div_(1 - left)
             norm.running_var.sub_(left).div_(1 - left)
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for norm, (mean, variance) in zip(norms, kept, strict=True):
-                norm.running_mean.copy_(mean)
-                norm.running_var.copy_(variance)
+    return model

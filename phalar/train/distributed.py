@@ -71,8 +71,8 @@ def barrier() -> None:
 
 @contextmanager
 def deferred_signals() -> Iterator[list[int]]:
-    """Inside, the first signal of a kind is only noted, in the list that it gives; a second one acts at once. What the
-    process ignores stays ignored, and outside the main thread, where handlers belong, nothing is deferred."""
+    """Inside, the first signal of a kind is only noted, in the list that it gives; a second one acts at once. Not what
+    is ignored, nor outside the main thread, where handlers belong."""
     asked, before = [], {}
 
     def note(number: int, frame: object) -> None:
@@ -90,7 +90,6 @@ def deferred_signals() -> Iterator[list[int]]:
 
 
 def obey(number: int) -> NoReturn:
-    """Do what this signal, which this process or another one got, does: KeyboardInterrupt, or the process's end."""
-    if threading.current_thread() is threading.main_thread():
-        signal.raise_signal(number)
-    raise KeyboardInterrupt  # nobody here obeys that signal: another process got it, and none can go on alone
+    """Do what a signal does that this process or another one got: KeyboardInterrupt, or the process's end."""
+    signal.raise_signal(number)
+    raise KeyboardInterrupt  # ignored here: another process got it, and none can go on alone

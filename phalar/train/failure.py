@@ -28,8 +28,7 @@ def keep(path: Path, objective: Objective, shards: list[Tensor], seeds: list[int
 
 def replay(path: Path) -> dict:
     """Repeat a kept step on the CPU; an InputError if the file holds none. Gives what :func:`keep` was told, ``loss``,
-    and the names of the first module (``first_output``) and of the first weight in the order of the backward pass
-    (``first_gradient``) that are not finite, or None."""
+    and in the order of the passes the first module (``first_output``) and weight (``first_gradient``) not finite."""
     tensors, metadata = checkpoints.read_tensors(path)
     if "about" not in metadata:
         raise InputError(f"{path} holds no failed step; give the {FAILED} that training wrote")

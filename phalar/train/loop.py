@@ -7,7 +7,6 @@ killed ends with the same weights, bit for bit, as one that was not. Book page *
 import json
 import math
 import time
-import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from phalar.audio import SAMPLE_RATE
 from phalar.datasets import batches
 from phalar.datasets.augment import augment, crop
 from phalar.datasets.tracks import Track
-from phalar.errors import InputError, PhalarWarning, RunError
+from phalar.errors import InputError, RunError
 from phalar.evaluate import retrieval
 from phalar.model import checkpoints, fused
 from phalar.model.assembly import StemModel, build
@@ -128,8 +127,7 @@ class Trainer:
         joint = recipe.as_published and config.shards > 1 and bool(batch_norm.norms_of(self.model))
         if joint and world > 1:
             if self.device.type != "cuda":
-                raise InputError(f"batch norms as of preset {config.preset!r} processes share on GPUs only; train it "
-                                 "in one process, without torchrun, or take another preset")  # fmt: skip
+                raise InputError(f"preset {config.preset!r}: processes share batch norms on GPUs only; train in one")
             self.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
         self.model.picture_noise = recipe.picture_noise
         self.objective = Objective(self.model, recipe.target, config.negatives, joint)
@@ -212,16 +210,16 @@ class Trainer:
     def validate(self) -> float:
         """Top-1 among up to 64 on fixed validation pairs; keeps the weights when they are the best so far."""
         step = len(self.history)
-        with batch_norm.from_batches_alone(self.model.eval()):
-            sides = retrieval.embeddings(self.model, retrieval.cut_pairs(self.valid, draw=0))
-            scores = retrieval.scores_of(self.model, *sides)
-            if not np.isfinite(scores).all():
-                raise RunError(f"validation scores are not finite at step {step} of {self.folder}; lower the rates")
-            accuracy = float(retrieval.top1(scores, min(64, len(self.valid))).mean())
-            if accuracy > self.best:
-                self.best = accuracy
-                notes = {"steps": step, "valid": accuracy, "seed": self.config.seed, "corpora": self.config.corpora}
-                checkpoints.save(self.model, self.folder / BEST, **notes)
+        model = batch_norm.from_batches_alone(self.model).eval()
+        sides = retrieval.embeddings(model, retrieval.cut_pairs(self.valid, draw=0))
+        scores = retrieval.scores_of(model, *sides)
+        if not np.isfinite(scores).all():
+            raise RunError(f"validation scores are not finite at step {step} of {self.folder}; lower the rates")
+        accuracy = float(retrieval.top1(scores, min(64, len(self.valid))).mean())
+        if accuracy > self.best:
+            self.best = accuracy
+            notes = {"steps": step, "valid": accuracy, "seed": self.config.seed, "corpora": self.config.corpora}
+            checkpoints.save(model, self.folder / BEST, **notes)
         self.history[-1]["valid"] = accuracy
         return accuracy
 
@@ -263,17 +261,12 @@ class Trainer:
         checkpoints.write_tensors(self.folder / STATE, tensors, {"progress": json.dumps(progress)})
 
     def resume(self) -> None:
-        """Take up the saved state, if there is one; an unreadable one is set aside with a warning."""
+        """Take up the saved state, if there is one; an InputError if it cannot be read."""
         path = self.folder / STATE
         if not path.is_file():
             return
-        try:
-            tensors, metadata = checkpoints.read_tensors(path)
-            progress = json.loads(metadata["progress"])
-        except (InputError, KeyError, ValueError) as error:
-            path.rename(path.with_suffix(".broken"))
-            warnings.warn(f"{path} could not be read ({error}); training starts again", PhalarWarning, stacklevel=3)
-            return
+        tensors, metadata = checkpoints.read_tensors(path)
+        progress = json.loads(metadata["progress"])
         checkpoints.fill(self.model, failure.below("model/", tensors), str(path))
         for kind, optimiser in self.optimisers.items():
             state = optimiser.state_dict()

@@ -1,7 +1,7 @@
 """What training minimises: every anchor should prefer its own positive to all others (paper section 4).
 
 A batch comes in *shards*, each as many pairs as one device holds. Dropout, noise and batch statistics are a shard's
-own, so a run has the same losses on one device or on many. Book page *How it is trained*, "The loss".
+own, so losses are the same on one device or on many. Book page *How it is trained*, "The loss".
 """
 
 from collections.abc import Iterator, Sequence
