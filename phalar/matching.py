@@ -54,7 +54,7 @@ def score(mix: Clip, stem: Clip, model: StemModel | str | os.PathLike = "referen
     be used, or an unknown model, is an InputError.
     """
     scorer = _Scorer(resolve_model(model), audio.load(mix, "mix"))
-    return scorer.match(_name(stem, "stem"), 0, audio.load(stem, "stem")).score
+    return scorer.match("stem", 0, audio.load(stem, "stem")).score
 
 
 def rank(mix: Clip, stems: Sequence[Clip], model: StemModel | str | os.PathLike = "reference") -> list[Match]:
@@ -71,7 +71,7 @@ def rank(mix: Clip, stems: Sequence[Clip], model: StemModel | str | os.PathLike 
     scorer = _Scorer(resolve_model(model), audio.load(mix, "mix"))
     matches = []
     for index, stem in enumerate(tqdm(stems, desc="rank stems", unit="stem", disable=len(stems) <= MANY)):
-        name = _name(stem, f"stem {index}")
+        name = os.fspath(stem) if isinstance(stem, str | os.PathLike) else f"stem {index}"
         try:
             matches.append(scorer.match(name, index, audio.load(stem, name)))
         except InputError as error:
@@ -127,7 +127,3 @@ class _Scorer:
             warnings.warn(f"silent audio: mix and {name} never sound together; the score is 0", SilentAudioWarning, 3)
             return Match(name, index, 0.0, 0)
         return Match(name, index, float(np.average(scores, weights=weights)), len(scores))
-
-
-def _name(clip: Clip, otherwise: str) -> str:
-    return os.fspath(clip) if isinstance(clip, str | os.PathLike) else otherwise
