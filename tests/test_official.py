@@ -9,7 +9,7 @@ import zipfile
 from collections import OrderedDict
 from enum import Enum
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ import torch
 from phalar.errors import InputError
 from phalar.model.assembly import build
 from phalar.model.official import load_official, named, read_official, translate, variant_of
-from phalar.model.tensors import LARGEST_PICKLE, fill, read_archive
+from phalar.model.tensors import LARGEST_PICKLE, fill
 from phalar.model.variants import VARIANTS
 
 # Settings as the authors' configurations give them.
@@ -83,30 +83,25 @@ def rewrite(path: Path, change: dict[str, bytes | None], compression: int = zipf
     return path
 
 
-class Claim:
-    """A float tensor of storage "0", as a pickle may claim it."""
+class Claims(pickle.Pickler):
+    """Writes a tuple (values, offset, shape, stride, storage) as the tensor that it claims to be."""
 
-    def __init__(self, values: int, offset: int, shape: tuple, stride: tuple, storage: str = "0") -> None:
-        self.persistent = ("storage", torch.FloatStorage, storage, "cpu", values)
-        self.layout = offset, shape, stride
+    def persistent_id(self, value):
+        return tuple(value) if isinstance(value, list) else None
 
-    def __reduce__(self):
-        storage = Claim.Storage(self.persistent)
-        return torch._utils._rebuild_tensor_v2, (storage, *self.layout, False, OrderedDict())
-
-    class Storage(tuple):
-        __slots__ = ()
-
-    class Pickler(pickle.Pickler):
-        def persistent_id(self, value):
-            return tuple(value) if isinstance(value, Claim.Storage) else None
+    def reducer_override(self, value):
+        if not isinstance(value, SimpleNamespace):
+            return NotImplemented
+        values, *layout, storage = value.claim
+        persistent = ["storage", torch.FloatStorage, storage, "cpu", values]
+        return torch._utils._rebuild_tensor_v2, (persistent, *layout, False, OrderedDict())
 
 
-def claims(*tensors: Claim) -> bytes:
-    """The data.pkl of a checkpoint with these weights w0, w1, ..."""
+def claims(*tensors: tuple) -> bytes:
+    """The data.pkl of a checkpoint with float weights w0, w1, ...: (values, offset, shape, stride[, storage])."""
     file = io.BytesIO()
-    state = {f"w{i}": tensor for i, tensor in enumerate(tensors)}
-    Claim.Pickler(file, protocol=2).dump({"state_dict": state, "hyper_parameters": {"do_cqt": True}})
+    state = {f"w{i}": SimpleNamespace(claim=(*t, "0")[:5]) for i, t in enumerate(tensors)}
+    Claims(file, protocol=2).dump({"state_dict": state, "hyper_parameters": {"do_cqt": True}})
     return file.getvalue()
 
 
@@ -147,12 +142,6 @@ def test_enumerations_become_their_values(tmp_path, monkeypatch):
     assert "contrastive_model" not in sys.modules
 
 
-def test_an_old_torch_is_not_trusted(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion("2.9.1"))
-    with pytest.raises(InputError, match=r"torch 2\.9\.1 reads such files less safely; install torch 2\.10"):
-        read_archive(save(tmp_path / "a.ckpt"))
-
-
 def hostile(mark: Path) -> dict[str, tuple[bytes, str]]:
     """Pickles that run a command, fill the memory, claim what the file does not hold or are broken, and what the
     refusal must name."""
@@ -170,22 +159,17 @@ def hostile(mark: Path) -> dict[str, tuple[bytes, str]]:
         "INST": (b"(" + run + b"ios\nsystem\n.", "os.system"),
         "eval": (b"\x80\x02cbuiltins\neval\n(" + evaluated + b"tR.", "builtins.eval"),
         "NEWOBJ": (b"\x80\x02" + popen + b"\x81.", "subprocess.Popen"),
-        "NEWOBJ_EX": (b"\x80\x04" + popen + b"}\x92.", "subprocess.Popen"),
-        "EXT1": (b"\x80\x02\x82\x01.", "damaged"),
         "PERSID": (b"Pwhatever\n.", "damaged"),
         "enum": (b"\x80\x02ccontrastive_model.constants\nos\n.", "contrastive_model.constants.os"),
         "enum of a list": (b"\x80\x02ccontrastive_model.constants\nDataset\n(]tR.", "TypeError"),
-        "torch.load": (b"\x80\x02ctorch\nload\n(" + run + b"tR.", "torch.load"),
         "memory": (b"\x80\x02cbuiltins\nbytearray\n(J\xff\xff\xff\x7ftR.", "builtins.bytearray"),  # torch allows it
-        "3 GB by its storage": (claims(Claim(750_000_000, 0, (750_000_000,), (1,))), "damaged"),
-        "by one value repeated": (claims(Claim(6, 0, (750_000_000,), (0,))), "damaged"),
-        "past the end": (claims(Claim(6, 0, (2, 3), (4, 1))), "damaged"),
-        "before the start": (claims(Claim(6, -1, (2,), (1,))), "damaged"),
-        "negative shape": (claims(Claim(6, 0, (-2, -3), (1, 1))), "damaged"),
-        "axes without steps": (claims(Claim(6, 0, (2, 3), (1,))), "damaged"),
-        "another folder": (claims(Claim(6, 0, (6,), (1,), "../data/0")), "damaged"),
+        "3 GB by its storage": (claims((750_000_000, 0, (750_000_000,), (1,))), "damaged"),
+        "by one value repeated": (claims((6, 0, (750_000_000,), (0,))), "damaged"),
+        "past the end": (claims((6, 0, (2, 3), (4, 1))), "damaged"),
+        "before the start": (claims((6, -1, (2,), (1,))), "damaged"),
+        "negative shape": (claims((6, 0, (-2, -3), (1, 1))), "damaged"),
+        "another folder": (claims((6, 0, (6,), (1,), "../data/0")), "damaged"),
         "empty": (b"", "damaged"),
-        "no end": (b"\x80\x02}", "damaged"),
         "a text of 4 GB": (b"\x80\x02X\xff\xff\xff\xffabc", "damaged"),
         "so deep a key": (b"\x80\x02}" + b")" + b"\x85" * 300_000 + b"Ns.", "damaged"),  # hashing would end the process
         "too long": (b"\x80\x02" + b"N" * LARGEST_PICKLE + b".", "damaged"),
@@ -201,16 +185,6 @@ def test_a_hostile_pickle_is_refused_and_nothing_of_it_runs(tmp_path, kind):
     if kind in ("REDUCE", "STACK_GLOBAL", "INST", "eval"):  # the attack is real: Python's own unpickler falls
         pickle.loads(data)
         assert mark.exists()
-
-
-def test_many_views_of_one_storage_are_refused(tmp_path):
-    """Each is honest, and read alone; together they would take a thousand times the file."""
-    view = Claim(6, 1, (2, 2), (2, 1))
-    state, _ = read_official(rewrite(save(tmp_path / "a.ckpt"), {"data.pkl": claims(view, view)}))
-    assert torch.equal(state["w1"], torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
-    many = claims(*[Claim(20_000, 0, (20_000,), (1,)) for _ in range(1000)])
-    path = rewrite(save(tmp_path / "b.ckpt"), {"data.pkl": many, "data/0": bytes(80_000)})
-    assert "its tensors claim" in refusal(path)
 
 
 def test_every_damaged_byte_is_refused_or_harmless(tmp_path):
@@ -240,25 +214,20 @@ def test_every_damaged_byte_is_refused_or_harmless(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_archives_without_a_pickle_or_that_are_larger_than_they_look_are_refused(tmp_path):
-    """A zip bomb is small because it is compressed, or because many entries name the same bytes."""
+    """A bomb is small since it is compressed, or since many tensors name the same bytes."""
     assert "has no data.pkl" in refusal(rewrite(save(tmp_path / "e.ckpt"), {"data.pkl": None}))
     packed = rewrite(save(tmp_path / "a.ckpt"), {"data/0": bytes(1 << 24)}, zipfile.ZIP_DEFLATED)
     assert "claims to hold" in refusal(packed)
     assert "compressed" in refusal(rewrite(save(tmp_path / "b.ckpt"), {}, zipfile.ZIP_DEFLATED))
-    overlapping = save(tmp_path / "c.ckpt")
-    with zipfile.ZipFile(overlapping, "a") as archive:
-        archive.writestr("archive/data/big", bytes(50_000))
-        big = archive.getinfo("archive/data/big")
-        for i in range(20):
-            twin = zipfile.ZipInfo(f"archive/data/{i + 100}")
-            twin.file_size = twin.compress_size = big.file_size
-            twin.CRC, twin.header_offset = big.CRC, big.header_offset
-            archive.filelist.append(twin)
-    assert "claims to hold" in refusal(overlapping)
     twice = save(tmp_path / "d.ckpt")
     with zipfile.ZipFile(twice, "a") as archive:
         archive.writestr(archive.namelist()[0], b"N.")
     assert "two entries of one name" in refusal(twice)
+    view = (6, 1, (2, 2), (2, 1))
+    state, _ = read_official(rewrite(save(tmp_path / "c.ckpt"), {"data.pkl": claims(view, view)}))
+    assert torch.equal(state["w1"], torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    many = {"data.pkl": claims(*[(20_000, 0, (20_000,), (1,))] * 1000), "data/0": bytes(80_000)}
+    assert "its tensors claim" in refusal(rewrite(save(tmp_path / "f.ckpt"), many))
 
 
 @pytest.mark.parametrize(
@@ -317,19 +286,22 @@ def theirs(variant: str) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("variant", sorted(VARIANTS.keys() - {"mert-complex", "mert-real"}))
-def test_translation_fills_our_model_or_what_does_not_fit_is_named(variant):
-    state, model = theirs(variant), build(variant, seed=0)
-    fill(model, translate(state, variant), "theirs")
+def test_translation_fills_our_model(variant):
+    fill(build(variant, seed=0), translate(theirs(variant), variant), "theirs")
+
+
+def test_weights_that_do_not_fit_are_named():
+    state, model = theirs("phalar"), build("phalar", seed=0)
     name = next(reversed(state))
     spoiled = (
         (f"missing '{name}'", {k: v for k, v in state.items() if k != name}),
         (r"unexpected 'encoder\.extra'", {**state, "encoder.extra": torch.ones(1)}),
-        (rf"{name}' has shape \(3, 2\) where", {**state, name: torch.ones(3, 2)}),
+        (r"form.W is torch.float32 \(3, 2\), not", {**state, name: torch.ones(3, 2)}),
         (r"not the weights of .*missing .* and \d+ more; unexpected", {f"w{i}": torch.ones(1) for i in range(500)}),
     )
     for says, tensors in spoiled:
         with pytest.raises(InputError, match=says):
-            fill(model, translate(tensors, variant), "theirs")
+            fill(model, translate(tensors, "phalar"), "theirs")
 
 
 def test_kernels_of_the_transform_are_passed_over_and_mert_keeps_its_names():
