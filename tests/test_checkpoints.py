@@ -13,7 +13,7 @@ import phalar
 from phalar.errors import InputError
 from phalar.model import checkpoints
 from phalar.model.assembly import build
-from phalar.model.variants import PHALAR, VARIANTS
+from phalar.model.variants import PHALAR
 
 
 def described(**changes) -> dict[str, str]:
@@ -22,7 +22,7 @@ def described(**changes) -> dict[str, str]:
     return {"format": changes.get("format", "phalar-1"), "variant": json.dumps(row), "notes": "{}"}
 
 
-@pytest.mark.parametrize("name", [name for name in VARIANTS if not name.startswith("mert")])
+@pytest.mark.parametrize("name", ["phalar", "gap", "cosine", "cocola"])
 def test_round_trip_is_bit_exact(name, stirred, tmp_path):
     model = stirred(name)
     phalar.save(model, tmp_path / "m.safetensors", steps=3, corpora=["chorales"])
@@ -38,12 +38,11 @@ def test_a_killed_write_leaves_the_old_file_whole(stirred, tmp_path, monkeypatch
     phalar.save(stirred("gap"), path)
     before = path.read_bytes()
 
-    def interrupted(tensors, filename, metadata):
-        with open(filename, "wb") as file:
-            file.write(b"half")
+    def interrupted(file, data):
+        file.open("wb").write(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("phalar.model.tensors.save_file", interrupted)
+    monkeypatch.setattr(type(path), "write_bytes", interrupted)
     with pytest.raises(KeyboardInterrupt):
         phalar.save(stirred("phalar"), path)
     assert path.read_bytes() == before
@@ -88,7 +87,7 @@ def test_tensors_that_do_not_fit_are_named(tmp_path, spoil, says):
         (described(surprise=1), "names no variant"),
         (described(pooling="eval"), "pooling = 'eval' does not exist; choose from spectral"),
         (described(frontend=["cqt"]), "frontend = "),
-        (described(channels=10**12), "channels = 1000000000000; give a whole number"),
+        (described(channels=10**12), "channels = 1000000000000 does not exist; choose from whole numbers"),
         (described(channels=8), r"is torch\.float32"),
         ({**described(), "backbone": "{}"}, "has its own backbone"),
         (described(frontend="24 kHz", backbone="mert"), "needs MERT's weights"),
