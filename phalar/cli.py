@@ -274,7 +274,8 @@ def _chords(o) -> dict:
     _either("chords", "comping", o.corpus, o.guitarset)
     model = matching.resolve_model(o.model).to(loop.chosen_device(o.device))
     name = o.corpus or copies.prepare("guitarset", o.guitarset, progress=True).name
-    tracks = chords.choose(corpora.load(name, "test", progress=True), o.recordings)
+    ids = chords.choose(corpora.pieces(name, "test"), o.recordings)
+    tracks = corpora.load(name, "test", ids=ids, progress=True)
     return _estimates(chords.evaluate(model, tracks, o.hop), "chords", name, model)
 
 

@@ -72,7 +72,7 @@ def test_a_late_stem_sounds_later(pairs):
 
 def test_scores_are_those_of_the_changed_stems_one_by_one(stirred, pairs):
     model, changes = stirred("phalar"), {UNCHANGED: (0, 0.0), "up": (2, 0.0), "both": (-1, 0.1)}
-    found = by_changes(model, changes)([(pair, pair.audio()) for pair in pairs], None)
+    found = by_changes(model, changes)([(pair, pair.audio()) for pair in pairs])
     with torch.no_grad():
         for name, (semitones, seconds) in changes.items():
             for i, j in ((0, 0), (0, 2), (2, 1)):

@@ -6,7 +6,7 @@
 A real data set that was prepared (``phalar datasets prepare``) is loaded by its name in the same way.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -71,17 +71,24 @@ def version(name: str) -> str:
 
 
 def render(
-    name: str, split: str | None = None, *, limit: int | None = None, jobs: int | None = None, progress: bool = True
+    name: str,
+    split: str | None = None,
+    *,
+    limit: int | None = None,
+    ids: Collection[str] | None = None,
+    jobs: int | None = None,
+    progress: bool = True,
 ) -> Path:
     """Render what is missing of a corpus, a key of :data:`CORPORA`, and return its folder, a store. Interrupted and
     called again it completes, with the bytes of an uninterrupted run; two processes may do this at once.
 
     ``split`` is ``"train"``, ``"valid"``, ``"test"``, or None for all; ``limit`` takes at most so many pieces of each,
-    always the same; ``jobs`` are processes, by default as many as processors; ``progress`` shows a bar. An `InputError`
-    for another corpus or split, or a number below 1; a `RunError` if a piece fails. Taught in ``book/corpora.md``.
+    always the same, ``ids`` those named alone; ``jobs`` are processes, by default as many as processors; ``progress``
+    shows a bar. An `InputError` for another corpus or split, or a number below 1; a `RunError` if a piece fails. Taught
+    in ``book/corpora.md``.
     """
     where = folder(name)
-    missing = store.incomplete(where, _selected(name, split, limit))
+    missing = store.incomplete(where, [piece for piece in pieces(name, split, limit) if ids is None or piece in ids])
     if missing:
         where.mkdir(parents=True, exist_ok=True)
         store.sweep(where)
@@ -97,14 +104,20 @@ def render(
 
 
 def load(
-    name: str, split: str | None = None, *, limit: int | None = None, jobs: int | None = None, progress: bool = True
+    name: str,
+    split: str | None = None,
+    *,
+    limit: int | None = None,
+    ids: Collection[str] | None = None,
+    jobs: int | None = None,
+    progress: bool = True,
 ) -> list[Track]:
     """The tracks of a corpus, by id, rendered first where they are not there yet; or of a prepared data set, which is
     there or not. Parameters and errors are those of :func:`render`: what is not asked for is not rendered."""
     if name not in CORPORA and name in prepared.names():
-        return prepared.load(name, split, limit=limit)
-    wanted = _selected(name, split, limit)
-    where = render(name, split, limit=limit, jobs=jobs, progress=progress)
+        return [track for track in prepared.load(name, split, limit=limit) if ids is None or track.id in ids]
+    wanted = [piece for piece in pieces(name, split, limit) if ids is None or piece in ids]
+    where = render(name, split, limit=limit, ids=ids, jobs=jobs, progress=progress)
     try:
         return store.open_store(where, wanted)
     except RunError:  # the index is older than the tracks (another process was rendering too), or damaged
@@ -126,12 +139,14 @@ def _corpus(name: str) -> Corpus:
     return CORPORA[name]
 
 
-def _selected(name: str, split: str | None, limit: int | None) -> list[str]:
-    """Ids of the pieces meant. A larger limit takes what a smaller one did, and more."""
+def pieces(name: str, split: str | None = None, limit: int | None = None) -> list[str]:
+    """Ids of the pieces meant, sorted; none is rendered. A larger limit takes what a smaller one did, and more."""
     if split is not None and split not in SPLITS:
         raise InputError(f"there is no split {split!r}: choose one of {', '.join(SPLITS)}")
     if limit is not None and limit < 1:
         raise InputError(f"limit={limit}: at least one piece of each split is needed")
-    pieces = _corpus(name).module.pieces()
+    if name not in CORPORA and name in prepared.names():
+        return [track.id for track in prepared.load(name, split, limit=limit)]
+    known = _corpus(name).module.pieces()
     splits = SPLITS if split is None else [split]
-    return sorted(p for each in splits for p in [piece for piece, own in pieces.items() if own == each][:limit])
+    return sorted(piece for each in splits for piece in [p for p, own in known.items() if own == each][:limit])

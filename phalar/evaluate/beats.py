@@ -29,7 +29,7 @@ from phalar.datasets.prepare import dataset
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError, PhalarWarning
 from phalar.evaluate import metronomes
-from phalar.evaluate.metronomes import FIRST, Bank, BeatMap, Windows
+from phalar.evaluate.metronomes import FIRST, OCTAVE, Bank, BeatMap
 from phalar.evaluate.statistics import difference, estimate
 from phalar.evaluate.trackers import METRICS, TRACKERS, Tracker, beat_scores
 from phalar.model.assembly import build
@@ -131,25 +131,23 @@ class ZeroShot:
     """
 
     model: StemModel
+    octave: int = OCTAVE  # tempi of our way's metronomes in an octave
 
-    @cached_property
-    def _identity(self) -> list[str]:
-        return [fingerprint.of_weights(self.model), fingerprint.of_code("model", "evaluate/metronomes.py")]
-
-    def _kept(self, make: Callable[..., Bank | Windows | BeatMap], *sound: object) -> dict[str, np.ndarray]:
-        """What a function of ``metronomes`` makes of the model and, if given, of audio and its rate."""
-        key = [*self._identity, make.__name__, fingerprint.of_sound(*sound) if sound else ""]
-        return fingerprint.cached("beats", key, lambda: vars(make(self.model, *sound)))
+    def _kept(self, name: str, *given: object, sound: tuple = ()) -> dict[str, np.ndarray]:
+        """What a function of ``metronomes`` makes of the model, of what is given and, if so, of audio and its rate."""
+        key = [fingerprint.of_weights(self.model), fingerprint.of_code("model", "evaluate/metronomes.py"), name]
+        key += [self.octave, fingerprint.of_sound(*sound) if sound else ""]
+        make = getattr(metronomes, name)
+        return fingerprint.cached("beats", key, lambda: vars(make(self.model, *given, *sound)))
 
     @cached_property
     def bank(self) -> Bank:
         """Metronomes at all shifts, embedded once."""
-        return Bank(**self._kept(metronomes.shifted_bank))
+        return Bank(**self._kept("shifted_bank", metronomes.ladder(self.octave)))
 
     def map(self, audio: np.ndarray, sample_rate: int) -> BeatMap:
         """The map by sliding the metronome."""
-        piece = Windows(**self._kept(metronomes.windows_of, audio, sample_rate))
-        return metronomes.shifted_map(self.model, self.bank, piece)
+        return BeatMap(**self._kept("shifted_map", self.bank, sound=(audio, sample_rate)))
 
     def beats(self, audio: np.ndarray, sample_rate: int) -> np.ndarray:
         """Seconds of the beats, our way."""
@@ -157,7 +155,7 @@ class ZeroShot:
 
     def published_beats(self, audio: np.ndarray, sample_rate: int) -> np.ndarray:
         """Seconds of the beats, the published way: slow, with more than a thousand windows for 30 s."""
-        return published_beats(BeatMap(**self._kept(metronomes.published_map, audio, sample_rate)))
+        return published_beats(BeatMap(**self._kept("published_map", sound=(audio, sample_rate))))
 
 
 def evaluate(
@@ -165,20 +163,21 @@ def evaluate(
     tracks: Sequence[Track],
     published: int | None = None,
     others: Mapping[str, Tracker] = TRACKERS,
+    octave: int = OCTAVE,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Beats of tracks by a model (in eval mode) in both ways, by the same network with fresh weights (``"untrained"``,
     the floor), and by others. The published way, half a minute a piece, is taken on ``published`` of the tracks, all
-    if not given; its rows are called ``" as published"`` after the model.
+    if not given; its rows are called ``" as published"`` after the model. Our way has ``octave`` tempi an octave.
 
     Returns a row for each ``tracker`` and ``track``: its ``genre`` and ``feel``, the scores of
     :func:`phalar.evaluate.trackers.beat_scores`, and ``beats``, the seconds found.
     """
     few, tables = spread_over(tracks, published or len(tracks)) if published != 0 else [], []
     floor = build(model.variant, seed=0).eval().to(model.device)
-    for name, one in ((model.variant.name, model), ("untrained", floor)):
-        tables.append(score(name, ZeroShot(one).beats, tracks, progress))
-        tables.append(score(f"{name} as published", ZeroShot(one).published_beats, few, progress))
+    for name, ears in ((model.variant.name, ZeroShot(model, octave)), ("untrained", ZeroShot(floor, octave))):
+        tables.append(score(name, ears.beats, tracks, progress))
+        tables.append(score(f"{name} as published", ears.published_beats, few, progress))
     tables += [score(name, tracker, tracks, progress, keep=True) for name, tracker in others.items()]
     return pd.concat([table for table in tables if len(table)], ignore_index=True)
 
@@ -220,23 +219,32 @@ def summary(found: pd.DataFrame, by: str = "feel") -> pd.DataFrame:
 
 
 def halves(limit: int = 0, progress: bool = True) -> dict[str, list[Track]]:
-    """The pieces of `beats`, ``"straight"`` and ``"expressive"``; ``limit`` of each at most, 0 for all."""
+    """The pieces of `beats`, ``"straight"`` and ``"expressive"``; ``limit`` of each at most, 0 for all. No other piece
+    is rendered."""
     if limit < 0:
         raise InputError(f"limit={limit}: give the number of pieces of each half, or 0 for all")
+    casts, chosen = corpora.beats.castings(), {}
+
+    def genre(piece: str) -> str:
+        return casts[piece].genre
+
     # In every 40 pieces of the corpus each genre has four, one of each way to play and to sound.
-    tracks = corpora.load("beats", "test", limit=40 * -(-limit // 20) or None, progress=progress)
-    feels = {half: [track for track in tracks if track.tags["feel"] == half] for half in ("straight", "expressive")}
-    return {half: spread_over(found, limit) for half, found in feels.items()}
+    known = sorted(list(casts)[: 40 * -(-limit // 20) or None])
+    for half in ("straight", "expressive"):
+        chosen[half] = spread_over([piece for piece in known if casts[piece].feel == half], limit, genre)
+    loaded = corpora.load("beats", "test", ids=set(chain(*chosen.values())), progress=progress)
+    tracks = {track.id: track for track in loaded}
+    return {half: [tracks[piece] for piece in found] for half, found in chosen.items()}
 
 
-def spread_over(tracks: Sequence[Track], limit: int) -> list[Track]:
-    """At most ``limit`` tracks (0: all), always the same ones: genres in turn, every other one from its second on."""
-    genres: dict[str, list[Track]] = {}
-    for track in tracks:
-        genres.setdefault(track.tags.get("genre", ""), []).append(track)
+def spread_over(pieces: Sequence, limit: int, genre: Callable = lambda track: track.tags.get("genre", "")) -> list:
+    """At most ``limit`` pieces (0: all), always the same ones: genres in turn, every other one from its second on."""
+    genres = {}
+    for piece in pieces:
+        genres.setdefault(genre(piece), []).append(piece)
     turned = (found[place % len(found) :] + found[: place % len(found)] for place, found in enumerate(genres.values()))
-    chosen = [track for track in chain(*zip_longest(*turned)) if track is not None]
-    return chosen[:limit] if 0 < limit < len(tracks) else list(tracks)
+    chosen = [piece for piece in chain(*zip_longest(*turned)) if piece is not None]
+    return chosen[:limit] if 0 < limit < len(pieces) else list(pieces)
 
 
 def gtzan(root: Path | str, annotations: Path | str) -> list[Track]:
@@ -244,9 +252,9 @@ def gtzan(root: Path | str, annotations: Path | str) -> list[Track]:
     InputError says that there are none."""
     tracks, problems = open_tracks(dataset("gtzan").list(Path(root), annotations=Path(annotations)))
     usable = [track for track in tracks if track.beats is not None]
-    left = [track.id for track in tracks if track.beats is None] + [p.path.name for p in problems if p.serious]
     if not usable:
         raise InputError(f"no clip under {root} has beats under {annotations}; name the folders that belong together")
+    left = [track.id for track in tracks if track.beats is None] + [p.path.name for p in problems if p.serious]
     if left:
         named = f"{', '.join(left[:5])}{' and others' * (len(left) > 5)}"
         warnings.warn(f"{len(usable)} clips are scored; {len(left)} have no sound or beats: {named}", PhalarWarning, 2)

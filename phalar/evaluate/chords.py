@@ -6,8 +6,8 @@ accuracy means: which labels are one class, what test and training recordings sh
 Windows are a table, one row each; what a probe is shown of them is an array with as many rows.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, partial
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -73,8 +73,12 @@ def class_of(label: str, vocabulary: str = "majmin") -> int:
 
 def labels_at(chords: Chords, times: np.ndarray) -> list[str]:
     """The label at each moment (T,), seconds in order: of two chords that meet, the one that begins; "X" if none."""
-    spans, labels = np.array([chord[:2] for chord in chords]), [chord[2] for chord in chords]
-    return mir_eval.util.interpolate_intervals(spans, labels, times, fill_value="X")
+    return mir_eval.util.interpolate_intervals(*_apart(chords), times, fill_value="X")
+
+
+def _apart(chords: Chords) -> tuple[np.ndarray, list[str]]:
+    """Spans (n, 2) and labels, as mir_eval takes them."""
+    return np.array([chord[:2] for chord in chords]), [chord[2] for chord in chords]
 
 
 def windows(tracks: Sequence[Track], hop: float) -> pd.DataFrame:
@@ -96,9 +100,9 @@ def windows(tracks: Sequence[Track], hop: float) -> pd.DataFrame:
             raise InputError(f"{track.id} of {track.dataset} {what}; choose comping, or GuitarSet")
         drawn = int.from_bytes(blake2b(f"window/{track.id}".encode(), digest_size=8).digest(), "little") / 2**64
         begin = np.arange(int(drawn * min(step, last + 1)), last + 1, step)
-        table = {"track": track.id, **{tag: track.tags.get(tag) for tag in ("player", "progression", "piece")}}
-        labels = {name: labels_at(track.chords, begin / SAMPLE_RATE + later) for name, later in MOMENTS.items()}
-        tables.append(pd.DataFrame(table | {"begin": begin} | labels))
+        table = {"track": track.id} | {tag: track.tags.get(tag) for tag in ("player", "progression", "piece")}
+        table |= {name: labels_at(track.chords, begin / SAMPLE_RATE + later) for name, later in MOMENTS.items()}
+        tables.append(pd.DataFrame(table | {"begin": begin}))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -109,18 +113,14 @@ def features(
     pooled"`` (T, P); ``"chroma"`` (T, 12) and ``"mean CQT"`` (T, 96), see :func:`signals`; ``"majority"``, nothing.
     What takes time is kept in the cache, by weights, sound, windows and code."""
     code, found = fingerprint.of_code("model", "evaluate/chords.py"), {}
-    keys = {name: [fingerprint.of_weights(model), code] for name, model in models.items()} | {"signals": code}
+    makers = {name: (fingerprint.of_weights(model), partial(pooled, model)) for name, model in models.items()}
     for track in tqdm(tracks, desc="windows", unit="recording", disable=not progress, mininterval=2.0):
         audio = mono_16k(track.excerpt().sum(axis=0), track.sample_rate, track.id)
         begin = cut.loc[cut["track"] == track.id, "begin"].to_numpy()
-        for name, key in keys.items():
-
-            def make(name=name, audio=audio, begin=begin) -> dict[str, np.ndarray]:
-                return {"pooled": pooled(models[name], audio, begin)} if name in models else signals(audio, begin)
-
-            whole = [key, fingerprint.of_sound(audio, SAMPLE_RATE), begin.tolist()]
-            for what, part in fingerprint.cached("chords", whole, make).items():
-                found.setdefault(f"{name} {what}" if name in models else what, []).append(part)
+        for name, (weights, make) in (makers | {"": ("signals", signals)}).items():
+            whole = [weights, code, fingerprint.of_sound(audio, SAMPLE_RATE), begin.tolist()]
+            for what, part in fingerprint.cached("chords", whole, partial(make, audio, begin)).items():
+                found.setdefault(f"{name} {what}".strip(), []).append(part)
     found = {name: np.concatenate(parts) for name, parts in found.items()}
     with torch.no_grad():
         for name, model in models.items():
@@ -129,13 +129,14 @@ def features(
 
 
 @torch.no_grad()
-def pooled(model: StemModel, audio: np.ndarray, begin: np.ndarray, batch_size: int = 16) -> np.ndarray:
+def pooled(model: StemModel, audio: np.ndarray, begin: np.ndarray, batch_size: int = 16) -> dict[str, np.ndarray]:
     """What a model's pooling makes, before the head, of windows of audio (N,) at 16 kHz that begin at samples (T,):
-    (T, P); for spectral pooling P = D * C, and entry d * C + k - 1 is projection d at k cycles a window."""
-    cut = np.lib.stride_tricks.sliding_window_view(audio, WINDOW)[begin]
-    batches = [torch.from_numpy(cut[i : i + batch_size].copy()) for i in range(0, len(cut), batch_size)]
-    found = [model.pooling(model.backbone(model.picture(batch.to(model.device)))) for batch in batches]
-    return torch.cat(found).cpu().numpy()
+    ``pooled`` (T, P); for spectral pooling P = D * C, and entry d * C + k - 1 is projection d at k cycles a window."""
+    cut = np.lib.stride_tricks.sliding_window_view(audio, WINDOW)
+    batches = np.split(begin, range(batch_size, len(begin), batch_size))
+    waves = (torch.from_numpy(cut[batch]).to(model.device) for batch in batches)
+    found = [model.pooling(model.backbone(model.picture(batch))) for batch in waves]
+    return {"pooled": torch.cat(found).cpu().numpy()}
 
 
 @torch.no_grad()
@@ -240,15 +241,13 @@ class Setting(NamedTuple):
 def probe(
     cut: pd.DataFrame, shown: np.ndarray, setting: Setting, learn: np.ndarray | None = None, fitted: list | None = None
 ) -> pd.DataFrame:
-    """Fit a probe on all folds but one and let it name the windows of that one; for each fold.
+    """``cut``, a table of :func:`windows`, with ``fold``, what a probe that learned from the other folds ``predicted``,
+    and ``truth`` (``OUTSIDE`` where the label has no class: named, but never learned nor scored).
 
-    ``cut`` is the table of :func:`windows`, ``shown`` (T, D), complex or real: "real part" is a linear layer on
-    [Re z, Im z], the real part of a complex one; "modulus" is shown the modulus. ``learn`` (T,) bool, optional, are the
-    windows that may be learned from; the others are named all the same. ``fitted`` takes the probe of each fold.
-
-    Returns ``cut`` with ``fold``, ``predicted`` and ``truth`` (``OUTSIDE`` where the label has no class: named, but
-    never learned nor scored). An InputError for features that are not finite, folds that cannot be made, and where no
-    window remains to learn from.
+    ``shown`` (T, D) is complex or real: "real part" is a linear layer on [Re z, Im z], the real part of a complex one;
+    "modulus" is shown the modulus. ``learn`` (T,) bool, optional, are the windows that may be learned from; the others
+    are named all the same. ``fitted`` takes the probe of each fold. An InputError for features that are not finite,
+    folds that cannot be made, and where no window remains to learn from.
     """
     if setting.probe not in PROBES:
         raise InputError(f"there is no probe {setting.probe!r}; choose from {', '.join(PROBES)}")
@@ -303,19 +302,21 @@ def measures(named: pd.DataFrame, setting: Setting, tracks: Sequence[Track], hop
     """``accuracy``; ``accuracy_by_fold``, as published: mean over folds and 1.96 standard errors either side;
     ``balanced_accuracy``, mean over classes, so that naming the most frequent one does not pay; ``mir_eval``'s scores
     that the vocabulary can be scored by; ``outside_vocabulary``, the share of windows without a class of their own."""
-    scored = named[named["truth"] != OUTSIDE]
-    right, classes = scored["truth"] == scored["predicted"], VOCABULARIES[setting.vocabulary]
+    scored, classes = named[named["truth"] != OUTSIDE], VOCABULARIES[setting.vocabulary]
+    right = scored["truth"] == scored["predicted"]
     means = right.groupby(scored["fold"]).mean()
     half = 1.96 * means.std() / len(means) ** 0.5 if len(means) > 1 else 0.0
-    found = {"accuracy": accuracy(named)}
-    found["accuracy_by_fold"] = Estimate(float(means.mean()), means.mean() - half, means.mean() + half, len(means))
-    balance = compute_sample_weight("balanced", scored["truth"])
-    found["balanced_accuracy"] = estimate((right * balance).to_numpy(), groups=scored["piece"].tolist())
+    balanced = right * compute_sample_weight("balanced", scored["truth"])
     scores = frame_scores(named, tracks, setting.moment, [classes[k] for k in named["predicted"]], hop)
     meant = {"root": MEASURES[:1], "sevenths": MEASURES}.get(setting.vocabulary, MEASURES[:3])
-    found |= {name: scores[name] for name in meant if name in scores}
     lost = ~named[setting.moment].isin(classes) if setting.vocabulary == "published" else named["truth"] == OUTSIDE
-    return found | {"outside_vocabulary": Estimate(float(np.mean(lost)), n=len(named))}
+    return {
+        "accuracy": accuracy(named),
+        "accuracy_by_fold": Estimate(float(means.mean()), means.mean() - half, means.mean() + half, len(means)),
+        "balanced_accuracy": estimate(balanced.to_numpy(), groups=scored["piece"].tolist()),
+        **{name: scores[name] for name in meant if name in scores},
+        "outside_vocabulary": Estimate(float(np.mean(lost)), n=len(named)),
+    }
 
 
 def frame_scores(
@@ -352,11 +353,8 @@ def weighted_scores(reference: Chords, estimated: Chords) -> dict[str, float]:
     begin, end = max(reference[0][0], estimated[0][0]), min(reference[-1][1], estimated[-1][1])
     if end <= begin:
         raise InputError(f"reference and estimated chords share no time ({begin:.2f} to {end:.2f} s)")
-    sides = []
-    for chords in (reference, estimated):
-        intervals, labels = np.array([chord[:2] for chord in chords]), [chord[2] for chord in chords]
-        sides += mir_eval.util.adjust_intervals(intervals, labels, begin, end, "N", "N")
-    intervals, truth, guess = mir_eval.util.merge_labeled_intervals(*sides)
+    sides = [mir_eval.util.adjust_intervals(*_apart(side), begin, end, "N", "N") for side in (reference, estimated)]
+    intervals, truth, guess = mir_eval.util.merge_labeled_intervals(*sides[0], *sides[1])
     agree = pd.DataFrame({name: getattr(mir_eval.chord, name)(truth, guess) for name in MEASURES})
     durations = (agree >= 0).mul(mir_eval.util.intervals_to_durations(intervals), axis=0)
     return ((agree * durations).sum() / durations.sum()).to_dict()
@@ -366,10 +364,8 @@ def recognised(track: Track) -> Chords:
     """The chords that madmom recognises in a recording, kept in the cache."""
     sound = track.excerpt().sum(axis=0), track.sample_rate
     key = ["madmom", fingerprint.of_sound(*sound), fingerprint.of_code("evaluate/trackers.py")]
-    span = np.dtype([("start", float), ("end", float), ("label", "U20")])
-    return fingerprint.cached("chords", key, lambda: {"chords": np.array(madmom_chords(*sound), span)})[
-        "chords"
-    ].tolist()
+    found = fingerprint.cached("chords", key, lambda: {"chords": np.array(madmom_chords(*sound), "f8, f8, U20")})
+    return found["chords"].tolist()
 
 
 def evaluate(
@@ -379,14 +375,14 @@ def evaluate(
     are given: as published; by folds, moments and vocabularies; modulus; baselines. A row each: ``variant`` (the
     source), ``split``, ``metric``, ``estimate``."""
     name, cut, found = model.variant.name, windows(tracks, hop), []
-    if not rows:
-        rows = [
-            Setting(name, "as published", "published", folds="track"),
-            *(Setting(name, folds=kind) for kind in FOLDS),
-        ]
-        rows += [Setting(name, "modulus")] * model.variant.is_complex + [Setting(name, moment="centre")]
-        rows += [Setting(name, vocabulary=words) for words in ("root", "sevenths")]
-        rows += [Setting("majority", "majority"), Setting("chroma"), Setting("mean CQT")]
+    rows = rows or [
+        Setting(name, "as published", "published", folds="track"),
+        *(Setting(name, folds=kind) for kind in FOLDS),
+        *[Setting(name, "modulus")] * model.variant.is_complex,
+        Setting(name, moment="centre"),
+        *(Setting(name, vocabulary=words) for words in ("root", "sevenths")),
+        *(Setting("majority", "majority"), Setting("chroma"), Setting("mean CQT")),
+    ]
     shown = features(tracks, cut, {name: model}, progress)
     for row in tqdm(rows, desc="probes", disable=not progress):
         named = probe(cut, shown[row.source], row)
@@ -394,10 +390,9 @@ def evaluate(
     return pd.DataFrame(found, columns=["variant", "split", "metric", "estimate"])
 
 
-def choose(tracks: Sequence[Track], recordings: int) -> list[Track]:
-    """So many recordings in an order that has nothing to do with players and pieces, then sorted; 0 for all. A larger
+def choose(recordings: Iterable[str], count: int) -> list[str]:
+    """So many of these ids in an order that has nothing to do with players and pieces, then sorted; 0 for all. A larger
     number takes the same ones, and more."""
-    if recordings < 0:
-        raise InputError(f"recordings={recordings}: give how many, or 0 for all")
-    drawn = sorted(tracks, key=lambda track: blake2b(track.id.encode()).digest())
-    return sorted(drawn[: recordings or None], key=lambda track: track.id)
+    if count < 0:
+        raise InputError(f"recordings={count}: give how many, or 0 for all")
+    return sorted(sorted(recordings, key=lambda name: blake2b(name.encode()).digest())[: count or None])

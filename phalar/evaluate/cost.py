@@ -22,11 +22,12 @@ SECONDS = 5.0  # length of the clip that is embedded, as in the tests
 
 def model_rows() -> list[dict[str, str | int]]:
     """The registry as a table: variant, learned parameters, FLOPs per second of audio, and what differs from PHALAR."""
-    counts = {name: (count_parameters(name), flops_per_second(name)) for name in VARIANTS}
-    return [
-        {"variant": name, "parameters": parameters, "flops_per_second": flops, "differs": VARIANTS[name].differs}
-        for name, (parameters, flops) in counts.items()
-    ]
+    rows = []
+    for name, row in VARIANTS.items():
+        model = _shape_of(name)
+        about = {"variant": name, "parameters": model.num_parameters}
+        rows.append(about | {"flops_per_second": round(count_flops(model) / SECONDS), "differs": row.differs})
+    return rows
 
 
 def count_parameters(name: str) -> int:
@@ -34,15 +35,10 @@ def count_parameters(name: str) -> int:
     return _shape_of(name).num_parameters
 
 
-def flops_per_second(name: str, seconds: float = SECONDS) -> int:
-    """FLOPs of embedding one clip of that many seconds, divided by its length."""
-    return round(count_flops(_shape_of(name), seconds) / seconds)
-
-
 @torch.no_grad()
-def count_flops(model: StemModel, seconds: float = SECONDS) -> int:
-    """FLOPs of embedding one clip with a model on the device ``meta``, where nothing is computed."""
-    clip = torch.empty(1, round(seconds * SAMPLE_RATE), device="meta")
+def count_flops(model: StemModel) -> int:
+    """FLOPs of embedding a clip of 5 s with a model on the device ``meta``, where nothing is computed."""
+    clip = torch.empty(1, round(SECONDS * SAMPLE_RATE), device="meta")
     model.eval().encode(clip)  # tables that are made once are not part of the cost
     with FlopCounterMode(display=False, custom_mapping=formulas()) as counter:
         model.encode(clip)
@@ -76,21 +72,17 @@ def formulas() -> dict:
     """How torch's counter shall count what it counts wrongly (complex products) or not at all (Fourier transforms)."""
     aten = torch.ops.aten
 
-    def product(a: Tensor, b: Tensor, *_, out_val: Tensor, **__) -> int:
+    def product(*factors: Tensor, out_val: Tensor, **_) -> int:
+        """Of the last two; what stands before them is added."""
+        a = factors[-2]
         return out_val.numel() * a.shape[-1] * (8 if a.is_complex() else 2)
 
-    def real_fourier(x: Tensor, axes: Sequence[int], *_, **__) -> int:
+    def fourier(x: Tensor, axes: Sequence[int], *_, **__) -> int:
         points = math.prod(x.shape[axis] for axis in axes)
-        return round(2.5 * x.numel() * math.log2(points))  # half of the usual 5 N log2 N, as the input is real
+        return (1 + x.is_complex()) * round(2.5 * x.numel() * math.log2(points))  # 5 N log2 N, or half
 
-    rules = {
-        aten.mm: product,
-        aten.bmm: product,
-        aten.addmm: lambda bias, a, b, *_, out_val, **__: product(a, b, out_val=out_val),
-        aten.baddbmm: lambda bias, a, b, *_, out_val, **__: product(a, b, out_val=out_val),
-        aten._fft_r2c: real_fourier,
-        aten._fft_c2c: lambda x, axes, *_, **__: 2 * real_fourier(x, axes),
-    }
-    for rule in rules.values():
+    rules = dict.fromkeys((aten.mm, aten.bmm, aten.addmm, aten.baddbmm), product)
+    rules |= dict.fromkeys((aten._fft_r2c, aten._fft_c2c), fourier)
+    for rule in (product, fourier):
         rule._get_raw = True  # torch's counter then hands over tensors, not just their shapes
     return rules

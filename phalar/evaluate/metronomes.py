@@ -41,7 +41,7 @@ STEADY = 1.0  # decibels between the loudest and softest tenth of a second of a 
 HOP = 32  # frames from window to window, on average: a step of the backbone, 0.32 s
 STEP = 0.01  # seconds a column of the map
 SHIFT = 0.08  # seconds between shifts, at most; similarity in between is interpolated around the beat
-LADDER = tuple(float(bpm) for bpm in 55 * 2 ** (np.arange(72) / 36))  # beats a minute: 55 to 216 in steps of 2 %
+OCTAVE = 36  # tempi an octave: steps of 2 %
 LEAD = 1.0  # seconds of clicks before a metronome's window, so that its first frames are as in mid-music
 SPAN = 2.0  # seconds over which windows must be spread for their mean to say what has nothing to do with beats
 
@@ -62,8 +62,8 @@ def metronome(
     The ``first`` click begins after so many seconds; what sounds later than the end is cut. ``click`` (N,), at 16 kHz,
     is :func:`woodblock`, as published, if not given. An InputError for an impossible tempo, length or first click."""
     if not 10 <= bpm <= 600 or not 0 < seconds <= 3600 or first < 0:
-        asked = f"bpm={bpm!r}, seconds={seconds!r}, first={first!r}"
-        raise InputError(f"{asked}: choose a bpm from 10 to 600, up to an hour, and a first click at 0 or later")
+        remedy = "choose a bpm from 10 to 600, up to an hour, and a first click at 0 or later"
+        raise InputError(f"bpm={bpm!r}, seconds={seconds!r}, first={first!r}: {remedy}")
     samples = clicks_at(np.arange(first, seconds, 60 / bpm), round(seconds * SAMPLE_RATE), click=click)
     return np.asarray(PEAK * samples / max(np.abs(samples).max(), 1e-9), dtype=np.float32)
 
@@ -79,6 +79,11 @@ def clicks_at(
         if 0 <= start < length:
             out[start : start + len(sound)] += sound
     return out[:length]
+
+
+def ladder(octave: int = OCTAVE) -> tuple[float, ...]:
+    """Beats a minute from 55 over two octaves, so many in each: to 216 by default."""
+    return tuple((55 * 2 ** (np.arange(2 * octave) / octave)).tolist())
 
 
 def picture_of(model: StemModel, audio: np.ndarray, sample_rate: int) -> Tensor | None:
@@ -161,15 +166,15 @@ def published_map(model: StemModel, audio: np.ndarray, sample_rate: int, tempi: 
 
 @dataclass(frozen=True)
 class Bank:
-    """Metronomes of every tempo at every shift, embedded by one model: metronome (b, n) clicks n / N_b of a beat after
-    the window's beginning, and then on every beat."""
+    """Metronomes embedded by one model: (b, n) clicks n / N_b of a beat after the window's beginning, then on every
+    beat."""
 
     tempi: np.ndarray  # (B,) beats a minute
     shifts: np.ndarray  # (B,) int: N_b, the number of shifts of each
     embeddings: np.ndarray  # (sum of shifts, 512)
 
 
-def shifted_bank(model: StemModel, tempi: Sequence[float] = LADDER, shift: float = SHIFT) -> Bank:
+def shifted_bank(model: StemModel, tempi: Sequence[float], shift: float = SHIFT) -> Bank:
     """Metronomes embedded at every shift of a beat, ``shift`` seconds apart at most: some 600."""
     counts = np.array([max(2, int(np.ceil(60 / bpm / shift))) for bpm in tempi])
     parts = []
@@ -183,37 +188,27 @@ def shifted_bank(model: StemModel, tempi: Sequence[float] = LADDER, shift: float
     return Bank(np.asarray(tempi, dtype=np.float64), counts, np.concatenate(parts))
 
 
-@dataclass(frozen=True)
-class Windows:
-    """Windows of a piece, embedded."""
-
-    starts: np.ndarray  # (W,) int: frames at which they begin
-    embeddings: np.ndarray  # (W, 512)
-    seconds: float  # of the piece
-
-
-def windows_of(model: StemModel, audio: np.ndarray, sample_rate: int) -> Windows:
-    """A piece as :func:`shifted_map` takes it; no windows where there is no beat to find."""
+def shifted_map(model: StemModel, bank: Bank, audio: np.ndarray, sample_rate: int) -> BeatMap:
+    """The map by sliding the metronome, over the whole piece, from a bank of the same model. Audio as of
+    :func:`picture_of`."""
     picture = picture_of(model, audio, sample_rate)
     if picture is None:
-        return Windows(np.empty(0, int), np.empty((0, 0)), 0.0)
+        return BeatMap(np.empty((len(bank.tempi), 0)), bank.tempi)
     starts = scattered_starts(picture.shape[-1])
-    return Windows(starts, embed_windows(model, picture, starts).cpu().numpy(), (picture.shape[-1] - 1) * FRAME)
+    embedded = torch.from_numpy(bank.embeddings).to(model.device)
+    similarity = model.similarity(embed_windows(model, picture, starts), embedded).double().cpu().numpy()
+    return unrolled(similarity, bank, FRAME * starts, (picture.shape[-1] - 1) * FRAME)
 
 
-def shifted_map(model: StemModel, bank: Bank, piece: Windows) -> BeatMap:
-    """The map by sliding the metronome, over the whole piece, from a bank and windows of the same model.
+def unrolled(similarity: np.ndarray, bank: Bank, begin: np.ndarray, seconds: float) -> BeatMap:
+    """The map of a piece of so many seconds whose windows begin at seconds (W,), from their similarity to a bank
+    (W, sum of shifts).
 
     Column t asks the two windows whose middle is nearest to t, in proportion to their nearness; at the ends of the
     piece the first and the last. Between shifts it is interpolated by the Fourier series around the beat.
     """
-    times, last = STEP * np.arange(round(float(piece.seconds) / STEP)), len(piece.starts) - 1
+    times, last = STEP * np.arange(round(seconds / STEP)), len(begin) - 1
     values = np.zeros((len(bank.tempi), len(times)))
-    if last < 0:
-        return BeatMap(values, bank.tempi)
-    both = (torch.from_numpy(side.embeddings).to(model.device) for side in (piece, bank))
-    similarity = model.similarity(*both).double().cpu().numpy()
-    begin = FRAME * piece.starts
     place = np.interp(times - WINDOW * FRAME / 2, begin, np.arange(last + 1))
     before = np.minimum(place.astype(int), max(last - 1, 0))
     by_tempo = np.split(similarity, np.cumsum(bank.shifts)[:-1], axis=1)

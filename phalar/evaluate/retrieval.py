@@ -28,8 +28,7 @@ SECONDS = 5.0  # length of a test excerpt
 BATCH = 16  # pairs that are read and embedded at once
 
 Cuts = Iterable[tuple[Pair, np.ndarray]]
-Advance = Callable[[int], object] | None
-Scorer = Callable[[Cuts, Advance], dict[str, np.ndarray]]
+Scorer = Callable[[Cuts], dict[str, np.ndarray]]
 
 
 def cut_pairs(
@@ -43,13 +42,11 @@ def cut_pairs(
         yield draw_pair(track, round(seconds * SAMPLE_RATE), rng)[:2]
 
 
-def in_batches(cuts: Cuts, advance: Advance = None) -> Iterator[list[tuple[Pair, np.ndarray]]]:
-    """Sixteen cuts at a time, no more are held; ``advance`` is told after each batch how many it had (for a bar)."""
+def in_batches(cuts: Cuts) -> Iterator[list[tuple[Pair, np.ndarray]]]:
+    """Sixteen cuts at a time; no more are held."""
     cuts = iter(cuts)
     while chosen := list(islice(cuts, BATCH)):
         yield chosen
-        if advance:
-            advance(len(chosen))
 
 
 def fixed_pairs(tracks: Sequence[Track], draw: int, seconds: float = SECONDS, seed: int = 0) -> list[Pair]:
@@ -57,10 +54,10 @@ def fixed_pairs(tracks: Sequence[Track], draw: int, seconds: float = SECONDS, se
     return [pair for pair, _ in cut_pairs(tracks, draw, seconds, seed)]
 
 
-def embeddings(model, cuts: Cuts, advance: Advance = None) -> tuple[Tensor, Tensor]:
+def embeddings(model, cuts: Cuts) -> tuple[Tensor, Tensor]:
     """Embeddings of all anchors and of all positives of cuts, as of :func:`cut_pairs`: (n, 512) each."""
     found = []
-    for chosen in in_batches(cuts, advance):
+    for chosen in in_batches(cuts):
         z = model.embed(np.concatenate([waves for _, waves in chosen]), SAMPLE_RATE, batch_size=2 * BATCH)
         found.append(z.unflatten(0, (-1, 2)))
     return torch.cat(found).unbind(dim=1)
@@ -77,8 +74,8 @@ def scores_of(model, anchors: Tensor, positives: Tensor, symmetrised: bool = Tru
 def by_model(model) -> Scorer:
     """A model as a scorer: ``"symmetrised"`` scores, as the paper's, and ``"one way"``, from anchor to positive."""
 
-    def score(cuts: Cuts, advance: Advance = None) -> dict[str, np.ndarray]:
-        sides = embeddings(model, cuts, advance)
+    def score(cuts: Cuts) -> dict[str, np.ndarray]:
+        sides = embeddings(model, cuts)
         return {name: scores_of(model, *sides, name == "symmetrised") for name in ("symmetrised", "one way")}
 
     return score
@@ -122,7 +119,7 @@ def evaluate(
 
     Parameters
     ----------
-    score : callable (cuts, advance) -> dict of str to array (n, n)
+    score : callable (cuts) -> dict of str to array (n, n)
         :func:`by_model`, or one of ``phalar.evaluate.scorers`` or ``sensitivity``.
     tracks : sequence of Track
         Test tracks, all of different compositions.
@@ -134,19 +131,17 @@ def evaluate(
         Plain values that determine the scores besides the pairs: the weights, the corpus' version, the scorer's code.
         If given, each draw is kept in the cache, so that a run that was stopped goes on.
     label : str
-        Of a bar on standard error; none without it.
+        Of bars on standard error; none without it.
     """
     if max(ks, default=0) > len(tracks):
         raise InputError(f"K = {max(ks)} with {len(tracks)} tracks; choose K up to {len(tracks)}")
     identity = [key, [f"{track.dataset}/{track.id}" for track in tracks], seconds, seed]
     identity.append(fingerprint.of_code("datasets/tracks.py", "evaluate/retrieval.py"))
-    found = []
-    with tqdm(total=draws * len(tracks), desc=label, unit="pair", disable=not label, mininterval=2.0) as bar:
-        for draw in range(draws):
+    bar, found = {"total": len(tracks), "unit": "pair", "disable": not label, "mininterval": 2.0}, []
+    for draw in range(draws):
 
-            def make(draw: int = draw) -> dict[str, np.ndarray]:
-                return score(cut_pairs(tracks, draw, seconds, seed), bar.update)
+        def make(draw: int = draw) -> dict[str, np.ndarray]:
+            return score(tqdm(cut_pairs(tracks, draw, seconds, seed), f"{label}, draw {draw + 1}", **bar))
 
-            found.append(make() if key is None else fingerprint.cached("scores", [*identity, draw], make))
-            bar.update((draw + 1) * len(tracks) - bar.n)
+        found.append(make() if key is None else fingerprint.cached("scores", [*identity, draw], make))
     return {name: np.stack([each[name] for each in found]) for name in found[0]}

@@ -69,9 +69,7 @@ class Excerpt:
     def delayed(self, shifts: np.ndarray) -> np.ndarray:
         """The stem as late as each of the shifts (J,), in samples up to two bars: (J, length) float32. What was played
         before enters at the beginning: a real shift, not a circular one."""
-        furthest = int(max(shifts))
-        line = self.track.excerpt(self.start - furthest, self.length + furthest)[self.stem]
-        return np.stack([line[furthest - s : furthest - s + self.length] for s in shifts])
+        return np.stack([self.track.excerpt(self.start - int(s), self.length)[self.stem] for s in shifts])
 
     def by_steps(self, parts: int = 3) -> np.ndarray:
         """Shifts from 0 to two bars, so many for each of the backbone's steps: (J,) samples, int64."""
@@ -80,9 +78,8 @@ class Excerpt:
 
     def by_beats(self, division: int) -> tuple[np.ndarray, np.ndarray]:
         """Shifts from 0 to two bars, so many for each beat: in beats, (J,), and in samples, (J,) int64."""
-        count = len(self.late) - 1
-        beats = np.arange(count * division + 1) / division
-        return beats, np.round(np.interp(beats, np.arange(count + 1), self.late) * SAMPLE_RATE).astype(np.int64)
+        beats = np.arange((len(self.late) - 1) * division + 1) / division
+        return beats, np.round(np.interp(beats, np.arange(len(self.late)), self.late) * SAMPLE_RATE).astype(np.int64)
 
 
 def choose(track: Track, seconds: float) -> Excerpt | None:
@@ -108,10 +105,9 @@ def choose(track: Track, seconds: float) -> Excerpt | None:
 
 def choose_all(tracks: Iterable[Track], count: int, seconds: float) -> list[Excerpt]:
     """The first so many tracks that have a place, each with it; an InputError if no track has one."""
-    found = list(islice(filter(None, (choose(track, seconds) for track in tracks)), count))
-    if not found:
-        raise InputError("no track has beats and a stem that sounds long enough to be moved by two bars")
-    return found
+    if found := list(islice(filter(None, (choose(track, seconds) for track in tracks)), count)):
+        return found
+    raise InputError("no track has beats and a stem that sounds long enough to be moved by two bars")
 
 
 class Trace(NamedTuple):
@@ -126,8 +122,7 @@ def trace(model: StemModel, waves: np.ndarray, as_loops: bool = False) -> Trace:
     """Waves (J, N) at 16 kHz through a network, as clips or, ``as_loops``, as if each played for ever. An InputError if
     the model keeps no phases, or a loop is no whole number of steps."""
     if not (model.variant.is_complex and model.variant.pooling == "spectral"):
-        raise InputError(f"variant {model.variant.name!r} keeps no phases; take one with spectral pooling and a "
-                         "complex head, such as phalar")  # fmt: skip
+        raise InputError(f"variant {model.variant.name!r} keeps no phases: take one that does, such as phalar")
     if as_loops and waves.shape[1] % STEP:
         raise InputError(f"a loop of {waves.shape[1]} samples is no whole number of steps of {STEP}")
     pooled, embedding = [], []
@@ -170,13 +165,9 @@ def motion(z: np.ndarray, seconds: np.ndarray, length: int) -> dict[str, np.ndar
     """Measure trajectories z, pooled (J, D, C) or embeddings (J, features), at shifts (J,) of an excerpt of so many
     samples, and sort them by the rule. A feature of an embedding has the component k that explains it best.
 
-    Returns
-    -------
-    dict of str to array of the features' shape
-        ``winding``; ``arc``; ``spread``: standard deviation of the radius over its mean; ``own``: R² of a uniform
-        rotation at the component's own frequency, 0..1; ``best``: the same at whichever of its frequencies explains
-        most; ``component`` and ``alias``: k and n of that one; ``kind``: index into `KINDS`.
-    """
+    Arrays of the features' shape: ``winding``; ``arc``; ``spread``, the standard deviation of the radius over its mean;
+    ``own``, R² of a uniform rotation at the component's own frequency, 0..1; ``best``, the same at whichever of its
+    frequencies explains most; ``component`` and ``alias``, k and n of that one; ``kind``, the index into `KINDS`."""
     z = np.asarray(z).astype(np.complex128)
     k = np.arange(1, (z.shape[2] if z.ndim == 3 else COMPONENTS) + 1)
     speeds = k[:, None] * SAMPLE_RATE / period(length) + np.array(ALIASES) * SAMPLE_RATE / STEP  # Hz
@@ -214,27 +205,23 @@ def explained(truth: Tensor, predicted: Tensor) -> np.ndarray:
     return (1 - missed / truth.abs().square().sum(dim=1).clamp(min=1e-24)).numpy()
 
 
-class _Loop(nn.Conv2d):
-    """A convolution that sees a loop in time, zeros beyond the frequencies."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        height, width = self.padding
-        x = F.pad(x, (width, width, 0, 0), mode="circular")
-        return F.conv2d(x, self.weight, self.bias, self.stride, (height, 0))
-
-
 def wrapped(model: StemModel) -> StemModel:
     """A copy of a model whose convolutions are circular in time: without borders, the twin is exact at whole steps. An
     InputError if it has no harmonic backbone."""
     if not isinstance(model.backbone, HarmonicBackbone):
         raise InputError(f"variant {model.variant.name!r} has no harmonic backbone; there is nothing to wrap")
-    parts = copy.deepcopy(model).eval()
-    for layer in parts.backbone.modules():
+    backbone = (copied := copy.deepcopy(model).eval()).backbone
+
+    def loop(layer: nn.Conv2d, inputs: tuple[Tensor]) -> Tensor:
+        width = layer.kernel_size[1] // 2
+        return F.pad(inputs[0], (width, width, 0, 0), mode="circular")
+
+    for layer in backbone.modules():
         if isinstance(layer, nn.Conv2d):
-            layer.__class__ = _Loop
-    plain = parts.backbone.plain
-    parts.backbone.forward = lambda spectrogram: plain(spectrogram, parts.backbone.gains(len(spectrogram)))
-    return parts
+            layer.padding = layer.padding[0], 0  # zeros beyond the frequencies alone
+            layer.register_forward_pre_hook(loop)
+    backbone.forward = lambda spectrogram: backbone.plain(spectrogram, backbone.gains(len(spectrogram)))
+    return copied
 
 
 def measure(model: StemModel, excerpt: Excerpt) -> dict[str, np.ndarray]:

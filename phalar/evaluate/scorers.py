@@ -17,7 +17,7 @@ from phalar import corpora, fingerprint
 from phalar.audio import SAMPLE_RATE
 from phalar.corpora.rendering import loudness
 from phalar.evaluate import retrieval
-from phalar.evaluate.retrieval import SECONDS, Advance, Cuts, Scorer, in_batches
+from phalar.evaluate.retrieval import SECONDS, Cuts, Scorer, in_batches
 from phalar.model.frontend import BINS_PER_OCTAVE, HOP, OCTAVES, ConstantQ
 from phalar.model.mel import LogMel
 
@@ -131,8 +131,8 @@ def compare(rule: str, mixes: Features, stems: Features) -> np.ndarray:
 def by_rules(names: Sequence[str] = tuple(RULES)) -> Scorer:
     """Rules as one scorer for ``retrieval.evaluate``: features of every clip are made once, for all of them."""
 
-    def scores(cuts: Cuts, advance: Advance = None) -> dict[str, np.ndarray]:
-        parts = [features(np.concatenate([waves for _, waves in part])) for part in in_batches(cuts, advance)]
+    def scores(cuts: Cuts) -> dict[str, np.ndarray]:
+        parts = [features(np.concatenate([waves for _, waves in part])) for part in in_batches(cuts)]
         known = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         mixes, stems = ({name: rows[side::2] for name, rows in known.items()} for side in (0, 1))
         return {name: compare(name, mixes, stems) for name in names}

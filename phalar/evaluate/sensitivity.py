@@ -17,13 +17,12 @@ from phalar.audio import SAMPLE_RATE
 from phalar.datasets.tracks import Pair
 from phalar.errors import InputError
 from phalar.evaluate import retrieval
-from phalar.evaluate.retrieval import Advance, Cuts, Scorer, in_batches, scores_of
+from phalar.evaluate.retrieval import Cuts, Scorer, in_batches, scores_of
 from phalar.evaluate.statistics import estimate
 from phalar.model.stem_model import StemModel
 
 UNCHANGED = "as it was"
-CHANGES = {UNCHANGED: (0, 0.0), "+1 semitone": (1, 0.0)}
-CHANGES |= {f"+{n} semitones": (n, 0.0) for n in (2, 6, 12)}
+CHANGES = {UNCHANGED: (0, 0.0)} | {f"+{n} semitone{'s' * (n > 1)}": (n, 0.0) for n in (1, 2, 6, 12)}
 CHANGES |= {f"{seconds} s late": (0, seconds) for seconds in (0.05, 0.1, 0.25, 0.5)}
 """How a stem is moved away from its mix, by name: semitones, and seconds."""
 
@@ -34,14 +33,17 @@ def by_changes(model: StemModel, changes: dict[str, tuple[int, float]] = CHANGES
     if model.variant.frontend != "cqt":
         raise InputError(f"{model.variant.name!r} has no constant-Q spectrogram, in which a semitone is a bin")
 
+    def picture(waves: list[np.ndarray]) -> Tensor:
+        return model.picture(torch.from_numpy(np.stack(waves).astype(np.float32)).to(model.device))
+
     @torch.no_grad()
-    def scores(cuts: Cuts, advance: Advance = None) -> dict[str, np.ndarray]:
+    def scores(cuts: Cuts) -> dict[str, np.ndarray]:
         mixes, stems = [], {name: [] for name in changes}
-        for chosen in in_batches(cuts, advance):
-            mixes.append(model.encode(_tensor([waves[0] for _, waves in chosen], model)))
+        for chosen in in_batches(cuts):
+            mixes.append(model.encode_picture(picture([waves[0] for _, waves in chosen])))
             for name, (semitones, seconds) in changes.items():
                 moved = [late(pair, seconds).audio()[1] if seconds else waves[1] for pair, waves in chosen]
-                stems[name].append(model.encode_picture(transposed(model.picture(_tensor(moved, model)), semitones)))
+                stems[name].append(model.encode_picture(transposed(picture(moved), semitones)))
         return {name: scores_of(model, torch.cat(mixes), torch.cat(moved)) for name, moved in stems.items()}
 
     return scores
@@ -90,7 +92,3 @@ def preferred(scores: np.ndarray, moved: np.ndarray) -> np.ndarray:
     """Whether each anchor scores its positive above the same positive moved, (n,): 1 or 0, and 0.5 for a tie."""
     own, other = np.diagonal(scores), np.diagonal(moved)
     return np.where(own == other, 0.5, (own > other).astype(float))
-
-
-def _tensor(waves: list[np.ndarray], model: StemModel) -> Tensor:
-    return torch.from_numpy(np.stack(waves).astype(np.float32)).to(model.device)

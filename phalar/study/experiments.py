@@ -218,7 +218,7 @@ def evaluate(weights: Weights | loop.Run, corpus: str, chosen: Mapping[str, Any]
     key = [fingerprint.of_file(weights.file), corpora.version(corpus), fingerprint.of_code("model")]
     how = {"ks": ks, "seconds": chosen["test_seconds"], "key": key}
     how |= {"label": f"test {weights.variant} (seed {weights.seed}) on {corpus}" if progress else ""}
-    score = lambda cuts, advance: retrieval.by_model(model())(cuts, advance)  # noqa: E731
+    score = lambda cuts: retrieval.by_model(model())(cuts)  # noqa: E731
     kept = retrieval.evaluate(score, tracks, chosen["draws"], **how)
     scores = kept["symmetrised" if chosen["symmetrised"] else "one way"]
     found = {k: estimate(retrieval.by_track(scores, k)) for k in ks}
