@@ -15,8 +15,8 @@ compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
 pytestmark = pytest.mark.skipif(compiler is None, reason="no C compiler here: only the plain path exists")
 
 # Items, channels, bins, steps: single ones, odd ones, one more and one less than what vectors and blocks hold.
-SHAPES = [(2, 1, 3, 4), (1, 3, 1, 9), (3, 5, 7, 1), (2, 8, 5, 16), (1, 12, 6, 17), (2, 27, 4, 15), (1, 60, 5, 33)]
-SHAPES += [(1, 64, 3, 8), (5, 18, 1, 2), (2, 7, 33, 65)]
+SHAPES = [(2, 1, 3, 4), (1, 3, 1, 9), (3, 5, 7, 1), (2, 8, 5, 16), (1, 12, 6, 17), (2, 27, 4, 15), (1, 64, 5, 33)]
+SHAPES += [(5, 18, 1, 2), (2, 7, 33, 65)]
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -82,17 +82,15 @@ def test_a_link_and_its_gradients(shape, kind):
 
 @pytest.mark.parametrize("before", ["branch", "strided convolution"])
 def test_a_norm_sees_small_deviations_from_a_mean_that_the_link_before_moved_far(before):
-    """Quiet sound is nearly a constant picture. What is counted while a picture is written must not drown in its mean,
-    which is not that of the picture that was read."""
+    """Quiet sound is nearly a constant picture, and what is counted while it is written must not drown in its mean."""
     gamma, _, w1, b1, w2, gain = branch_inputs((2, 8, 96, 501), (1, 1), 8)[1:]
     constant = (1e-3 * gamma, torch.full((8,), 0.5), w1, b1, w2, 10 * gain)  # adds nearly the same everywhere
     first = constant if before == "branch" else (5 + draw(8, 8, 1, 3, seed=9),)
+    second = (gamma, torch.zeros(8), w1, b1, w2, gain)
     x = 0.5 + 1e-3 * draw(2, 8, 96, 501)
     y = fused.chain(x, [first])
-    second = (gamma, torch.zeros(8), w1, b1, w2, gain)
-    found = fused.chain(x, [first, second]) - y
     exact = plain_branch(y.double(), *(tensor.double() for tensor in second)) - y.double()
-    assert (found - exact).abs().max() < 2e-3 * exact.abs().max()
+    assert (fused.chain(x, [first, second]) - y - exact).abs().max() < 2e-3 * exact.abs().max()
 
 
 @pytest.mark.parametrize("kernel", [(3, 1), (1, 3), (1, 1)], ids=str)
@@ -141,11 +139,11 @@ def test_dropout_leaves_out_whole_channels_of_an_item_and_keeps_the_mean():
 
 
 def test_the_number_of_threads_does_not_change_a_bit(threads):
-    inputs, results = branch_inputs((7, 18, 12, 21), (1, 3), 18), []
+    inputs, strided, results = branch_inputs((7, 18, 12, 21), (1, 3), 18), draw(27, 18, 1, 3), []
     for count in (1, 2, 3):
         threads(count)
         found = gradients(fused_link, inputs, draw(7, 18, 12, 21, seed=7))
-        results.append(found + gradients(fused_link, [inputs[0], draw(27, 18, 1, 3)], draw(7, 27, 12, 11)))
+        results.append(found + gradients(fused_link, [inputs[0], strided], draw(7, 27, 12, 11)))
         closest(results[-1], results[0], 0)
 
 
@@ -163,21 +161,22 @@ def usable(backbone, picture):
     return fused.usable(picture, backbone.stem.weight, [link for pair in drawn for link in fused.links(*pair)])
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_a_backbone_of_another_precision_goes_the_plain_way(backbone, dtype):
-    """Its weights are looked at, not its picture alone: pointers to doubles read as floats give garbage, and to
-    bfloat16 numbers read past their end."""
+def test_a_backbone_of_another_precision_goes_the_plain_way(backbone):
+    """Its weights are looked at, not its picture alone: pointers to doubles read as floats give garbage."""
     picture, expected = draw(2, 96, 37), backbone(draw(2, 96, 37))
-    other = backbone.to(dtype)
-    assert not usable(other, picture)
-    found = other(picture)
-    assert found.dtype == dtype
-    assert (found - expected).abs().max() < (1e-4 if dtype == torch.float64 else 0.1) * expected.abs().max()
+    with torch.autocast("cpu", torch.bfloat16):  # as published: only what is added to the sum is rounded
+        assert not usable(backbone, picture)
+        assert backbone.stem(picture[:, None]).dtype == torch.bfloat16
+        assert backbone(picture).dtype == torch.float32
+    found = backbone.double()(picture)
+    assert found.dtype == torch.float64
+    assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
 
 
 @pytest.mark.parametrize(
     "spoil",
     [
+        lambda b: b.to(torch.bfloat16),
         lambda b: b.blocks[3].time.norm.to(torch.bfloat16),
         lambda b: b.blocks[0].time.norm.to("meta"),
         lambda b: setattr(b.blocks[0], "widen", torch.nn.Conv2d(8, 65, (1, 3), bias=False)),
@@ -185,7 +184,7 @@ def test_a_backbone_of_another_precision_goes_the_plain_way(backbone, dtype):
         lambda b: setattr(b.blocks[2].pointwise, "mix", torch.nn.Conv2d(12, 200, 1)),
         lambda b: setattr(b.blocks[2].pointwise, "norm", torch.nn.GroupNorm(11, 11)),
     ],
-    ids=["bfloat16", "another device", "too wide", "square kernel", "too many", "do not fit"],
+    ids=["bfloat16", "in part", "another device", "too wide", "square kernel", "too many", "do not fit"],
 )
 def test_weights_and_pictures_it_cannot_take_are_seen(backbone, spoil):
     picture = draw(1, 96, 37)
@@ -194,14 +193,6 @@ def test_weights_and_pictures_it_cannot_take_are_seen(backbone, spoil):
         assert not usable(backbone, other)
     spoil(backbone)
     assert not usable(backbone, picture)
-
-
-def test_under_autocast_the_sum_stays_in_single_precision(backbone):
-    """As published, where LayerScale is float32: only what is added to it is rounded."""
-    with torch.autocast("cpu", torch.bfloat16):
-        assert not usable(backbone, draw(1, 96, 33))
-        assert backbone.stem(draw(1, 1, 96, 33)).dtype == torch.bfloat16
-        assert backbone(draw(1, 96, 33)).dtype == torch.float32
 
 
 @pytest.fixture
@@ -220,24 +211,19 @@ def test_without_a_compiler_it_warns_and_goes_the_plain_way(monkeypatch, compile
     backbone(draw(1, 96, 33))  # says it once
 
 
-def test_a_compiler_may_be_called_through_another_program(monkeypatch, compiled_anew):
-    monkeypatch.setenv("CC", f"env {compiler}")
-    assert fused.library() is not None
-
-
 def test_another_compiler_or_processor_makes_another_file(compiled_anew, tmp_path):
     """Both are in the macros that a compiler defines."""
     script = tmp_path / "mycc"
     for version in ("1", "2", "2"):
-        script.write_text(
-            f'#!/bin/sh\n[ "$7" = -E ] && echo "#define __ARM_FEATURE_SVE {version}" || exec {compiler} "$@"\n'
-        )
+        script.write_text(f'#!/bin/sh\n[ "$7" = -E ] && echo "#define __ARM_FEATURE_SVE {version}" || touch "$7"\n')
         script.chmod(0o755)
         fused._compiled([str(script)])
     assert len(list(compiled_anew.glob("*.so"))) == 2
 
 
 def test_a_struct_of_another_size_is_refused(monkeypatch, compiled_anew):
+    """Here the compiler is called through another program, as ``CC="ccache gcc"`` does."""
+    monkeypatch.setenv("CC", f"env {compiler}")
     other = type("Other", (fused.ctypes.Structure,), {"_fields_": [("x", fused.ctypes.c_void_p)]})
     monkeypatch.setattr(fused, "_Link", other)
     with pytest.raises(AssertionError, match="bytes in C"):
