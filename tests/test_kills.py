@@ -19,10 +19,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 
 def run(config: TrainConfig, folder: Path, step: int, delay: float, number: int) -> int:
     """Train in a process of its own, which gets a signal some seconds after a step has begun, or two steps later at the
-    latest. Its exit code.
-
-    The processes are forks of one that has imported everything but done nothing.
-    """
+    latest. Its exit code. The processes are forks of one that has imported everything but done nothing."""
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["phalar.train.loop"])
     process = processes.Process(target=_train, args=(config, folder, step, delay, number))
@@ -34,22 +31,16 @@ def run(config: TrainConfig, folder: Path, step: int, delay: float, number: int)
 def _train(config: TrainConfig, folder: Path, step: int, delay: float, number: int) -> None:
     loop.SAVE_SECONDS = 0.0  # after every step, so that kills hit the saving as well
     torch.set_num_threads(1)
-    signalled = threading.Lock()
-    real, begun = loop.Trainer.step, []
-
-    def strike():
-        if signalled.acquire(blocking=False):
-            os.kill(os.getpid(), number)
+    once, real = threading.Lock(), loop.Trainer.step
+    timer = threading.Timer(delay, lambda: once.acquire(blocking=False) and os.kill(os.getpid(), number))
+    timer.daemon = True
 
     def watched(trainer):
-        if len(trainer.history) >= step:
-            if not begun:
-                timer = threading.Timer(delay, strike)
-                timer.daemon = True
-                timer.start()
-            begun.append(None)
-        if len(begun) > 2:
-            strike()
+        at = len(trainer.history) - step
+        if at >= 0 and timer.ident is None:
+            timer.start()
+        if at >= 2:
+            timer.function()
         return real(trainer)
 
     loop.Trainer.step = watched

@@ -30,16 +30,11 @@ def by_hand(model, mix, stem, windows, weights=None):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "windows"),
-    [
-        (2, [(0, 2)]),
-        (10.5, [(0, 5), (5, 10), (5.5, 10.5)]),
-        (15, [(0, 5), (5, 10), (10, 15)]),
-        (61, [*((5 * i, 5 * i + 5) for i in range(12)), (56, 61)]),
-    ],
+    ("seconds", "starts"), [(2, [0]), (10.5, [0, 5, 5.5]), (15, [0, 5, 10]), (61, [*range(0, 60, 5), 56])]
 )
-def test_where_a_recording_is_cut(seconds, windows):
-    assert spans(round(seconds * RATE)) == [(round(a * RATE), round(b * RATE)) for a, b in windows]
+def test_where_a_recording_is_cut(seconds, starts):
+    length = min(seconds, 5)
+    assert spans(round(seconds * RATE)) == [(round(s * RATE), round((s + length) * RATE)) for s in starts]
 
 
 def test_a_window_counts_by_what_it_adds(model, music):
@@ -141,10 +136,7 @@ def test_models_by_name(model, stirred, tmp_path):
     assert torch.equal(untrained.form.W, resolve_model("gap").form.W)
     phalar.save(stirred("magnitude"), tmp_path / "m.safetensors")
     assert resolve_model(str(tmp_path / "m.safetensors")).variant.name == "magnitude"
-
-
-@pytest.mark.parametrize("name", ["resnet", "", None, 3, ["phalar"]])
-def test_unknown_models_are_refused_with_the_choices(name):
-    choices = r"no such checkpoint or variant; give 'reference', .* or one of "
-    with pytest.raises(InputError, match=choices + ", ".join(VARIANTS)):
-        resolve_model(name)
+    choices = r"no such checkpoint or variant; give 'reference', .* or one of " + ", ".join(VARIANTS)
+    for name in ("resnet", "", None, 3, ["phalar"]):
+        with pytest.raises(InputError, match=choices):
+            resolve_model(name)
