@@ -87,8 +87,6 @@ def test_embedding_leaves_the_mode_and_the_graph_alone(music):
         (torch.zeros(2, 31_999), 16_000, "clip 0: 2.00 s long"),
         (torch.zeros(0, 32_000), 16_000, "no clips"),
         (torch.zeros(1, 1, 1, 32_000), 16_000, r"shape \(1, 1, 1, 32000\)"),
-        ([np.zeros(32_000), np.full(32_000, np.nan)], 16_000, "clip 1: sample 0 .* is nan"),
-        (np.zeros((1, 32_000)), "16000", "sample rate '16000'"),
         ("song.wav", 16_000, "str is not an array"),
         ([None], 16_000, "clip 0: samples of type object"),
     ],
@@ -171,8 +169,7 @@ def test_published_vectors(name, official_vectors):
 def test_importing_it_is_quick_and_its_names_exist():
     """PyTorch waits until it is needed."""
     code = "import sys, phalar; print([m for m in ('torch', 'numpy', 'librosa') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout.strip() == b"[]"
     assert all(hasattr(phalar, name) for name in phalar.__all__)
     with pytest.raises(AttributeError, match="no attribute 'embed'; it has"):
         _ = phalar.embed

@@ -107,12 +107,10 @@ def claims(*tensors: tuple) -> bytes:
 
 def refusal(path: Path) -> str:
     """The one line with the file's name that an InputError gives."""
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(InputError, match=f"{path}.*") as refused:
         read_official(path)
-    message = str(refused.value)
-    assert str(path) in message
-    assert "\n" not in message
-    return message
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
 
 
 def test_round_trip(tmp_path):
@@ -139,7 +137,6 @@ def test_enumerations_become_their_values(tmp_path, monkeypatch):
         path = save(tmp_path / "a.ckpt", settings={"embedding_mode": member.RANDOM})
     found = read_official(path)[1]["embedding_mode"]
     assert (found, type(found)) == ("random", str)
-    assert "contrastive_model" not in sys.modules
 
 
 def hostile(mark: Path) -> dict[str, tuple[bytes, str]]:
@@ -189,16 +186,13 @@ def test_a_hostile_pickle_is_refused_and_nothing_of_it_runs(tmp_path, kind):
 
 def test_every_damaged_byte_is_refused_or_harmless(tmp_path):
     """Whatever a flipped byte does, the answer is either an InputError or the checkpoint; cut files are refused."""
-    path = save(tmp_path / "a.ckpt")
+    path, generator, refused = save(tmp_path / "a.ckpt"), np.random.default_rng(0), 0
     data = path.read_bytes()
-    generator = np.random.default_rng(0)
     cut_short = [data[: int(len(data) * share)] for share in (0, 0.05, 0.6, 0.95, 0.999)]
     for content in (*cut_short, b"<html>not found</html>", pickle.dumps({"state_dict": 1}), b"PK\x03\x04" + b"\0" * 90):
         path.write_bytes(content)
         assert "download it again" in refusal(path)
-    assert "no such file" in refusal(tmp_path / "none.ckpt")
-    refused = 0
-    for position in generator.choice(len(data), 300, replace=False):
+    for position in generator.choice(len(data), 200, replace=False):
         damaged = bytearray(data)
         damaged[position] ^= 1 << generator.integers(8)
         path.write_bytes(damaged)
@@ -206,10 +200,11 @@ def test_every_damaged_byte_is_refused_or_harmless(tmp_path):
             assert read_official(path)[0]["encoder.weight"].shape == (2, 3)
         except InputError:
             refused += 1
-    assert refused > 40
+    assert refused > 25
     at = data.index(np.arange(6, dtype=np.float32).tobytes())
     path.write_bytes(data[:at] + b"\x01" + data[at + 1 :])
     assert "another checksum" in refusal(path)
+    assert "no such file" in refusal(tmp_path / "none.ckpt")
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -233,16 +228,13 @@ def test_archives_without_a_pickle_or_that_are_larger_than_they_look_are_refused
 @pytest.mark.parametrize(
     ("tree", "says"),
     [
-        ({"hyper_parameters": {"a": 1}}, "has no state_dict"),
-        ({"state_dict": {"w": torch.ones(1)}}, "has no hyper_parameters"),
         ([1], "has no state_dict"),
         ({"state_dict": {}}, "has no state_dict"),
+        ({"state_dict": {"w": torch.ones(1)}}, "has no hyper_parameters"),
         ({"state_dict": {"w": 5}, "hyper_parameters": {"a": 1}}, "not a tensor under 'w'"),
         ({"state_dict": {"w": torch.ones(1)}, "hyper_parameters": {"a": 1}, "callbacks": print}, "__builtin__.print"),
-        *(
-            ({"state_dict": {"w": torch.ones(1)}, "hyper_parameters": {"augment": value}}, "'augment' is not a plain")
-            for value in (torch.ones(2), {"a": 1}, [[1]], [torch.ones(1)])
-        ),
+        ({"state_dict": {"w": torch.ones(1)}, "hyper_parameters": {"a": [torch.ones(1)]}}, "'a' is not a plain"),
+        ({"state_dict": {"w": torch.ones(1)}, "hyper_parameters": {"a": {"b": 1}}}, "'a' is not a plain"),
     ],
 )
 def test_something_else_in_the_right_format(tmp_path, tree, says):
@@ -286,22 +278,14 @@ def theirs(variant: str) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("variant", sorted(VARIANTS.keys() - {"mert-complex", "mert-real"}))
-def test_translation_fills_our_model(variant):
-    fill(build(variant, seed=0), translate(theirs(variant), variant), "theirs")
-
-
-def test_weights_that_do_not_fit_are_named():
-    state, model = theirs("phalar"), build("phalar", seed=0)
-    name = next(reversed(state))
-    spoiled = (
-        (f"missing '{name}'", {k: v for k, v in state.items() if k != name}),
-        (r"unexpected 'encoder\.extra'", {**state, "encoder.extra": torch.ones(1)}),
-        (r"form.W is torch.float32 \(3, 2\), not", {**state, name: torch.ones(3, 2)}),
-        (r"not the weights of .*missing .* and \d+ more; unexpected", {f"w{i}": torch.ones(1) for i in range(500)}),
-    )
-    for says, tensors in spoiled:
-        with pytest.raises(InputError, match=says):
-            fill(model, translate(tensors, "phalar"), "theirs")
+def test_translation_fills_our_model_or_what_does_not_fit_is_named(variant):
+    state = theirs(variant)
+    fill(build(variant, seed=0), translate(state, variant), "theirs")
+    name, weight = state.popitem()
+    with pytest.raises(
+        InputError, match=f"these are not the weights of '{variant}'.*: missing '{name}'; unexpected 'w'"
+    ):
+        translate({**state, "w": weight}, variant)
 
 
 def test_kernels_of_the_transform_are_passed_over_and_mert_keeps_its_names():
