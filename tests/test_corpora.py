@@ -44,7 +44,7 @@ corpora.render("noise", jobs=2)
 
 
 def add_noise() -> None:
-    corpora.CORPORA["noise"] = corpora.Corpus(sys.modules[__name__], "noise")
+    corpora.CORPORA["noise"] = corpora.Corpus(sys.modules[__name__])
 
 
 @pytest.fixture(autouse=True)

@@ -8,10 +8,10 @@ A real data set that was prepared (``phalar datasets prepare``) is loaded by its
 
 from collections.abc import Callable, Collection
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from tqdm import tqdm
 
@@ -25,32 +25,18 @@ from phalar.datasets.tracks import SPLITS, Track
 from phalar.errors import InputError, RunError
 
 
-@dataclass(frozen=True)
-class Corpus:
+class Corpus(NamedTuple):
     """How a corpus is made: by ``module``, with ``build(piece, folder)``, which renders a piece into a store (if no
     other ``build`` is given), and ``pieces()``, the split of each, by id, in the order in which limits take them."""
 
     module: ModuleType
-    about: str
     sample_rate: int = audio.SAMPLE_RATE
     build: Callable[[str, Path], None] | None = None
 
 
-CORPORA = {
-    "chorales": Corpus(
-        chorales, "four-part Bach chorales by string, brass, woodwind and random ensembles (stands in for CocoChorales)"
-    ),
-    "band": Corpus(
-        band, "folk tunes, harmonised and arranged for 4 to 9 instruments in many styles (stands in for Slakh2100)"
-    ),
-    "studio": Corpus(
-        studio, "other tunes as a studio leaves them: people, other sounds, effects, bleed (stands in for MoisesDB)"
-    ),
-    "beats": Corpus(
-        beats, "30 s mixes in ten styles with every beat, steady or expressive (stands in for GTZAN)", beats.SAMPLE_RATE
-    ),
-    "comping": Corpus(comping, "chord-annotated accompaniment by six players (stands in for GuitarSet)"),
-} | {name: Corpus(stress, one.about, build=partial(stress.build, name)) for name, one in stress.SETS.items()}
+CORPORA = {"chorales": Corpus(chorales), "band": Corpus(band), "studio": Corpus(studio)}
+CORPORA |= {"beats": Corpus(beats, beats.SAMPLE_RATE), "comping": Corpus(comping)}
+CORPORA |= {name: Corpus(stress, build=partial(stress.build, name)) for name in stress.SETS}
 """Every built-in corpus, by name."""
 
 

@@ -1,10 +1,8 @@
 """What a band plays from a lead sheet: parts on the grid of the page before anybody performs them. In quarter notes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
-
-from phalar.corpora.leadsheet import NEAR, PITCH_CLASSES, Chord, Stroke
+from phalar.corpora.leadsheet import PITCH_CLASSES, Chord, Stroke
 
 
 @dataclass(frozen=True)
@@ -66,28 +64,8 @@ class Arrangement:
         count = max(number for _, number in self.beats)
         return f"{3 * count}/8" if self.beat == 1.5 else f"{count}/4"
 
-    @property
-    def bar_lines(self) -> np.ndarray:
-        """Where bars begin, and where the last one ends: (bars + 1,)."""
-        return np.array([onset for onset, number in self.beats if number == 1] + [self.length])
-
 
 def fold(pitch: int, keys: tuple[int, int]) -> int:
     """A pitch, moved by octaves between two keys that are at least an octave apart."""
     low, high = keys
     return low + (pitch - low) % 12 if pitch < low else high - (high - pitch) % 12 if pitch > high else pitch
-
-
-def crop(page: Arrangement, start: float, end: float) -> Arrangement:
-    """What is on a page from one moment to another, best bar lines, beginning at 0, with every part but no sections.
-    What begins before is left out, chords excepted; what lasts beyond the end is cut there."""
-
-    def cut(events: tuple) -> tuple:
-        spans = [(max(e.onset, start) - start, min(e.end, end) - start) for e in events]
-        found = zip(events, spans, strict=True)
-        return tuple(replace(e, onset=a, duration=b - a) for e, (a, b) in found if b - a > NEAR)
-
-    begun = [tuple(stroke for stroke in part.strokes if stroke.onset > start - NEAR) for part in page.parts]
-    parts = [replace(part, strokes=cut(strokes)) for part, strokes in zip(page.parts, begun, strict=True)]
-    beats = tuple((onset - start, number) for onset, number in page.beats if start - NEAR <= onset < end - NEAR)
-    return replace(page, beats=beats, chords=cut(page.chords), sections=(), parts=tuple(parts))

@@ -1,7 +1,5 @@
 """From a lead sheet to a band's parts: a key, a tempo, a form, who plays where, and then each player's patterns."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from phalar.corpora import parts
@@ -24,12 +22,10 @@ BREAKS = (RHYTHM, CHORDS | {"bass", "riff", "counter"}, CHORDS, {"bass", "strum"
 
 def styles_for(sheet: LeadSheet) -> list[str]:
     """The styles that fit a tune's metre; an `InputError` if no style knows it."""
-    which = METRES.get((sheet.beats_per_bar, sheet.beat))
-    if which is None:
-        raise InputError(
-            f"no style knows bars of {sheet.beats_per_bar} beats of {sheet.beat} quarter notes: {sheet.id}"
-        )
-    return [name for name, style in styles().items() if style.family == which]
+    metre = sheet.beats_per_bar, sheet.beat
+    if metre not in METRES:
+        raise InputError("no style knows bars of {} beats of {} quarter notes: ".format(*metre) + sheet.id)
+    return [name for name, style in styles().items() if style.family == METRES[metre]]
 
 
 def arrange(
@@ -44,8 +40,6 @@ def arrange(
     if style not in styles_for(sheet):
         raise InputError(f"there is no style {style!r} for the metre of {sheet.id}: choose one of {styles_for(sheet)}")
     known = styles()[style]
-    if sheet.beat == 2.0:  # a tune in 2/2 is counted in four, as the patterns are
-        sheet = replace(sheet, beats_per_bar=4, beat=1.0)
     bpm, tonic = float(rng.choice(known.bpm)), int(rng.choice(KEYS[sheet.mode], p=KEY_SHARES))
     chart = lay_out(sheet, bpm, tonic, seconds, rng)
     band = _players(known, rng)

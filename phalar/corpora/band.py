@@ -1,12 +1,12 @@
 """Corpus ``band``: folk and dance tunes arranged for four to nine General MIDI stems. Stands in for Slakh2100."""
 
 from collections import Counter
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 
-from phalar.corpora import seeds, tunes
+from phalar.corpora import arranger, performance, rendering, seeds, tunes
 from phalar.corpora.arrangement import Arrangement
 from phalar.corpora.styles import styles, table
 
@@ -15,10 +15,8 @@ SECONDS = (40.0, 55.0)  # shortest and longest piece as written; a last note may
 BALANCE = 1.5  # standard deviation, in dB, of what a piece's mix adds to the gain of each role
 
 
-@cache
-def pieces() -> dict[str, str]:
-    """The split of every piece, by id, in an order that has nothing to do with their names."""
-    return tunes.pieces("band")
+pieces = partial(tunes.pieces, "band")
+"""The split of every piece, by id, in an order that has nothing to do with their names."""
 
 
 @cache
@@ -41,19 +39,11 @@ def mixed(page: Arrangement, rng: np.random.Generator) -> list[float]:
 
 def build(piece: str, folder: Path) -> None:
     """Harmonise, arrange, perform, render and store one of :func:`pieces` in the store ``folder``."""
-    # Here, not above: these need music21 and numba, and reading a finished corpus needs neither.
-    from phalar.corpora import arranger, performance, rendering
 
     rng = seeds.generator("band", SEED, "arrangement", piece)
     name = style_of()[piece]
     page = arranger.arrange(tunes.lead_sheet(piece, styles()[name].colour), name, rng, SECONDS)
     gains = mixed(page, rng)
-    tags = {
-        "style": name,
-        "metre": page.metre,
-        "roles": [part.role for part in page.parts],
-        "gains": [round(gain, 2) for gain in gains],
-        "sections": [section for _, section in page.sections],
-        "seed": SEED,
-    }
+    tags = {"style": name, "metre": page.metre, "roles": [part.role for part in page.parts]}
+    tags |= {"gains": [round(gain, 2) for gain in gains], "sections": [name for _, name in page.sections], "seed": SEED}
     rendering.record(folder, page, performance.TIGHT, rng, pieces()[piece], tags, gains)

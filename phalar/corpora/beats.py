@@ -5,16 +5,17 @@ drift, rubato and a last ritardando (the expressive half); of each half, half so
 """
 
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soxr
 
 from phalar import audio
-from phalar.corpora import seeds, tunes
+from phalar.corpora import arranger, performance, rendering, seeds, studio, tunes
 from phalar.corpora.arrangement import Arrangement
 from phalar.corpora.band import mixed
 from phalar.corpora.styles import styles, table
@@ -30,8 +31,7 @@ GENRES: dict[str, list[str]] = table()["genres"]
 ORCHESTRA: dict[str, dict[str, int]] = table()["orchestra"]
 
 
-@dataclass(frozen=True)
-class Casting:
+class Casting(NamedTuple):
     """What becomes of a tune: its genre, the arranger's style, how it is played (``"straight"`` or ``"expressive"``)
     and whose sounds it has (``"band"`` or ``"studio"``)."""
 
@@ -71,8 +71,6 @@ def pieces() -> dict[str, str]:
 
 def build(piece: str, folder: Path) -> None:
     """Arrange, perform, render and store one of :func:`pieces` in the store ``folder``, at 22.05 kHz."""
-    # Here, not above: these need music21 and numba, and reading a finished corpus needs neither.
-    from phalar.corpora import arranger, performance, rendering, studio
 
     rng = seeds.generator(SEED, "beats", piece)
     cast = castings()[piece]
@@ -104,7 +102,7 @@ def build(piece: str, folder: Path) -> None:
         split=pieces()[piece],
         stems=["mix"],
         pitched=[True],
-        tags=asdict(cast)
+        tags=cast._asdict()
         | {"title": page.title, "tempo": page.bpm, "key": page.key, "metre": page.metre}
         | {"instruments": [part.instrument for part in page.parts if part.strokes]},
         beats=beats[(beats[:, 0] >= 0) & (beats[:, 0] < audible)],
@@ -114,10 +112,9 @@ def build(piece: str, folder: Path) -> None:
 def orchestrated(page: Arrangement, rng: np.random.Generator) -> Arrangement:
     """The same music without drums, every part given to an instrument of the orchestra."""
     parts = []
-    for part in page.parts:
-        if part.role in ORCHESTRA:
-            name = str(rng.choice(list(ORCHESTRA[part.role])))
-            parts.append(replace(part, program=ORCHESTRA[part.role][name], instrument=name))
+    for part in (part for part in page.parts if part.role in ORCHESTRA):
+        name, program = list(ORCHESTRA[part.role].items())[rng.choice(len(ORCHESTRA[part.role]))]
+        parts.append(replace(part, program=program, instrument=name))
     return replace(page, parts=tuple(parts))
 
 

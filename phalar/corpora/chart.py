@@ -12,8 +12,8 @@ from phalar.errors import InputError
 
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10), "dorian": (0, 2, 3, 5, 7, 9, 10)}
 SCALES |= {"mixolydian": (0, 2, 4, 5, 7, 9, 10)}
-METRES = {(2, 1.0): "duple", (4, 1.0): "duple", (2, 2.0): "duple", (3, 1.0): "triple"}
-METRES |= {(beats, 1.5): "compound" for beats in (2, 3, 4)}  # by beats in a bar and the length of a beat
+# The family of a metre by beats in a bar and the length of a beat in quarter notes.
+METRES = {(2, 1.0): "duple", (4, 1.0): "duple", (3, 1.0): "triple", (2, 1.5): "compound", (3, 1.5): "compound"}
 STEP = 0.25  # quarter notes that a character of a pattern stands for
 
 
@@ -147,7 +147,7 @@ def _chords(sheet: LeadSheet, bars: list[Bar], tonic: int, shift: int) -> tuple[
         inside = [c for c in sheet.chords if start - c.duration + NEAR < c.onset < start + sheet.bar - NEAR]
         onsets = [max(bar.onset + c.onset - start, bar.onset) for c in inside]
         found = [
-            Chord(at, end - at, (c.root + shift) % 12, c.quality, None if c.bass is None else (c.bass + shift) % 12)
+            Chord(at, end - at, (c.root + shift) % 12, c.quality)
             for c, at, end in zip(inside, onsets, [*onsets[1:], bar.end], strict=False)
         ]
         last = Chord(bar.onset, bar.length, tonic, "min" if sheet.mode in ("minor", "dorian") else "maj")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from phalar.corpora import seeds, styles
+from phalar.corpora import performance, rendering, seeds, styles
 from phalar.corpora.arrangement import Arrangement, Part
 from phalar.corpora.leadsheet import NEAR, Stroke
 from phalar.errors import RunError
@@ -55,7 +55,6 @@ def ensemble(piece: str) -> str:
 
 def build(piece: str, folder: Path) -> None:
     """Perform, render and store one of :func:`pieces` in the store ``folder``."""
-    from phalar.corpora import performance, rendering  # here, not above: these need numba
 
     row = table()[piece]
     rng = seeds.generator(SEED, "performance", piece)
@@ -83,25 +82,17 @@ def arrangement(piece: str, score: Score, players: Sequence[str], rng: np.random
     return Arrangement(*known, score.beats, (), (), tuple(parts), score.fermatas)
 
 
-@cache
-def paths() -> dict[str, Path]:
-    """Every MusicXML file of Bach in the installed corpus, by its name, such as ``bwv66.6``. Not all are chorales."""
-    from music21 import corpus  # here, not above: it takes a second, and reading a finished corpus does not need it
-
-    found = (Path(str(path)) for path in corpus.getComposer("bach"))
-    return {path.stem: path for path in sorted(found) if path.suffix in {".mxl", ".xml"}}
-
-
 def read(name: str) -> Score:
     """One chorale as written, repeats not played out. A `RunError` if the installed corpus has no such piece, or not in
     four voices."""
-    from music21 import converter
+    from music21 import converter  # here, not above: it takes a second, and reading a finished corpus does not need it
     from music21.expressions import Fermata
 
-    if name not in paths():
+    (file,) = sorted(styles.inside("music21==10.5.1", "corpus", "bach").glob(f"{name}.[mx]*l")) or [None]
+    if file is None:
         raise RunError(f"music21's corpus has no Bach piece {name!r}: install music21 10.5.1, whose chorales are used")
     # From the source, always: music21 would else keep pickles of what it parsed in the temporary folder, and load them.
-    parts = list(converter.parse(paths()[name], forceSource=True, storePickle=False).parts)
+    parts = list(converter.parse(file, forceSource=True, storePickle=False).parts)
     if [part.partName for part in parts] != ["Soprano", "Alto", "Tenor", "Bass"]:
         raise RunError(f"{name} is not written for soprano, alto, tenor and bass")
     voices = [_voice(part) for part in parts]

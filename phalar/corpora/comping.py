@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from phalar.corpora import seeds
+from phalar.corpora import performance, rendering, seeds
 from phalar.corpora.arrangement import Arrangement, Part
+from phalar.corpora.chart import Bar, Chart
 from phalar.corpora.leadsheet import PITCH_CLASSES, Chord, merged
+from phalar.corpora.parts import chordal
 from phalar.corpora.styles import table
 
 SEED = 0
@@ -25,14 +27,8 @@ PLAYERS: dict[str, dict] = table()["comping"]["players"]
 @cache
 def pieces() -> dict[str, str]:
     """Every recording, such as ``steel_rock2-86-Db``: all test, since probes make folds of their own."""
-    takes = table()["comping"]["takes"]
-    return {
-        f"{player}_{name}-{bpm}-{tonic}": "test"
-        for take in range(2)
-        for name in PROGRESSIONS
-        for bpm, tonic in [takes[name][take]]
-        for player in PLAYERS
-    }
+    takes = [(name, *pages[take]) for take in range(2) for name, pages in table()["comping"]["takes"].items()]
+    return {f"{player}_{name}-{bpm}-{tonic}": "test" for name, bpm, tonic in takes for player in PLAYERS}
 
 
 def timeline(progression: str, tonic: int, bars: int) -> list[Chord]:
@@ -51,8 +47,6 @@ def timeline(progression: str, tonic: int, bars: int) -> list[Chord]:
 
 def arrangement(piece: str, rng: np.random.Generator) -> Arrangement:
     """What the player of a piece plays, on the page: one of two figures in every other bar."""
-    from phalar.corpora.chart import Bar, Chart
-    from phalar.corpora.parts import chordal
 
     name, page = piece.split("_")
     progression, bpm, tonic = page.split("-")
@@ -73,8 +67,6 @@ def arrangement(piece: str, rng: np.random.Generator) -> Arrangement:
 
 def build(piece: str, folder: Path) -> None:
     """Perform, render and store one of :func:`pieces` in the store ``folder``."""
-    # Here, not above: these need numba, and reading a finished corpus does not.
-    from phalar.corpora import performance, rendering
 
     rng = seeds.generator(SEED, "comping", piece)
     name, page = piece.split("_")

@@ -32,14 +32,13 @@ class Stroke:
 
 @dataclass(frozen=True)
 class Chord:
-    """A chord over a stretch of music: ``onset`` and ``duration`` in quarter notes; ``root`` and ``bass`` pitch classes
-    from C = 0 (``bass`` None where it is the root); ``quality`` a key of :data:`INTERVALS`."""
+    """A chord over a stretch of music: ``onset`` and ``duration`` in quarter notes; ``root``, a pitch class from C = 0;
+    ``quality``, a key of :data:`INTERVALS`."""
 
     onset: float
     duration: float
     root: int
     quality: str
-    bass: int | None = None
 
     @property
     def end(self) -> float:
@@ -52,19 +51,17 @@ class Chord:
 
     @property
     def label(self) -> str:
-        """In the syntax of ``mir_eval.chord``, without the bass."""
-        quality = "(1,5)" if self.quality == "5" else self.quality
-        return f"{PITCH_CLASSES[self.root]}:{quality}"
+        """In the syntax of ``mir_eval.chord``."""
+        return f"{PITCH_CLASSES[self.root]}:{'(1,5)' if self.quality == '5' else self.quality}"
 
 
 def merged(chords: Iterable[Chord]) -> list[Chord]:
     """Equal neighbours as one chord."""
     found: list[Chord] = []
     for chord in chords:
-        same = found and replace(found[-1], onset=chord.onset, duration=chord.duration) == chord
-        if same and chord.onset - found[-1].end < NEAR:
-            last = found.pop()
-            chord = replace(last, duration=last.duration + chord.duration)
+        before = found[-1] if found else None
+        if before and (before.root, before.quality) == (chord.root, chord.quality) and chord.onset - before.end < NEAR:
+            chord = replace(found.pop(), duration=before.duration + chord.duration)
         found.append(chord)
     return found
 
@@ -98,8 +95,7 @@ class LeadSheet:
     @property
     def bars(self) -> int:
         """Bars after the upbeat, the last one whole."""
-        end = (self.chords or self.melody)[-1].end
-        return -int(-(end - self.pickup - 1e-6) // self.bar)
+        return -int(-((self.chords or self.melody)[-1].end - self.pickup - 1e-6) // self.bar)
 
     @property
     def length(self) -> float:

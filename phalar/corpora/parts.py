@@ -58,7 +58,7 @@ def drums(chart: Chart, grooves: Sequence[Mapping], fills: Sequence[Mapping], qu
 
 
 def bass(chart: Chart, patterns: Sequence[str], instrument: Instrument, bars: list[int], rng: np.random.Generator):
-    """A bass line: a new chord begins on its root (or its bass), and strong beats have notes of the chord."""
+    """A bass line: a new chord begins on its root, and strong beats have notes of the chord."""
     low, high = instrument.low, instrument.low + 22
     home = at = low + 8
     strokes, stated, direction = [], None, 1
@@ -68,12 +68,11 @@ def bass(chart: Chart, patterns: Sequence[str], instrument: Instrument, bars: li
 
     for onset, end, symbol, chord in events(chart, by_section(chart, patterns, rng), bars):
         coming, strong = chart.chord(end) or chord, chart.strong(onset)
-        root, goal = (c.root if c.bass is None else c.bass for c in (chord, coming))
         degrees = {"3": chord.pitch_classes[1], "7": chord.pitch_classes[-1], "8": chord.root}
         if symbol in "R!" or (chord.onset != stated and onset - chord.onset < 1 + NEAR):
-            key = nearest(root, 0.5 * (at + home))
+            key = nearest(chord.root, 0.5 * (at + home))
         elif symbol in "aw" and coming.root != chord.root and not strong:
-            goal = nearest(goal, at)  # a step away from it, mostly of the key, at times chromatic
+            goal = nearest(coming.root, at)  # a step away from it, mostly of the key, at times chromatic
             side = 1 if goal == low or (goal + 2 <= high and rng.random() < 0.4) else -1
             key = goal + side if rng.random() < 0.3 else chart.neighbour(goal, side)
         elif symbol == "w":

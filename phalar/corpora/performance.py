@@ -21,33 +21,21 @@ SHORTEST = 0.03  # seconds that a note lasts at least
 
 @dataclass(frozen=True)
 class Feel:
-    """How a piece is played. The defaults are a machine's.
+    """How a piece is played. The defaults are a machine's; what is relative is a share of the beat."""
 
-    ``looseness``: standard deviation, in seconds, of a player's onsets around where this player aims; ``push``:
-    seconds by which the players of a role aim behind the beat; ``swing``: where the second half of a beat falls,
-    instead of where the arrangement says; ``velocity``: standard deviation of velocities; ``strum``: seconds from
-    one string to the next; ``drift``, ``rubato``: standard deviations, relative, of the tempo's slow wander, and of
-    the tempo within phrases (0.1 is a singer's freedom, 0.3 hardly keeps a pulse); ``ritardando``, ``fermata``: how
-    much longer a beat lasts, relative, at the end, slowing over eight beats, and under a fermata, over two quarter
-    notes before it; ``arch``, ``accent``: velocity steps between the edge of a phrase and its middle, and between
-    the first beat of a bar and a note off the beat; ``detached``: share of a note's length that a player leaves out
-    at most, most of them less; ``lead_in``: seconds before the first beat, so that who plays ahead of it is not
-    cut.
-    """
-
-    looseness: float = 0.0
-    push: Mapping[str, float] = field(default_factory=dict)
-    swing: float | None = None
-    velocity: float = 0.0
-    strum: float = 0.0
-    drift: float = 0.0
-    rubato: float = 0.0
-    ritardando: float = 0.0
-    fermata: float = 0.0
-    arch: float = 0.0
-    accent: float = 0.0
-    detached: float = 0.0
-    lead_in: float = 0.1
+    looseness: float = 0.0  # standard deviation, in seconds, of a player's onsets around where this player aims
+    push: Mapping[str, float] = field(default_factory=dict)  # by role, seconds by which players aim behind the beat
+    swing: float | None = None  # where the second half of a beat falls, instead of where the arrangement says
+    velocity: float = 0.0  # standard deviation of velocities
+    strum: float = 0.0  # seconds from one string to the next
+    drift: float = 0.0  # standard deviation, relative, of the tempo's slow wander
+    rubato: float = 0.0  # the same within phrases: 0.1 is a singer's freedom, 0.3 hardly keeps a pulse
+    ritardando: float = 0.0  # how much longer a beat lasts at the end, relative, slowing over eight beats
+    fermata: float = 0.0  # the same under a fermata, slowing over two quarter notes before it
+    arch: float = 0.0  # velocity steps between the edge of a phrase and its middle
+    accent: float = 0.0  # velocity steps between the first beat of a bar and a note off the beat
+    detached: float = 0.0  # share of a note's length that a player leaves out at most, most of them less
+    lead_in: float = 0.1  # seconds before the first beat, so that who plays ahead of it is not cut
 
 
 TIGHT = Feel(looseness=0.005, velocity=4.0, strum=0.009)

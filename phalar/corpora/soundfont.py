@@ -9,13 +9,13 @@ semitones sharp. The font is read from the installed pretty_midi package, and no
 import struct
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from phalar.errors import InputError, RunError
+from phalar.corpora.styles import inside
+from phalar.errors import InputError
 
 # The tables of the format; fields that nobody reads are lumped together.
 POSITIONS = [(field, "<u4") for field in ("start", "end", "loop_start", "loop_end", "rate")]
@@ -58,29 +58,27 @@ class Recording:
 
 @dataclass(frozen=True)
 class Zone:
-    """One recording and how to play it: keys and velocities (inclusive), waveform and loop (in samples), pitch (MIDI
-    key and cents), loudness (dB), low-pass filter (absolute cents, 0 = 8.176 Hz; dB), envelopes, and the class (0:
-    none) whose next note ends this one."""
+    """One recording and how to play it."""
 
-    keys: tuple[int, int]
-    velocities: tuple[int, int]
-    start: int
+    keys: tuple[int, int]  # inclusive
+    velocities: tuple[int, int]  # inclusive
+    start: int  # of the waveform and of its loop, in samples
     end: int
     loop_start: int
     loop_end: int
     looped: bool
     rate: int
-    root: int
+    root: int  # MIDI key
     cents: float
     cents_per_key: float
-    gain: float
-    cutoff: float
-    resonance: float
+    gain: float  # dB
+    cutoff: float  # of a low-pass filter, absolute cents, 0 = 8.176 Hz
+    resonance: float  # dB
     volume: Envelope
     modulation: Envelope
-    modulation_to_pitch: float
+    modulation_to_pitch: float  # cents, at its peak
     modulation_to_cutoff: float
-    exclusive: int
+    exclusive: int  # the class whose next note ends this one; 0: none
 
     def distance(self, key: int) -> int:
         """Semitones from the nearest key this zone covers."""
@@ -91,11 +89,7 @@ class Zone:
 def installed() -> "SoundFont":
     """The SoundFont inside the installed pretty_midi package, opened; 6 MB and a second to read, so once a process. A
     `RunError` if it is not there."""
-    spec = find_spec("pretty_midi")
-    font = Path(spec.origin).parent / "TimGM6mb.sf2" if spec and spec.origin else None
-    if font is None or not font.is_file():
-        raise RunError(f"no SoundFont at {font}: install pretty_midi 0.2.11, whose wheel contains TimGM6mb.sf2")
-    return SoundFont(font)
+    return SoundFont(inside("pretty_midi==0.2.11", "TimGM6mb.sf2"))
 
 
 class SoundFont:

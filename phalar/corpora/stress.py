@@ -5,6 +5,7 @@ that all ask for the same pairs. Each set is a corpus of its own; another one is
 """
 
 import io
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ import soundfile
 
 from phalar.audio import SAMPLE_RATE
 from phalar.corpora import performance, seeds, studio
-from phalar.corpora.arrangement import Arrangement, Part, Stroke, crop
+from phalar.corpora.arrangement import NEAR, Arrangement, Part, Stroke
 from phalar.corpora.parts import fifth, lead
 from phalar.datasets.store import FULL_SCALE, write_track
 
@@ -87,9 +88,10 @@ def build(name: str, piece: str, folder: Path) -> None:
 
 
 def passage(piece: str) -> Arrangement:
-    """The bars of a song from which its excerpt is cut: where most parts play, and those parts alone."""
+    """The bars of a song from which its excerpt is cut: where most parts play, and those parts alone. What begins
+    before is left out, chords excepted; what lasts beyond the end is cut there."""
     page = studio.arrangement(piece)
-    lines = page.bar_lines
+    lines = np.array([onset for onset, number in page.beats if number == 1] + [page.length])
     quarters = page.bpm * page.beat / 60  # quarter notes a second
     starts = [line for line in lines if line + (SECONDS + MARGIN) * quarters <= lines[-1]]
 
@@ -98,8 +100,15 @@ def passage(piece: str) -> Arrangement:
 
     start = max(starts, key=lambda line: sum(fourths_played(part, line) for part in page.parts))
     end = lines[np.searchsorted(lines, start + (SECONDS + MARGIN) * quarters)]
+
+    def cut(events: Iterable) -> tuple:
+        spans = [(event, max(event.onset, start) - start, min(event.end, end) - start) for event in events]
+        return tuple(replace(event, onset=a, duration=b - a) for event, a, b in spans if b - a > NEAR)
+
     there = [part for part in page.parts if fourths_played(part, start) >= 2]
-    return crop(replace(page, parts=tuple(there)), start, end)
+    parts = [replace(part, strokes=cut(s for s in part.strokes if s.onset > start - NEAR)) for part in there]
+    beats = tuple((onset - start, number) for onset, number in page.beats if start - NEAR <= onset < end - NEAR)
+    return replace(page, beats=beats, chords=cut(page.chords), sections=(), parts=tuple(parts))
 
 
 def padded(page: Arrangement, rng: np.random.Generator) -> Arrangement:

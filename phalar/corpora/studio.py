@@ -7,7 +7,9 @@ channel of effects, and may hear its neighbours, hiss or hum. Stems are single s
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import yaml
@@ -29,7 +31,6 @@ TUNING = 60.0  # standard deviation, in cents, by which each drum of a song's ki
 TAKE_BLOCK = 1600  # samples in which an editor fades a recording in or out
 
 TABLE = yaml.safe_load(Path(__file__).with_name("studio.yaml").read_text(encoding="utf-8"))
-INSTEAD = TABLE["instead"]
 CHANNELS = {name: effects.Channel(**row) for name, row in TABLE["channels"].items()}
 MICROPHONES = {name: frozenset(keys) for name, keys in TABLE["microphones"].items()}
 
@@ -57,15 +58,10 @@ class Patch:
         return [replace(note, pitch=fold(pitch, self.keys)) for note, pitch in zip(notes, best, strict=True)]
 
 
-# Everybody who may be recorded, by name.
-PATCHES = {
-    patch: Patch(patch, written=tuple(row.pop("for")), keys=tuple(row.pop("keys", (0, 127))), **row)
-    for patch, row in TABLE["sources"].items()
-}
+PATCHES = {patch: Patch(patch, **row) for patch, row in TABLE["sources"].items()}
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """One thing that is recorded: its name as MoisesDB has it, who plays, and what."""
 
     name: str
@@ -73,20 +69,18 @@ class Source:
     notes: tuple[Note, ...]
 
 
-@dataclass(frozen=True)
-class Song:
+class Song(NamedTuple):
     """A song as recorded: its S ``sources``; ``audio`` (S, samples), int16 at 16 kHz, whose sum is the mix;
     ``lengths``, of each source in samples before it was padded to the longest; ``seconds`` (beats,) of every beat."""
 
-    sources: tuple[Source, ...]
+    sources: list[Source]
     audio: np.ndarray
-    lengths: tuple[int, ...]
+    lengths: list[int]
     seconds: np.ndarray
 
 
-def pieces() -> dict[str, str]:
-    """The split of every piece, by id, in an order that has nothing to do with their names."""
-    return tunes.pieces("studio")
+pieces = partial(tunes.pieces, "studio")
+"""The split of every piece, by id, in an order that has nothing to do with their names."""
 
 
 def build(piece: str, folder: Path) -> None:
@@ -102,7 +96,7 @@ def build(piece: str, folder: Path) -> None:
         pitched=[not source.patch.drums for source in song.sources],
         tags=tags(page)
         | {"stem_names": [source.patch.stem for source in song.sources]}
-        | {"patches": [source.patch.patch for source in song.sources], "lengths": list(song.lengths)},
+        | {"patches": [source.patch.patch for source in song.sources], "lengths": song.lengths},
         beats=np.column_stack([song.seconds, [number for _, number in page.beats]]),
         chords=performance.chords(page, song.seconds),
         notes=[[(n.onset, n.duration, n.pitch) for n in source.notes] for source in song.sources],
@@ -141,7 +135,7 @@ def record(piece: str, page: Arrangement, how: performance.Feel) -> Song:
     for index, leak in _leaks(piece, sources, stems.copy()):
         stems[index] += leak
     lengths = _cut(piece, stems)
-    return Song(tuple(sources), to_pcm(stems[:, : max(lengths)]), lengths, seconds)
+    return Song(sources, to_pcm(stems[:, : max(lengths)]), lengths, seconds)
 
 
 def cast(piece: str, page: Arrangement, played: Sequence[Sequence[Note]]) -> list[Source]:
@@ -157,8 +151,13 @@ def cast(piece: str, page: Arrangement, played: Sequence[Sequence[Note]]) -> lis
             sources.append(Source(patch.name, patch, tuple(patch.within(notes))))
             continue
         notes = [replace(n, cents=n.cents + TUNING * float(np.clip(tuning[n.pitch], -2, 2))) for n in notes]
-        apart = patch.stem == "drums" and rng.random() < 0.2
-        sources += [Source(name, patch, tuple(own)) for name, own in _microphones(patch, notes, free, apart)]
+        recorded = {}  # by one microphone for all, or by some of their own (drums of eight strokes or more) and others
+        if patch.stem == "drums" and rng.random() < 0.2:
+            own = {name: tuple(n for n in notes if n.pitch in keys) for name, keys in MICROPHONES.items()}
+            recorded = dict([(name, part) for name, part in own.items() if len(part) >= 8][:free])
+        rest = tuple(n for n in notes if not any(n.pitch in MICROPHONES[name] for name in recorded))
+        recorded |= {"overheads" if recorded else patch.name: rest} if rest else {}
+        sources += [Source(name, patch, part) for name, part in recorded.items()]
     return sources
 
 
@@ -168,21 +167,10 @@ def _patch(part: Part, used: set[str], rng: np.random.Generator) -> str:
         return "hands"
     fitting = [name for name, patch in PATCHES.items() if patch.drums == part.drums]
     written = [name for name in fitting if PATCHES[name].written[0] <= part.program <= PATCHES[name].written[1]]
-    chance, others = INSTEAD.get(part.role, (0.0, []))
+    chance, others = TABLE["instead"].get(part.role, (0.0, []))
     options = others if rng.random() < chance else written or ["calliope"]
     fresh = [name for name in options if name not in used] or [n for n in [*written, *others] if n not in used]
     return str(rng.choice(fresh or options))
-
-
-def _microphones(patch: Patch, notes: Sequence[Note], free: int, apart: bool) -> Iterator[tuple[str, list[Note]]]:
-    """What each microphone of a kit records: one for all, or some drums (of eight strokes or more) and the rest."""
-    close = {name: [n for n in notes if n.pitch in keys] for name, keys in MICROPHONES.items()}
-    close = [name for name, own in close.items() if apart and len(own) >= 8][:free]
-    for name in close:
-        yield name, [n for n in notes if n.pitch in MICROPHONES[name]]
-    rest = [n for n in notes if not any(n.pitch in MICROPHONES[name] for name in close)]
-    if rest:
-        yield "overheads" if close else patch.name, rest
 
 
 def _channels(piece: str, bpm: float, sources: Sequence[Source], length: int) -> np.ndarray:
@@ -232,14 +220,14 @@ def _takes(source: Source, length: int) -> np.ndarray:
     return (blocks[:-1, None] + np.diff(blocks)[:, None] * ramp).ravel()[:length]
 
 
-def _cut(piece: str, stems: np.ndarray) -> tuple[int, ...]:
+def _cut(piece: str, stems: np.ndarray) -> list[int]:
     """End every stem where its recording ends, in place: when its sound has faded by 60 dB, or with the song."""
-    rng, ends = seeds.generator(SEED, "lengths", piece), []
+    rng = seeds.generator(SEED, "lengths", piece)
     whole, later = rng.random(len(stems)) < 0.5, rng.uniform(0.05, 0.5, len(stems))
-    for stem, seconds in zip(stems, later, strict=True):
-        loud = np.flatnonzero(np.abs(stem) > 1e-3 * np.abs(stem).max())
-        ends.append(min(int(loud[-1]) + 1 + int(seconds * SAMPLE_RATE), stems.shape[1]))
-    lengths = tuple(max(ends) if full else end for full, end in zip(whole, ends, strict=True))
+    loud = np.abs(stems) > 1e-3 * np.abs(stems).max(1, keepdims=True)
+    faded = stems.shape[1] - loud[:, ::-1].argmax(1) + (later * SAMPLE_RATE).astype(int)
+    ends = np.minimum(faded, stems.shape[1])
+    lengths = np.where(whole, ends.max(), ends).tolist()
     for stem, end in zip(stems, lengths, strict=True):
         fade = min(320, end)
         stem[end - fade : end] *= np.linspace(1, 0, fade)

@@ -3,11 +3,12 @@
 import csv
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
 
-from phalar.errors import InputError
+from phalar.errors import InputError, RunError
 
 TABLE = Path(__file__).with_name("styles.yaml")
 
@@ -41,6 +42,16 @@ class Style:
     ornaments: dict[str, float] = field(default_factory=lambda: {"late": 0.05})
 
 
+def inside(package: str, *path: str) -> Path:
+    """A file or folder inside an installed package (``"name==version"``), which is not imported, since that would take
+    seconds; a `RunError` if it is not there."""
+    spec = find_spec(package.partition("==")[0])
+    place = Path(spec.origin).parent.joinpath(*path) if spec and spec.origin else None
+    if place is None or not place.exists():
+        raise RunError(f"scores and sounds come inside {package}, and {'/'.join(path)} is not there: install it")
+    return place
+
+
 def read_table(path: Path) -> list[dict[str, str]]:
     """The rows of a table of this folder."""
     with path.open(newline="", encoding="utf-8") as file:
@@ -58,11 +69,11 @@ def styles() -> dict[str, Style]:
     """Every style, by name."""
     found = {}
     for name, row in table()["styles"].items():
-        row = dict(row)
-        patterns = {role: row.pop(role) for role in ("drums", "bass", "strum", "comp")}
+        patterns = {role: row[role] for role in ("drums", "bass", "strum", "comp")}
         patterns |= {role: table()[role][row["family"]] for role in ("arpeggio", "riff", "fills")}
-        players = [pair for player in row.pop("players") for pair in player.items()]
-        found[name] = Style(patterns=patterns, players=players, **row)
+        own = {key: value for key, value in row.items() if key not in patterns}
+        players = [pair for player in row["players"] for pair in player.items()]
+        found[name] = Style(**own | {"players": players, "patterns": patterns})
     return found
 
 

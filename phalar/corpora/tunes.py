@@ -13,14 +13,14 @@ import re
 from collections import namedtuple
 from fractions import Fraction
 from functools import cache
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
 from phalar.corpora import seeds
 from phalar.corpora.chart import METRES
+from phalar.corpora.harmony import harmonise
 from phalar.corpora.leadsheet import MODES, LeadSheet, Stroke
-from phalar.corpora.styles import read_table
+from phalar.corpora.styles import inside, read_table
 from phalar.errors import RunError
 
 SEED = 0
@@ -70,19 +70,14 @@ def tune(piece: str) -> LeadSheet:
 
 def lead_sheet(piece: str, colour: str) -> LeadSheet:
     """A tune with chords in a colour of :data:`phalar.corpora.harmony.COLOURS`: the same ones for the same request."""
-    from phalar.corpora.harmony import harmonise
-
     return harmonise(tune(piece), colour, seeds.generator(SEED, "harmony", colour, piece))
 
 
 @cache
 def _sources(book: str) -> dict[str, str]:
     """The tunes of a book by number, or by the file's name where files hold one tune each."""
-    spec = find_spec("music21")  # found, not imported: that would take a second
-    if spec is None or spec.origin is None:
-        raise RunError("the tunes come inside music21, which is not installed: pip install music21==10.5.1")
-    folder = Path(spec.origin).parent / "corpus" / BOOKS[book]
-    texts = {file.stem: file.read_text(encoding="utf-8", errors="replace") for file in sorted(folder.glob("*.abc"))}
+    files = sorted(inside("music21==10.5.1", "corpus", BOOKS[book]).glob("*.abc"))
+    texts = {file.stem: file.read_text(encoding="utf-8", errors="replace") for file in files}
     found = [re.split(r"^X:\s*(\d+)", text, flags=re.MULTILINE) for text in reversed(texts.values())]
     numbered = {f"{int(n):04d}": tune for parts in found for n, tune in zip(parts[1::2], parts[2::2], strict=True)}
     return texts if book == "ryan" else numbered
