@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from phalar.corpora import performance
-from phalar.corpora.arrangement import Arrangement, Part, Stroke
-from phalar.corpora.leadsheet import Chord
+from phalar.corpora.leadsheet import Arrangement, Chord, Part, Stroke
 from phalar.corpora.performance import TIGHT, Feel
 
 BARS = 24

@@ -3,9 +3,8 @@
 import numpy as np
 
 from phalar.corpora import parts
-from phalar.corpora.arrangement import Arrangement, Part, Stroke
 from phalar.corpora.chart import METRES, Chart, lay_out
-from phalar.corpora.leadsheet import LeadSheet
+from phalar.corpora.leadsheet import Arrangement, LeadSheet, Part, Stroke
 from phalar.corpora.styles import Instrument, Style, instrument, styles, table
 from phalar.errors import InputError
 

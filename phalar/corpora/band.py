@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from phalar.corpora import arranger, performance, rendering, seeds, tunes
-from phalar.corpora.arrangement import Arrangement
+from phalar.corpora.leadsheet import Arrangement
 from phalar.corpora.styles import styles, table
 
 SEED = 0

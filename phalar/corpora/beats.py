@@ -16,8 +16,8 @@ import soxr
 
 from phalar import audio
 from phalar.corpora import arranger, performance, rendering, seeds, studio, tunes
-from phalar.corpora.arrangement import Arrangement
 from phalar.corpora.band import mixed
+from phalar.corpora.leadsheet import Arrangement
 from phalar.corpora.styles import styles, table
 from phalar.datasets.store import FULL_SCALE, write_track
 

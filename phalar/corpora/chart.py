@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -20,8 +20,7 @@ STEP = 0.25  # quarter notes that a character of a pattern stands for
 @dataclass(frozen=True)
 class Bar:
     """One bar: ``onset`` and ``length`` in quarter notes; ``source``, the bar of the tune whose chords it has (-1 for
-    the final chord); whether the tune sounds (``melodic``); the index of its ``section``, its ``place`` there, and
-    whether it is the ``last`` of it, where a drummer fills."""
+    the final chord); whether the tune sounds (``melodic``); the index of its ``section``, and its ``place`` there."""
 
     onset: float
     length: float
@@ -29,7 +28,6 @@ class Bar:
     melodic: bool
     section: int
     place: int
-    last: bool = False
 
     @property
     def end(self) -> float:
@@ -58,6 +56,10 @@ class Chart:
     def bar(self, quarter: float) -> Bar:
         """The bar of a moment."""
         return self.bars[min(int((quarter + NEAR) // self.bars[0].length), len(self.bars) - 1)]
+
+    def last(self, number: int) -> bool:
+        """Whether a bar is the last of its section, where a drummer fills."""
+        return number + 1 == len(self.bars) or self.bars[number + 1].place == 0
 
     def strong(self, quarter: float) -> bool:
         """Whether a moment is the first beat of a bar, or the middle one of a bar of four."""
@@ -118,22 +120,17 @@ def lay_out(sheet: LeadSheet, bpm: float, tonic: int, seconds: tuple[float, floa
     if intro + rest + body + ending > most:
         raise InputError(f"no piece of {seconds[0]} to {seconds[1]} s can be made at {bpm} BPM: allow more seconds")
     section = 8 if phrase == 4 and body >= 24 else 4
-    tune = max(round((sheet.length - sheet.pickup) / sheet.bar + 0.499), 1)
     half = body // 2 // section * section or body  # the tune has come so far when the break is made
     # A bar is a name, the bar of the tune whose chords it has, and whether the tune sounds.
-    sung = [(chr(ord("A") + min(n % tune // section, 25)), n % tune, True) for n in range(body)]
-    layout = [("intro", (n - intro) % tune, False) for n in range(intro)] + sung[:half]
-    layout += [("break", (half + n - rest) % tune, False) for n in range(rest)] + sung[half:]
+    sung = [(chr(ord("A") + min(n % sheet.bars // section, 25)), n % sheet.bars, True) for n in range(body)]
+    layout = [("intro", (n - intro) % sheet.bars, False) for n in range(intro)] + sung[:half]
+    layout += [("break", (half + n - rest) % sheet.bars, False) for n in range(rest)] + sung[half:]
     layout += [("ending", -1, False)] * ending
-    bars, sections = [], []
+    bars, sections, place = [], [], 0
     for number, (name, source, melodic) in enumerate(layout):
         new = not bars or name != sections[-1] or (melodic and source % section == 0)
-        sections += [name] * new
-        bars.append(
-            Bar(number * sheet.bar, sheet.bar, source, melodic, len(sections) - 1, 0 if new else bars[-1].place + 1)
-        )
-    following = [*[bar.place for bar in bars[1:]], 0]
-    bars = [replace(bar, last=place == 0) for bar, place in zip(bars, following, strict=True)]
+        sections, place = sections + [name] * new, 0 if new else place + 1
+        bars.append(Bar(number * sheet.bar, sheet.bar, source, melodic, len(sections) - 1, place))
     shift = (tonic - sheet.tonic + 6) % 12 - 6
     chords, melody = _chords(sheet, bars, tonic, shift), _melody(sheet, bars, shift)
     return Chart(tuple(bars), tuple(sections), chords, melody, tonic, sheet.mode, sheet.beat, bpm)
@@ -144,14 +141,12 @@ def _chords(sheet: LeadSheet, bars: list[Bar], tonic: int, shift: int) -> tuple[
     placed: list[Chord] = []
     for bar in bars:
         start = sheet.pickup + bar.source * sheet.bar
-        inside = [c for c in sheet.chords if start - c.duration + NEAR < c.onset < start + sheet.bar - NEAR]
-        onsets = [max(bar.onset + c.onset - start, bar.onset) for c in inside]
-        found = [
-            Chord(at, end - at, (c.root + shift) % 12, c.quality)
-            for c, at, end in zip(inside, onsets, [*onsets[1:], bar.end], strict=False)
-        ]
-        last = Chord(bar.onset, bar.length, tonic, "min" if sheet.mode in ("minor", "dorian") else "maj")
-        placed += found or [last]
+        for chord in sheet.chords if bar.source >= 0 else ():
+            begin, end = max(chord.onset, start), min(chord.end, start + bar.length)
+            if end - begin > NEAR:
+                placed.append(Chord(bar.onset + begin - start, end - begin, (chord.root + shift) % 12, chord.quality))
+        if bar.source < 0:
+            placed.append(Chord(bar.onset, bar.length, tonic, "min" if sheet.mode in ("minor", "dorian") else "maj"))
     return tuple(merged(placed))
 
 

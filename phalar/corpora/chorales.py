@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from phalar.corpora import performance, rendering, seeds, styles
-from phalar.corpora.arrangement import Arrangement, Part
-from phalar.corpora.leadsheet import NEAR, Stroke
+from phalar.corpora.leadsheet import NEAR, Arrangement, Part, Stroke
 from phalar.errors import RunError
 
 SEED = 0

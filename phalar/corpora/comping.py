@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from phalar.corpora import performance, rendering, seeds
-from phalar.corpora.arrangement import Arrangement, Part
 from phalar.corpora.chart import Bar, Chart
-from phalar.corpora.leadsheet import PITCH_CLASSES, Chord, merged
+from phalar.corpora.leadsheet import PITCH_CLASSES, Arrangement, Chord, Part, merged
 from phalar.corpora.parts import chordal
 from phalar.corpora.styles import table
 

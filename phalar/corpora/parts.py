@@ -7,9 +7,8 @@ from itertools import combinations
 
 import numpy as np
 
-from phalar.corpora.arrangement import NEAR, Stroke, fold
 from phalar.corpora.chart import STEP, Bar, Chart, events, hits
-from phalar.corpora.leadsheet import Chord
+from phalar.corpora.leadsheet import NEAR, Chord, Stroke, fold
 from phalar.corpora.styles import Instrument, Style, table
 
 STRUCK = {"X": 116, "x": 98, "o": 80, "g": 48, "?": 60}  # velocity of a drum, by the character of the pattern
@@ -40,17 +39,17 @@ def drums(chart: Chart, grooves: Sequence[Mapping], fills: Sequence[Mapping], qu
         return Stroke(onset, RING.get(drum, 0.25), table()["keys"][drum], STRUCK[symbol] * loud)
 
     def read(lines: Mapping[str, str], bar: Bar, loud: float) -> list[Stroke]:
-        found = [(onset, drum, symbol) for drum, line in lines.items() for onset, symbol, _ in hits(line, bar)]
-        return [struck(*hit, loud) for hit in found if hit[2] != "?" or rng.random() < 0.4]
+        found = ((onset, drum, symbol) for drum, line in lines.items() for onset, symbol, _ in hits(line, bar))
+        return [struck(*hit, loud) for hit in found if "?" not in hit or rng.random() < 0.4]
 
-    for bar in (chart.bars[number] for number in bars):
+    for bar, last in ((chart.bars[number], chart.last(number)) for number in bars):
         if bar.source < 0:
             final = ["kick", "crash"] if fills else list(grooves[0])[:1]
             strokes += [struck(bar.onset, drum, "X", loud) for drum in final if bar.place == 0]
             continue
         if filled and rng.random() < (0.3 if quiet else 1.0):
             strokes.append(struck(bar.onset, "crash", "x", loud))
-        filled = bool(fills) and rng.random() < (0.9 if bar.last else 0.35 if bar.place % 4 == 3 else 0.0)
+        filled = bool(fills) and rng.random() < (0.9 if last else 0.35 if bar.place % 4 == 3 else 0.0)
         fill = read(fills[rng.integers(len(fills))], bar, loud**2) if filled else []
         begin = min((stroke.onset for stroke in fill), default=bar.end)  # where the fill begins the groove stops
         strokes += fill + [stroke for stroke in read(chosen[bar.section], bar, loud) if stroke.onset < begin - NEAR]

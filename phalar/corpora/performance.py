@@ -11,7 +11,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from phalar.corpora.arrangement import NEAR, Arrangement, Part
+from phalar.corpora.leadsheet import NEAR, Arrangement, Part
 from phalar.corpora.sampler import Note
 from phalar.corpora.styles import table
 

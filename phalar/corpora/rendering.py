@@ -9,7 +9,7 @@ import soxr
 
 from phalar.audio import SAMPLE_RATE
 from phalar.corpora import performance
-from phalar.corpora.arrangement import Arrangement
+from phalar.corpora.leadsheet import Arrangement
 from phalar.corpora.sampler import Note, play
 from phalar.corpora.soundfont import SoundFont, installed
 from phalar.datasets.store import FULL_SCALE, write_track

@@ -16,7 +16,7 @@ import soundfile
 
 from phalar.audio import SAMPLE_RATE
 from phalar.corpora import performance, seeds, studio
-from phalar.corpora.arrangement import NEAR, Arrangement, Part, Stroke
+from phalar.corpora.leadsheet import NEAR, Arrangement, Part, Stroke
 from phalar.corpora.parts import fifth, lead
 from phalar.datasets.store import FULL_SCALE, write_track
 

@@ -16,7 +16,7 @@ import yaml
 
 from phalar.audio import SAMPLE_RATE
 from phalar.corpora import arranger, effects, performance, seeds, tunes
-from phalar.corpora.arrangement import Arrangement, Part, fold
+from phalar.corpora.leadsheet import Arrangement, Part, fold
 from phalar.corpora.rendering import DRUM_BANK, FLOOR, levelled, render_part, to_pcm
 from phalar.corpora.sampler import Note
 from phalar.corpora.soundfont import installed
