@@ -72,14 +72,14 @@ def render_stems(
     common level, ``banks`` its bank of the SoundFont, each 0 if not given; ``floor`` as for ``play``. The mix, or a
     stem, peaks at 0.9 of full scale. A `RunError` if a stem is silent or not finite. Taught in ``book/corpora.md``.
     """
-    end = max(note.onset + note.duration for _, notes in parts for note in notes) + TAIL
-    length = int(np.ceil(end * SAMPLE_RATE))
-    gains, banks = gains or [0.0] * len(parts), banks or [0] * len(parts)
-    stems = []
-    for (program, notes), bank, gain in zip(parts, banks, gains, strict=True):
-        stem = render_part(font, program, notes, length, bank, floor)
-        stems.append(levelled(stem, LOUDNESS + gain, f"program {program} of bank {bank}"))
-    stems = np.stack(stems)
+    length = int(np.ceil((max(n.onset + n.duration for _, notes in parts for n in notes) + TAIL) * SAMPLE_RATE))
+    rows = zip(parts, banks or [0] * len(parts), gains or [0.0] * len(parts), strict=True)
+    stems = np.stack(
+        [
+            levelled(render_part(font, program, notes, length, bank, floor), LOUDNESS + gain, f"program {program}")
+            for (program, notes), bank, gain in rows
+        ]
+    )
     stems /= max(np.abs(stems.sum(0)).max(), np.abs(stems).max())
     audible = np.flatnonzero(np.abs(stems).max(0) > 1e-3)
     stems = stems[:, : audible[-1] + 1]

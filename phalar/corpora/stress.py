@@ -1,7 +1,7 @@
 """The stress sets: what the paper names as its limits, one at a time, on the same excerpts of `studio` test songs.
 
-`stress-plain` is the measure of the others: 8 s of each song, strictly in time, its sources summed to two stems, so
-that all ask for the same pairs. Each set is a corpus of its own; another one is another row of :data:`SETS`.
+`stress-plain` is the measure of the others: 8 s of each song, strictly in time, its sources dealt to two stems, so that
+all ask for the same pairs. Each set is a corpus of its own; another one is another row of :data:`SETS`.
 """
 
 import io
@@ -23,6 +23,7 @@ from phalar.datasets.store import FULL_SCALE, write_track
 SEED = 0
 SONGS = 66  # compositions in each set
 SECONDS = 8.0  # length of each excerpt
+LENGTH = round(SECONDS * SAMPLE_RATE)
 MARGIN = 1.0  # seconds of page beyond that, since rubato may hurry
 PLAIN = "stress-plain"
 
@@ -43,11 +44,9 @@ SETS = {
 }
 """Every stress set, by the name of its corpus."""
 
-# General MIDI programs of who holds the low and the high notes: strings and choir; synthesisers.
-PADS = ((48, 49, 50, 52), (89, 90, 91, 92))
-MP3_RATES = (8, 160)  # lowest and highest bit-rate of MPEG-2 layer III (16 to 24 kHz) in kbit/s
-# Samples by which a decoded MP3 is late, where LAME's first frame is too small for the note that says so.
-LAME_DELAY = 576 + 529
+# Programs of General MIDI of who holds the low and the high notes: strings and choir; synthesisers.
+PADS = {"low pad": (48, 49, 50, 52), "high pad": (89, 90, 91, 92)}
+LAME_DELAY = 576 + 529  # samples by which an MP3 is late whose first frame is too small for the note that says so
 
 
 @cache
@@ -65,19 +64,20 @@ def build(name: str, piece: str, folder: Path) -> None:
     rubato = stress.level if stress.kind == "rubato" else 0.0
     how = replace(studio.feel(piece, page), drift=0.0, ritardando=0.0, rubato=rubato)
     song = studio.record(f"stress/{piece}", page, how)
-    groups = two_stems(piece, len(song.sources))
-    pair = np.stack([song.audio[group, : round(SECONDS * SAMPLE_RATE)].sum(0, dtype=np.float32) for group in groups])
+    order = seeds.generator(SEED, "stress", "stems", piece).permutation(len(song.sources))
+    groups = order[::2].tolist(), order[1::2].tolist()  # the same in every set
+    pair = np.stack([song.audio[group, :LENGTH].sum(0, dtype=np.float32) for group in groups])
     pair *= 0.9 / max(np.abs(pair).max(), np.abs(pair.sum(0)).max())
-    pair = np.pad(pair, ((0, 0), (0, round(SECONDS * SAMPLE_RATE) - pair.shape[1])))
+    pair = np.pad(pair, ((0, 0), (0, LENGTH - pair.shape[1])))
     tags = {"stress": stress.kind, "level": stress.level}
     if stress.kind == "mp3":
-        coded = [through_mp3(stem, SAMPLE_RATE, int(stress.level)) for stem in pair]
-        pair, tags["kbps"] = np.stack([audio for audio, _ in coded]), [round(rate, 1) for _, rate in coded]
+        pair, rates = zip(*(through_mp3(stem, SAMPLE_RATE, int(stress.level)) for stem in pair), strict=True)
+        tags["kbps"] = [round(rate, 1) for rate in rates]
     beats = np.column_stack([song.seconds, [number for _, number in page.beats]])
     write_track(
         folder,
         piece,
-        np.round(np.clip(pair, -1, 1) * (FULL_SCALE - 1)).astype(np.int16),
+        np.round(np.clip(np.stack(pair), -1, 1) * (FULL_SCALE - 1)).astype(np.int16),
         split=pieces()[piece],
         stems=["one", "other"],
         pitched=[any(not song.sources[n].patch.drums for n in group) for group in groups],
@@ -113,31 +113,21 @@ def passage(piece: str) -> Arrangement:
 
 def padded(page: Arrangement, rng: np.random.Generator) -> Arrangement:
     """The chords of a page, held from one to the next by two pads, and nothing else."""
-    strokes, position = ([], []), None
+    low, high, position = [], [], None
     for chord in page.chords:
         position, root = lead(chord, 3, 55, 74, position), 36 + chord.root % 12
-        keys = (root, root + fifth(chord), *position)
-        for part, held in zip(strokes, (keys[:2], keys[2:]), strict=True):
-            part += [Stroke(chord.onset, chord.duration, key, 80.0) for key in held]
-    parts = [
-        Part("pad", name, int(rng.choice(programs)), False, tuple(part))
-        for name, programs, part in zip(("low pad", "high pad"), PADS, strokes, strict=True)
-    ]
+        low += [Stroke(chord.onset, chord.duration, key, 80.0) for key in (root, root + fifth(chord))]
+        high += [Stroke(chord.onset, chord.duration, key, 80.0) for key in position]
+    pads = zip(PADS.items(), (low, high), strict=True)
+    parts = [Part("pad", name, int(rng.choice(programs)), False, tuple(held)) for (name, programs), held in pads]
     return replace(page, parts=tuple(parts))
-
-
-def two_stems(piece: str, sources: int) -> tuple[list[int], list[int]]:
-    """Which sources make up each of the two stems, dealt at random: the same in every set."""
-    order = seeds.generator(SEED, "stress", "stems", piece).permutation(sources).tolist()
-    return order[::2], order[1::2]
 
 
 def through_mp3(audio: np.ndarray, sample_rate: int, kbps: int) -> tuple[np.ndarray, float]:
     """What MP3 (LAME, as libsndfile carries it) leaves of a recording, in time with the original: ``audio`` (samples,),
     float32 in [-1, 1], at 16 or 24 kHz, through the constant bit-rate nearest to ``kbps``, 8 to 160 kbit/s. Returns the
     decoded audio, (samples,), float32, and the bit-rate of the file made, with what its container takes."""
-    low, high = MP3_RATES
-    level = min(1 - (kbps - low) / (high - low), 0.99)  # libsndfile's scale, straight in bit-rate; 1 itself is refused
+    level = min(1 - (kbps - 8) / (160 - 8), 0.99)  # libsndfile's scale, straight in bit-rate; 1 itself is refused
     coded = io.BytesIO()
     soundfile.write(coded, audio, sample_rate, format="MP3", bitrate_mode="CONSTANT", compression_level=level)
     rate = 8 * coded.tell() / 1000 / (len(audio) / sample_rate)
