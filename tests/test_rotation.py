@@ -147,6 +147,7 @@ def test_a_uniform_rotation_rotates_at_its_own_frequency_or_an_alias(alias, k):
     assert motion["best"] == pytest.approx(1, abs=1e-9)
     assert motion["winding"] == pytest.approx(-speed * seconds[-1], abs=1e-6)
     assert not alias or motion["own"] < 0.1
+    assert motion["strict"] == (alias == 0), "the rule fixed first knows no aliases"
 
 
 def test_what_stands_still_is_magnitude_only_and_noise_wanders():
@@ -154,6 +155,19 @@ def test_what_stands_still_is_magnitude_only_and_noise_wanders():
     noise = rng.standard_normal((2, 38, 10, 8)) + 1j * rng.standard_normal((2, 38, 10, 8))
     assert (rotation.motion(1 + 0.2 * noise[0], seconds, SHORT)["kind"] == 1).mean() > 0.95
     assert (rotation.motion(noise[1], seconds, SHORT)["kind"] == 2).mean() > 0.95
+
+
+def test_the_null_is_as_smooth_and_turns_no_way_in_particular():
+    seconds = np.arange(57) * 0.32 / 3
+    one_way = 0.5 + np.exp(-2j * np.pi * 2 / 6.08 * seconds)[:, None] * np.ones((1, 2000))
+    made = rotation.smooth_null(one_way, np.random.default_rng(0))
+    assert made.mean(axis=0) == pytest.approx(one_way.mean(axis=0))
+    power = [(np.abs(np.diff(z, n=n, axis=0)) ** 2).mean() for z in (one_way, made) for n in (0, 1)]
+    assert power[2:] == pytest.approx(power[:2], rel=0.15), "size and speed"
+    turned = [abs(rotation.winding(z)).mean() for z in (one_way - 0.5, made)]
+    assert turned[1] < 0.6 * turned[0]
+    ways = rotation.steadiness(made, seconds, 2 / 6.08), rotation.steadiness(made, seconds, -2 / 6.08)
+    assert ways[0].mean() == pytest.approx(ways[1].mean(), rel=0.1)
 
 
 def test_what_was_measured_is_kept(seen, stirred, tmp_path, monkeypatch):

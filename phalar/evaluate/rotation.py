@@ -167,25 +167,40 @@ def motion(z: np.ndarray, seconds: np.ndarray, length: int) -> dict[str, np.ndar
 
     Arrays of the features' shape: ``winding``; ``arc``; ``spread``, the standard deviation of the radius over its mean;
     ``own``, R² of a uniform rotation at the component's own frequency, 0..1; ``best``, the same at whichever of its
-    frequencies explains most; ``component`` and ``alias``, k and n of that one; ``kind``, the index into `KINDS`."""
+    frequencies explains most; ``component`` and ``alias``, k and n of that one; ``kind``, the index into `KINDS`;
+    ``strict``, whether it rotates by the rule without aliases."""
     z = np.asarray(z).astype(np.complex128)
     k = np.arange(1, (z.shape[2] if z.ndim == 3 else COMPONENTS) + 1)
     speeds = k[:, None] * SAMPLE_RATE / period(length) + np.array(ALIASES) * SAMPLE_RATE / STEP  # Hz
     table = np.stack([[steadiness(z, seconds, f) for f in row] for row in speeds])  # (k, n, features)
+    still, unaliased = steadiness(z, seconds, 0.0), table[:, ALIASES.index(0)]
     component = np.broadcast_to(k, z.shape[1:]) if z.ndim == 3 else 1 + table.max(axis=1).argmax(axis=0)
     table = np.take_along_axis(table, component[None, None] - 1, axis=0)[0]
     best, covered, radius = table.max(axis=0), arc(z), np.abs(z)
-    rotates = (best >= EXPLAINED) & (best > steadiness(z, seconds, 0.0))
+    own = table[ALIASES.index(0)]
+    first = own if z.ndim == 3 else unaliased.max(axis=0)
     return {
         "winding": winding(z),
         "arc": covered,
         "spread": radius.std(axis=0) / np.maximum(radius.mean(axis=0), 1e-12),
-        "own": table[ALIASES.index(0)],
+        "own": own,
         "best": best,
         "component": component,
         "alias": np.asarray(ALIASES)[table.argmax(axis=0)],
-        "kind": np.where(rotates, 0, np.where(covered < NARROW, 1, 2)),
+        "kind": np.where((best >= EXPLAINED) & (best > still), 0, np.where(covered < NARROW, 1, 2)),
+        "strict": (first >= EXPLAINED) & (first > still),
     }
+
+
+def smooth_null(z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Trajectories (J, ...) as smooth as those given, about the same means, that prefer no direction: the power of the
+    spectrum over the shifts, the mean of both directions, with random phases."""
+    spectrum = np.fft.fft(z, axis=0)
+    power = np.abs(spectrum) ** 2
+    both = (power + np.roll(power[::-1], 1, axis=0)) / 2
+    made = np.sqrt(both) * np.exp(2j * np.pi * rng.random(z.shape))
+    made[0] = spectrum[0]
+    return np.fft.ifft(made, axis=0)
 
 
 @torch.inference_mode()
@@ -227,19 +242,17 @@ def wrapped(model: StemModel) -> StemModel:
 def measure(model: StemModel, excerpt: Excerpt) -> dict[str, np.ndarray]:
     """Move the stem by thirds of a step up to two bars, and follow every feature.
 
-    ``"pooled kind"``, ``"embedding arc"``, ... are what :func:`motion` finds; ``"chance"`` the share of pooled features
-    that rotate if the shifts are put in random order; ``"whole"`` and ``"all"`` linearity R², what the twin explains of
-    the embeddings over shifts by whole steps and over all but 0."""
+    ``"pooled kind"``, ``"embedding arc"``, ... are what :func:`motion` finds; ``"pooled null kind"``, ... what it finds
+    in trajectories that are as smooth by chance (:func:`smooth_null`); ``"whole"`` and ``"all"`` linearity R², what the
+    twin explains of the embeddings over shifts by whole steps and over all but 0."""
     shifts = excerpt.by_steps()
     seen, seconds = trace(model, excerpt.delayed(shifts)), shifts / SAMPLE_RATE
     predicted = turned(model, seen.pooled[0], shifts, excerpt.length).embedding
-    found = {
-        f"{level} {name}": values.astype(np.float32)
-        for level, z in zip(LEVELS, seen, strict=True)
-        for name, values in motion(z.numpy(), seconds, excerpt.length).items()
-    }
-    order = np.random.default_rng(excerpt.start).permutation(len(shifts))
-    found["chance"] = (motion(seen.pooled.numpy()[order], seconds, excerpt.length)["kind"] == 0).mean()
+    found, rng = {}, np.random.default_rng(excerpt.start)
+    for level, z in zip(LEVELS, seen, strict=True):
+        for what, ways in (("", z.numpy()), ("null ", smooth_null(z.numpy(), rng))):
+            moves = motion(ways, seconds, excerpt.length)
+            found |= {f"{level} {what}{name}": values.astype(np.float32) for name, values in moves.items()}
     for name, chosen in (("whole", slice(3, None, 3)), ("all", slice(1, None))):
         found[name] = explained(seen.embedding[chosen].flatten()[None], predicted[chosen].flatten()[None])[0]
     return found
