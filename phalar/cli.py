@@ -1,17 +1,22 @@
 """The command line: ``phalar COMMAND``. It parses, calls the package, and prints; nothing is computed here.
 
-Exit codes: 0 done, 1 the work failed, 2 bad input, 130 interrupted. With ``--json`` one JSON object goes to standard
-output and nothing else; progress bars go to standard error.
+A command is a function of the classes below, which are only names for its groups; its arguments are the function's,
+keyword-only ones are options, and ``**`` stands for those of a data set. Exit codes: 0 done, 1 the work failed, 2 bad
+input, 130 interrupted. With ``--json`` one JSON object goes to standard output and nothing else; progress bars go to
+standard error.
 """
 
+import inspect
 import json
 import logging
 import sys
 import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
-from types import SimpleNamespace
+from typing import get_args
 
 import click
 
@@ -28,18 +33,42 @@ class _Later:
         return getattr(import_module(self.module), name)
 
 
-def _modules(names: str, folder: str = "") -> list[_Later]:
-    return [_Later(folder + name) for name in names.split()]
-
-
-beats, chords, cost, retrieval, sensitivity, statistics = _modules(
-    "beats chords cost retrieval sensitivity statistics", "evaluate."
+beats, chords, cost, retrieval, sensitivity, statistics = (
+    _Later(f"evaluate.{name}") for name in ("beats", "chords", "cost", "retrieval", "sensitivity", "statistics")
 )
-book, compare, experiments, profiles, records, run = _modules("book compare experiments profiles records run", "study.")
-bench, corpora, fingerprint, matching, copies = _modules("bench corpora fingerprint matching datasets.prepare")
-checkpoints, official, config, loop = _modules("model.checkpoints model.official train.config train.loop")
+book, compare, experiments, profiles, records, run = (
+    _Later(f"study.{name}") for name in ("book", "compare", "experiments", "profiles", "records", "run")
+)
+bench, copies, corpora, fingerprint = map(_Later, ("bench", "datasets.prepare", "corpora", "fingerprint"))
+checkpoints, matching, official = map(_Later, ("model.checkpoints", "matching", "model.official"))
+config, loop = map(_Later, ("train.config", "train.loop"))
+
 MANY = ("--corpus", "--k", "--only")  # options that take several values: --k 8 16 64
 SHOWN = ["experiment", "dataset", "split", "variant", "seed", "metric", "k", "value", "ci_low", "ci_high", "n"]
+HELP = {
+    "model": "'reference', a checkpoint, or a variant (untrained)",
+    "corpus": "built-in, or a data set that was prepared",
+    "device": "'auto', 'cpu' or 'cuda'",
+    "limit": "tracks at most, 0 for all",
+    "steps": "optimiser steps (of a training: 100)",
+    "minutes": "as many steps as fit, timed on the first few",
+    "preset": "'published', 'default', 'long' or 'short': ever less noise",
+    "shards": "batches a step, shared out to the devices of torchrun",
+    "negatives": "an anchor meets the positives of its 'shard', or 'all'",
+    "seconds": "shortest and longest excerpt",
+    "draws": "pairs cut from each track",
+    "gtzan": "a copy of GTZAN, in place of --corpus",
+    "annotations": "the folder of GTZAN's beats",
+    "guitarset": "a copy of GuitarSet, in place of --corpus",
+    "recordings": "so many, 0 for all",
+    "hop": "seconds between windows; published: 0.02",
+    "profile": "its name, or a YAML file of your own",
+    "override": "a parameter and its value, in place of the profile's",
+    "jobs": "processes at a time (of data: by default one a processor)",
+    "results": "results file, in place of the run's",
+    "list": "print the jobs and do none",
+    "index": "do this one job alone (an array job's number)",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,16 +80,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return cli.main(words, "phalar", standalone_mode=False) or 0
     except (InputError, click.ClickException) as error:
-        return _fail(error.format_message() if isinstance(error, click.ClickException) else error, 2)
+        code, said = 2, f"error: {error.format_message() if isinstance(error, click.ClickException) else error}"
     except (RunError, OSError, MemoryError) as error:
-        return _fail(error, 1)
+        code, said = 1, f"error: {error}"
     except (KeyboardInterrupt, click.Abort):
-        click.echo("phalar: interrupted; run the same command again to go on", err=True)
-        return 130
-
-
-def _fail(error: object, code: int) -> int:
-    click.echo("phalar: error: " + " ".join(str(error).split()), err=True)
+        code, said = 130, "interrupted; run the same command again to go on"
+    click.echo("phalar: " + " ".join(said.split()), err=True)
     return code
 
 
@@ -81,336 +106,258 @@ def _text(result: dict) -> str:
     import pandas as pd
 
     def shown(value: object) -> str:
-        if value is None or value != value:
-            return ""
         kind = {int: ",", float: ".4g"}.get(type(value), "")
-        return format(value, kind) if kind else str(value)
+        return "" if value is None or value != value else format(value, kind) if kind else str(value)
 
     lines = []
     for name, value in result.items():
-        rows = pd.DataFrame(value if isinstance(value, list) else [], dtype=object)
-        if len(rows):
-            lines.append((rows[SHOWN] if name == "records" else rows).map(shown).to_string(index=False))
-        elif not isinstance(value, list):
+        if not isinstance(value, list):
             lines.append(f"{name}: {shown(value)}")
+        elif value:
+            rows = pd.DataFrame(value, columns=SHOWN if name == "records" else None, dtype=object)
+            lines.append(rows.map(shown).to_string(index=False))
     # Names of files may hold bytes that are no text.
     return "\n".join(lines).encode("utf-8", "backslashreplace").decode()
 
 
-cli = click.Group(help="PHALAR, reproduced: phasors for musical audio.")
-evaluate = click.Group("evaluate", help="Evaluate a model.")
-datasets = click.Group("datasets", help="Real data sets: list, check, prepare.")
-study = click.Group("study", help="Run the study or build its book.")
-for each in (evaluate, datasets, study):
-    cli.add_command(each)
+class Command(click.Command):
+    """A function as a command that prints the dictionary it returns, or the text beside it."""
 
+    def __init__(self, name: str, function: Callable) -> None:
+        about = inspect.signature(function).parameters.values()
+        self.any = [each for each in about if each.kind is each.VAR_KEYWORD]
+        params = [_parameter(each) for each in about if each not in self.any]
+        params.append(click.Option(["--json", "as_json"], is_flag=True, help="print one JSON object and nothing else"))
 
-PATH = click.Path(path_type=Path, resolve_path=True)
-
-
-def option(*names: str, **about) -> click.Option:
-    return click.Option(names, show_default=about.get("default") is not None, **about)
-
-
-def argument(name: str, **about) -> click.Argument:
-    return click.Argument([name], **about)
-
-
-def _listing_options() -> dict[str, str]:
-    """Every option that some data set's listing has, with its help. A data set refuses those of others."""
-    sets = copies.DATASETS.values()
-    return {name: f"{each.name}: {about}" for each in sets for name, (_, about) in each.options.items()}
-
-
-# By the name under which `command` asks for them; (other names) where an option means something else elsewhere.
-OPTIONS = {
-    "names": argument("names", nargs=-1, metavar="[CORPUS]..."),
-    "variant": argument("variant"),
-    "mix": argument("mix"),
-    "stem": argument("stem"),
-    "stems": argument("stem", nargs=-1, required=True),
-    "source": argument("source"),
-    "sources": argument("source", nargs=-1, type=PATH),
-    "target": argument("target", type=PATH),
-    "name": argument("name"),
-    "root": argument("root", type=PATH),
-    "row": argument("row"),
-    "run_a": argument("run_a"),
-    "run_b": argument("run_b"),
-    "run_folder": argument("run_folder", type=PATH),
-    "benchmark": argument("name", metavar="{cqt,encode,train,data}"),
-    "model": option("--model", default="reference", help="'reference', a checkpoint, or a variant (untrained)"),
-    "corpus": option("--corpus", help="a built-in corpus, or a data set that was prepared"),
-    "corpus!": option("--corpus", required=True),
-    "corpora": option("--corpus", multiple=True, required=True, metavar="NAME..."),
-    "split": option("--split", default="test"),
-    "device": option("--device", default="auto", help="'auto', 'cpu' or 'cuda'"),
-    "limit": option("--limit", type=int, default=0, help="tracks at most, 0 for all"),
-    "seed": option("--seed", type=int, default=0),
-    "steps": option("--steps", type=int, help="optimiser steps (of a training: 100)"),
-    "minutes": option("--minutes", type=float, help="as many steps as fit, timed on the first few"),
-    "preset": option("--preset", default="default", help="'published', 'default', 'long' or 'short': ever less noise"),
-    "batch-size": option("--batch-size", type=int, default=32),
-    "out": option("--out", type=PATH, required=True),
-    "shards": option("--shards", type=int, default=1, help="batches a step, shared out to the devices of torchrun"),
-    "negatives": option("--negatives", default="shard", help="an anchor meets the positives of its 'shard', or 'all'"),
-    "seconds": option("--seconds", type=float, nargs=2, default=(2.0, 10.0), metavar="MIN MAX"),
-    "k": option("--k", type=int, default=64),
-    "ks": option("--k", type=int, multiple=True, default=[8, 16, 64]),
-    "draws": option("--draws", type=int, default=5, help="pairs cut from each track"),
-    "gtzan": option("--gtzan", type=PATH, help="a copy of GTZAN, in place of --corpus"),
-    "annotations": option("--annotations", type=PATH, help="the folder of GTZAN's beats"),
-    "guitarset": option("--guitarset", type=PATH, help="a copy of GuitarSet, in place of --corpus"),
-    "recordings": option("--recordings", type=int, default=0, help="recordings, 0 for all"),
-    "hop": option("--hop", type=float, default=0.5, help="seconds between windows; published: 0.02"),
-    "profile": option("--profile", default="laptop", help="its name, or a YAML file of your own"),
-    "override": option("-p", "override", nargs=2, multiple=True, metavar="NAME VALUE", help="not the profile's value"),
-    "jobs": option("--jobs", type=int, help="processes (default: one a processor)"),
-    "processes": option("--jobs", type=int, default=1, help="at a time, each in a process of its own"),
-    "only": option("--only", multiple=True, metavar="NAME..."),
-    "results": option("--results", type=PATH, help="results file (default: the run's)"),
-    "list": option("--list", is_flag=True, help="print the jobs and do none"),
-    "index": option("--index", type=int, help="do this one job alone (an array job's number)"),
-    "json": option("--json", is_flag=True, help="print one JSON object and nothing else"),
-}
-OPTIONS |= {f"--{n}": option(f"--{n}", n, metavar="VALUE", help=about) for n, about in _listing_options().items()}
-COPY = " ".join(["name root", *(name for name in OPTIONS if name.startswith("--"))])
-
-
-def command(into: click.Group, name: str, options: str = ""):
-    """Make a function of its `OPTIONS` a command: ``--json`` prints the dictionary it returns; a text may follow it."""
-
-    def add(function):
-        def invoke(**values) -> int:
-            found = function(SimpleNamespace(**values))
+        def call(as_json: bool, **values: object) -> int:
+            found = function(**{name: value for name, value in values.items() if value is not None})
             result, text = found if isinstance(found, tuple) else (found, "")
-            click.echo(json.dumps(result) if values["json"] else text or _text(result))
+            click.echo(json.dumps(result, default=str) if as_json else text or _text(result))
             return int(result.get("whole") is False)
 
-        parameters = [OPTIONS[each] for each in f"{options} json".split()]
-        into.add_command(click.Command(name, params=parameters, callback=invoke, help=function.__doc__))
+        super().__init__(name, params=params, help=function.__doc__, callback=call)
 
-    return add
-
-
-@command(cli, "models")
-def _models(o) -> dict:
-    """The registry: variants, parameters, what differs."""
-    return {"models": cost.model_rows()}
+    def get_params(self, context: click.Context) -> list[click.Parameter]:
+        """With the options of all data sets for ``**``; a data set refuses those of others. Read when asked for."""
+        sets = copies.DATASETS.values() if self.any else ()
+        texts = {name: f"{each.name}: {text}" for each in sets for name, (_, text) in each.options.items()}
+        return [click.Option([f"--{name}"], help=text) for name, text in texts.items()] + super().get_params(context)
 
 
-@command(cli, "render", "names jobs")
-def _render(o) -> dict:
-    """Render built-in corpora into the cache; all if none is named."""
-    names = o.names or list(corpora.CORPORA)
-    for name in names:
-        corpora.folder(name)
-    return {"corpora": {name: str(corpora.render(name, jobs=o.jobs, progress=True)) for name in names}}
+def _parameter(about: inspect.Parameter) -> click.Parameter:
+    """An argument of a function as one of its command; those that are annotated as tuples take any number of words."""
+    kind, default, name = (get_args(about.annotation) or [about.annotation])[0], about.default, about.name
+    how = {"type": {Path: click.Path(path_type=Path, resolve_path=True), int: int, float: float}.get(kind)}
+    if about.kind is not about.KEYWORD_ONLY:
+        return click.Argument([name], nargs=-1 if kind is tuple else 1, **how)
+    names = ["-p", name] if name == "override" else [f"--{name.replace('_', '-')}"]
+    how |= {
+        "nargs": 2 if name in ("override", "seconds") else 1,
+        "multiple": kind is tuple,
+        "is_flag": default is False,
+    }
+    how |= {"required": True} if default is about.empty else {"default": default, "show_default": bool(default)}
+    return click.Option(names, help=HELP.get(name), **how)
 
 
-@command(cli, "train", "variant corpora seed steps limit device minutes preset batch-size out shards negatives seconds")
-def _train(o) -> dict:
-    """Train a model; started again it goes on where it was stopped."""
-    if o.steps is not None and o.minutes is not None:
-        raise InputError("give --steps or --minutes, not both")
-    names = ("seed", "preset", "batch_size", "shards", "negatives", "seconds", "limit")
-    steps = 100 if o.steps is None else o.steps
-    settings = config.config(o.variant, o.corpus, steps=steps, **{name: getattr(o, name) for name in names})
-    if o.minutes is not None:
-        settings = loop.with_steps(settings, o.minutes, o.out, device=o.device)
-    done = loop.train(settings, o.out, device=o.device)
-    found = {"checkpoint": str(done.folder / loop.BEST), "steps": settings.steps}
-    return found | {"best_valid": done.best_valid, "seconds": done.seconds}
+def _group(commands: type, name: str) -> click.Group:
+    made = [Command(name, function) for name, function in vars(commands).items() if inspect.isfunction(function)]
+    return click.Group(name, made, help=commands.__doc__)
+
+
+def _estimates(rows: Iterable[dict], model, experiment: str, dataset: str, **about) -> dict:
+    """Estimates (each a row: estimate, metric and what else is known) as records."""
+    about |= {"experiment": experiment, "dataset": dataset, "device": model.device.type, "variant": model.variant.name}
+    return _records(records.record(row.pop("estimate"), **(about | row)) for row in rows)
 
 
 def _records(made) -> dict:
     return {"records": [record.as_dict() for record in made]}
 
 
-def _estimates(found, experiment: str, dataset: str, model) -> dict:
-    """A table of estimates (variant, split, metric, estimate and what else is known) as records."""
-    about = {"experiment": experiment, "dataset": dataset, "device": model.device.type, "variant": model.variant.name}
-    return _records(records.record(row.pop("estimate"), **(about | row)) for row in found.to_dict("records"))
-
-
-@command(evaluate, "retrieval", "model corpus! seed limit split ks draws")
-def _retrieval(o) -> dict:
-    """Top-1 stem retrieval among K candidates."""
-    model, label = matching.resolve_model(o.model), f"test {o.model} on {o.corpus}"
-    tracks = corpora.load(o.corpus, o.split, limit=o.limit or None)
-    scores = retrieval.evaluate(retrieval.by_model(model), tracks, o.draws, ks=o.k, seed=o.seed, label=label)
-    digest = fingerprint.fingerprint([o.model, o.corpus, o.split, o.draws, o.limit, o.seed])
-    about = {"experiment": "retrieval", "dataset": o.corpus, "split": o.split, "variant": model.variant.name}
-    about |= {"metric": "top1", "config_hash": digest, "device": model.device.type}
-    own = {k: statistics.estimate(retrieval.by_track(scores["symmetrised"], k)) for k in o.k}
-    return _records(records.record(each, k=k, **about) for k, each in own.items())
-
-
-def _either(what: str, own: str, corpus: str | None, root: Path | None) -> None:
-    if (corpus is None) == (root is None):
-        raise InputError(f"{what}: name either the corpus (--corpus {own}) or a copy of the real data set")
-    if corpus not in (None, own):
-        raise InputError(f"{what}: corpus {corpus!r} is not one for this; choose {own!r}, or the real data set")
-
-
-@command(evaluate, "beats", "model corpus gtzan annotations limit device")
-def _beats(o) -> dict:
-    """Zero-shot beat tracking by similarity to metronomes."""
-    _either("beats", "beats", o.corpus, o.gtzan)
-    if o.gtzan and o.annotations is None:
-        raise InputError(f"GTZAN at {o.gtzan}: name the folder of its beats, too (--annotations DIR)")
-    model = matching.resolve_model(o.model).to(loop.chosen_device(o.device))
-    if o.gtzan:
-        tracks = beats.spread_over(beats.gtzan(o.gtzan, o.annotations), o.limit)
-    else:
-        tracks = [track for half in beats.halves(o.limit).values() for track in half]
-    found = beats.summary(beats.evaluate(model, tracks, published=0, others={}))
-    return _estimates(found, "beats", tracks[0].dataset, model)
-
-
-@command(evaluate, "chords", "model corpus guitarset recordings device hop")
-def _chords(o) -> dict:
-    """A linear probe for chords on frozen embeddings."""
-    _either("chords", "comping", o.corpus, o.guitarset)
-    model = matching.resolve_model(o.model).to(loop.chosen_device(o.device))
-    name = o.corpus or copies.prepare("guitarset", o.guitarset, progress=True).name
-    ids = chords.choose(corpora.pieces(name, "test"), o.recordings)
-    tracks = corpora.load(name, "test", ids=ids, progress=True)
-    return _estimates(chords.evaluate(model, tracks, o.hop), "chords", name, model)
-
-
-@command(evaluate, "sensitivity", "model corpus! limit k")
-def _sensitivity(o) -> dict:
-    """How much a model minds a stem that is transposed, or late."""
-    model = matching.resolve_model(o.model)
-    return _estimates(sensitivity.evaluate(model, o.corpus, o.k, limit=o.limit), "sensitivity", o.corpus, model)
-
-
-@command(cli, "score", "mix stem model")
-def _score(o) -> tuple[dict, str]:
-    """How well a stem fits a mix."""
-    value = matching.score(o.mix, o.stem, model=o.model)
-    return {"mix": o.mix, "stem": o.stem, "score": value}, f"{value:.4f}"
-
-
-@command(cli, "rank", "mix stems model")
-def _rank(o) -> dict:
-    """Stems by how well they fit a mix, best first."""
-    return {"mix": o.mix, "ranking": [asdict(match) for match in matching.rank(o.mix, list(o.stem), model=o.model)]}
-
-
-@command(cli, "convert", "source target")
-def _convert(o) -> dict:
-    """Turn an official checkpoint into one of ours; no code in it is run."""
-    model = official.load_official(o.source)
-    checkpoints.save(model, o.target, source="official checkpoint")
-    return {"variant": model.variant.name, "parameters": model.num_parameters, "path": str(o.target)}
-
-
-@command(datasets, "list")
-def _datasets_list(o) -> dict:
-    """What they are, their terms, and how to get them."""
-    rows = []
-    for each in copies.DATASETS.values():
-        row = {name: getattr(each, name) for name in ("name", "title", "licence", "size", "source", "citation")}
-        options = {name: about for name, (_, about) in each.options.items()}
-        rows.append(row | {"expected": dict(each.expected), "options": options})
-    return {"datasets": rows, "prepared": [{"name": name, **(copies.origin(name) or {})} for name in copies.names()]}
-
-
-def _given(o) -> dict[str, str]:
-    return {name: getattr(o, name) for name in _listing_options() if getattr(o, name) is not None}
+def _either(own: str, corpus: str | None, copy: Path | None) -> None:
+    if (corpus, copy is None) not in ((own, True), (None, False)):
+        raise InputError(f"name either the corpus {own!r} or a copy of the real data set; {corpus!r} is not for this")
 
 
 def _problems(found) -> list[dict]:
-    return [{"path": str(each.path), "what": each.what, "serious": each.serious} for each in found]
+    return [each._asdict() | {"serious": each.serious} for each in found]
 
 
-@command(datasets, "check", COPY)
-def _datasets_check(o) -> dict:
-    """What a copy holds against what it should; never changes it. NAME is as `phalar datasets list` has it."""
-    *problems, found = copies.check(o.name, o.root, _given(o), progress=True)
-    counts = {split: {"found": n, "expected": found.expected.get(split)} for split, n in found.found.items()}
-    about = {"stems": found.stems, "hours": round(found.hours, 2), "problems": _problems(problems)}
-    return {"dataset": o.name, "whole": found.whole, "splits": counts, **about}
-
-
-@command(datasets, "prepare", f"{COPY} jobs")
-def _datasets_prepare(o) -> dict:
-    """Turn a copy into 16 kHz audio that is read at memory speed. NAME is as `phalar datasets list` has it."""
-    made = copies.prepare(o.name, o.root, _given(o), jobs=o.jobs, progress=True)
-    result = {"name": made.name, "folder": str(made.folder), "tracks_found": made.found, "tracks_stored": made.stored}
-    return {**result, "silent_stems": made.silent_stems, "problems": _problems(made.problems)}
-
-
-def _run(o, **more):
+def _run(profile: str, override: Iterable[tuple[str, str]], **more):
     """The run of the study that a profile and ``-p NAME VALUE`` mean; values are Python literals, or else texts."""
-    chosen = {name: text if (value := profiles.literal(text)) is ... else value for name, text in o.override}
-    return run.study(o.profile, chosen | more)
+    chosen = {name: text if (value := profiles.literal(text)) is ... else value for name, text in override}
+    return run.study(profile, chosen | more)
 
 
-@command(study, "run", "profile override processes only")
-def _study_run(o) -> dict:
-    """Execute the notebooks with a profile; a changed value makes another run, with records of its own."""
-    done = run.run_study(_run(o), o.only or None, jobs=o.jobs)
-    return {"notebooks": [asdict(each) | {"path": str(each.path)} for each in done]}
+class Top:
+    """PHALAR, reproduced: phasors for musical audio."""
+
+    def models():
+        """The registry: variants, parameters, what differs."""
+        return {"models": cost.model_rows()}
+
+    def render(corpus: tuple, *, jobs: int | None = None):
+        """Render built-in corpora into the cache; all if none is named."""
+        names = corpus or list(corpora.CORPORA)
+        for name in names:
+            corpora.folder(name)
+        return {"corpora": {name: corpora.render(name, jobs=jobs, progress=True) for name in names}}
+
+    def train(variant, *, corpus: tuple, seed=0, steps: int | None = None, limit=0, minutes: float | None = None,
+              device="auto", preset="default", batch_size=32, out: Path, shards=1, negatives="shard",
+              seconds=(2.0, 10.0)):  # fmt: skip
+        """Train a model; started again it goes on where it was stopped."""
+        if steps is not None and minutes is not None:
+            raise InputError("give --steps or --minutes, not both")
+        how = {"preset": preset, "batch_size": batch_size, "shards": shards, "negatives": negatives, "seconds": seconds}
+        how |= {"seed": seed, "limit": limit, "steps": 100 if steps is None else steps}
+        settings = config.config(variant, corpus, **how)
+        if minutes is not None:
+            settings = loop.with_steps(settings, minutes, out, device=device)
+        done = loop.train(settings, out, device=device)
+        best = {"checkpoint": done.folder / loop.BEST, "best_valid": done.best_valid}
+        return best | {"steps": settings.steps, "seconds": done.seconds}
+
+    def score(mix, stem, *, model="reference"):
+        """How well a stem fits a mix."""
+        value = matching.score(mix, stem, model=model)
+        return {"mix": mix, "stem": stem, "score": value}, f"{value:.4f}"
+
+    def rank(mix, stem: tuple, *, model="reference"):
+        """Stems by how well they fit a mix, best first."""
+        return {"mix": mix, "ranking": [asdict(match) for match in matching.rank(mix, stem, model=model)]}
+
+    def convert(source: Path, target: Path):
+        """Turn an official checkpoint into one of ours; no code in it is run."""
+        model = official.load_official(source)
+        checkpoints.save(model, target, source="official checkpoint")
+        return {"variant": model.variant.name, "parameters": model.num_parameters, "path": target}
+
+    def bench(name):
+        """Speed beside a plain reference implementation, of one of: cqt, encode, train, data."""
+        return bench.run(name)
 
 
-@command(study, "book", "profile override")
-def _study_book(o) -> tuple[dict, str]:
-    """Build the book from the executed notebooks."""
-    index = str(book.build_book(_run(o)))
-    return {"index": index}, index
+class Evaluate:
+    """Evaluate a model."""
+
+    def retrieval(*, model="reference", corpus: str, seed=0, limit=0, split="test", k: tuple = (8, 16, 64), draws=5):
+        """Top-1 stem retrieval among K candidates."""
+        network, tracks = matching.resolve_model(model), corpora.load(corpus, split, limit=limit or None)
+        how = {"ks": k, "seed": seed, "label": f"test {model} on {corpus}"}
+        scores = retrieval.evaluate(retrieval.by_model(network), tracks, draws, **how)["symmetrised"]
+        digest = fingerprint.fingerprint([model, corpus, split, draws, limit, seed])
+        own = {each: statistics.estimate(retrieval.by_track(scores, each)) for each in k}
+        rows = [{"metric": "top1", "k": each, "estimate": estimate} for each, estimate in own.items()]
+        return _estimates(rows, network, "retrieval", corpus, split=split, config_hash=digest)
+
+    def beats(*, model="reference", corpus: str | None = None, gtzan: Path | None = None,
+              annotations: Path | None = None, limit=0, device="auto"):  # fmt: skip
+        """Zero-shot beat tracking by similarity to metronomes."""
+        _either("beats", corpus, gtzan)
+        if gtzan and annotations is None:
+            raise InputError(f"GTZAN at {gtzan}: name the folder of its beats, too (--annotations DIR)")
+        network = matching.resolve_model(model).to(loop.chosen_device(device))
+        halves = {} if gtzan else beats.halves(limit)
+        tracks = beats.spread_over(beats.gtzan(gtzan, annotations), limit) if gtzan else [*chain(*halves.values())]
+        found = beats.summary(beats.evaluate(network, tracks, published=0, others={}))
+        return _estimates(found.to_dict("records"), network, "beats", tracks[0].dataset)
+
+    def chords(*, model="reference", corpus: str | None = None, guitarset: Path | None = None, recordings=0,
+               device="auto", hop=0.5):  # fmt: skip
+        """A linear probe for chords on frozen embeddings."""
+        _either("comping", corpus, guitarset)
+        network = matching.resolve_model(model).to(loop.chosen_device(device))
+        name = corpus or copies.prepare("guitarset", guitarset, progress=True).name
+        ids = chords.choose(corpora.pieces(name, "test"), recordings)
+        tracks = corpora.load(name, "test", ids=ids, progress=True)
+        return _estimates(chords.evaluate(network, tracks, hop).to_dict("records"), network, "chords", name)
+
+    def sensitivity(*, model="reference", corpus: str, limit=0, k=64):
+        """How much a model minds a stem that is transposed, or late."""
+        network = matching.resolve_model(model)
+        found = sensitivity.evaluate(network, corpus, k, limit=limit)
+        return _estimates(found.to_dict("records"), network, "sensitivity", corpus)
 
 
-@command(study, "cell", "row profile override seed steps")
-def _study_cell(o) -> dict:
-    """Train and test one row of the ablations alone, in a run of its own."""
-    own = _run(o, cells=[o.row], seeds=[o.seed], **({} if o.steps is None else {"steps": o.steps}))
-    job = next(job for job in experiments.jobs(own) if o.row in job.rows)
-    return {"run": own.name} | _records(job.run(own.records))
+class Datasets:
+    """Real data sets: list, check, prepare."""
+
+    def list():
+        """What they are, their terms, and how to get them."""
+        rows = []
+        for each in copies.DATASETS.values():
+            options = {name: text for name, (_, text) in each.options.items()}
+            rows.append({name: value for name, value in vars(each).items() if name != "list"} | {"options": options})
+        return {"datasets": rows, "prepared": [{"name": n, **(copies.origin(n) or {})} for n in copies.names()]}
+
+    def check(name, root: Path, **options):
+        """What a copy holds against what it should; never changes it. NAME is as `phalar datasets list` has it."""
+        *problems, found = copies.check(name, root, options, progress=True)
+        counts = {split: {"found": n, "expected": found.expected.get(split)} for split, n in found.found.items()}
+        about = {"stems": found.stems, "hours": round(found.hours, 2), "problems": _problems(problems)}
+        return {"dataset": name, "whole": found.whole, "splits": counts, **about}
+
+    def prepare(name, root: Path, *, jobs: int | None = None, **options):
+        """Turn a copy into 16 kHz audio that is read at memory speed. NAME is as `phalar datasets list` has it."""
+        made = copies.prepare(name, root, options, jobs=jobs, progress=True)
+        about = {"name": made.name, "folder": made.folder, "tracks_found": made.found}
+        about |= {"tracks_stored": made.stored, "silent_stems": made.silent_stems}
+        return about | {"problems": _problems(made.problems)}
 
 
-@command(study, "grid", "profile override processes results list index")
-def _study_grid(o) -> dict:
-    """Train and test every cell of the ablation grid that is not finished."""
-    own = _run(o)
-    target, work = o.results or own.records, experiments.jobs(own)
-    if o.list:
-        return {"jobs": [job.about() for job in work]}
-    if o.index is not None:
-        if not 0 <= o.index < len(work):
-            raise InputError(f"job {o.index} of {len(work)}; give a number from 0 to {len(work) - 1}")
-        return _records(work[o.index].run(target))
-    outcomes = list(experiments.run_jobs(work, target, o.jobs))
-    failed = [job.about() | {"error": str(error)} for job, error in outcomes if isinstance(error, Exception)]
-    made = [record for _, of_job in outcomes if not isinstance(of_job, Exception) for record in of_job]
-    return _records(made) | {"failed": failed, "whole": not failed}
+class Study:
+    """Run the study or build its book."""
+
+    def run(*, profile="laptop", override: tuple = (), jobs=1, only: tuple = ()):
+        """Execute the notebooks with a profile; a changed value makes another run, with records of its own."""
+        done = run.run_study(_run(profile, override), only or None, jobs=jobs)
+        return {"notebooks": [asdict(each) for each in done]}
+
+    def book(*, profile="laptop", override: tuple = ()):
+        """Build the book from the executed notebooks."""
+        index = str(book.build_book(_run(profile, override)))
+        return {"index": index}, index
+
+    def cell(row, *, profile="laptop", override: tuple = (), seed=0, steps: int | None = None):
+        """Train and test one row of the ablations alone, in a run of its own."""
+        own = _run(profile, override, cells=[row], seeds=[seed], **({} if steps is None else {"steps": steps}))
+        job = next(job for job in experiments.jobs(own) if row in job.rows)
+        return {"run": own.name} | _records(job.run(own.records))
+
+    def grid(*, profile="laptop", override: tuple = (), jobs=1, results: Path | None = None, list=False,
+             index: int | None = None):  # fmt: skip
+        """Train and test every cell of the ablation grid that is not finished."""
+        own = _run(profile, override)
+        work = experiments.jobs(own)
+        if index is not None and not 0 <= index < len(work):
+            raise InputError(f"job {index} of {len(work)}; give a number from 0 to {len(work) - 1}")
+        work = work if index is None else [work[index]]
+        if list:
+            return {"jobs": [job.about() for job in work]}
+        outcomes = [*experiments.run_jobs(work, results or own.records, jobs)]
+        failed = [job.about() | {"error": str(error)} for job, error in outcomes if isinstance(error, Exception)]
+        made = chain(*(of_job for _, of_job in outcomes if not isinstance(of_job, Exception)))
+        return _records(made) | {"failed": failed, "whole": not failed}
+
+    def merge(source: tuple, *, out: Path):
+        """Bring results files of several machines together in one."""
+        return {"records": records.merge([Path(each).resolve() for each in source], out), "path": out}
+
+    def compare(run_a, run_b):
+        """Where two runs differ by more than their intervals: profiles, runs' names or folders, files, 'reference'."""
+        found = compare.differing(run.records_of(run_a), run.records_of(run_b))
+        return {"apart": len(found), "differing": json.loads(found.to_json(orient="records"))}
+
+    def ship(run_folder: Path):
+        """Make a finished training run's weights the ones that ship with the package."""
+        return {"notes": experiments.ship(run_folder)}
 
 
-@command(study, "merge", "sources out")
-def _study_merge(o) -> dict:
-    """Bring results files of several machines together in one."""
-    return {"records": records.merge(o.source, o.out), "path": str(o.out)}
-
-
-@command(study, "compare", "run_a run_b")
-def _study_compare(o) -> dict:
-    """Where two runs differ by more than their intervals: a profile, a run's name or folder, a file, or 'reference'."""
-    found = compare.differing(run.records_of(o.run_a), run.records_of(o.run_b))
-    return {"apart": len(found), "differing": json.loads(found.to_json(orient="records"))}
-
-
-@command(study, "ship", "run_folder")
-def _study_ship(o) -> dict:
-    """Make a finished training run's weights the ones that ship with the package."""
-    return {"notes": experiments.ship(o.run_folder)}
-
-
-@command(cli, "bench", "benchmark")
-def _bench(o) -> dict:
-    """Speed beside a plain reference implementation."""
-    return bench.run(o.name)
+cli = _group(Top, "phalar")
+for each in (Evaluate, Datasets, Study):
+    cli.add_command(_group(each, each.__name__.lower()))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from phalar.errors import InputError, RunError
 from phalar.paths import PACKAGE
 from phalar.study import experiments, run
 from phalar.study.profiles import declared_parameters, load_profile
-from phalar.study.run import first_failure, inputs, reached, records_of, run_study, study, tidy
+from phalar.study.run import inputs, reached, records_of, run_study, study, tidy
 
 REPOSITORY = PACKAGE.parent
 PARAMETERS = 'profile_name = "x"\nfactor = 2\nks = [8]\nrate = 0.5\nfast = False\nlimit = None\nresults_path = ""'
@@ -116,7 +116,7 @@ def test_a_notebook_that_raises_is_an_error_that_names_cell_and_exception(root):
 def test_bad_requests_are_refused_before_anything_runs(root):
     for overrides, said in [
         ({"fctor": 1}, "no notebook has a parameter 'fctor'; did you mean 'factor'"),
-        ({"factor": "two"}, "factor='two' is not a whole number"),
+        ({"factor": "two"}, "factor='two' is not of the kind of 2"),
         ({"profile_name": "../elsewhere"}, "cannot name a folder"),
     ]:
         with pytest.raises(InputError, match=said):
@@ -168,19 +168,6 @@ def test_the_inputs_of_a_notebook_are_its_cells_parameters_reached_code_and_weig
     assert "study/run.py" not in modules
 
 
-@pytest.mark.parametrize("where", ["notebook", "cell", "output"])
-def test_every_mark_of_a_failure_is_seen(where):
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("work()")])
-    assert first_failure(made) is None
-    if where == "notebook":
-        made.metadata["papermill"] = {"exception": True}
-    elif where == "cell":
-        made.cells[0].metadata["papermill"] = {"exception": True}
-    else:
-        made.cells[0].outputs = [nbformat.v4.new_output("error", ename="E", evalue="why\nmore", traceback=[])]
-    assert first_failure(made)
-
-
 def test_tidying_keeps_what_was_shown_and_drops_bars_and_places(tmp_path):
     cell, new = nbformat.v4.new_code_cell(""), nbformat.v4.new_output
     cell.outputs = [
@@ -201,15 +188,10 @@ def test_tidying_keeps_what_was_shown_and_drops_bars_and_places(tmp_path):
     [
         ("fcator: 5\n", "'fcator'; did you mean 'factor'?"),
         ("factor: 5\nfactor: 6\n", "'factor' stands twice"),
-        ("factor: many\n", "factor='many' is not a whole number"),
-        ("factor: 5.5\n", "factor=5.5 is not a whole number"),
-        ("factor: true\n", "factor=True is not a whole number"),
-        ("rate: wide\n", "rate='wide' is not a number"),
-        ("ks: 8\n", "ks=8 is not a list"),
-        ("fast: 1\n", "fast=1 is not true or false"),
+        ("factor: true\n", "factor=True is not of the kind of 2"),
+        ("rate: wide\n", "rate='wide' is not of the kind of 0.5"),
+        ("fast: 1\n", "fast=1 is not of the kind of False"),
         ("factor: {a: 1}\n", "'factor' is not a flat"),
-        ("- factor\n", "holds list"),
-        ("", "holds NoneType"),
         ("factor: [\n", "not valid YAML"),
         ("factor: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
     ],

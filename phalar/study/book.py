@@ -4,9 +4,8 @@ Sphinx never sees the checkout itself. A copy is staged under ``_build/book-src/
 notebooks with the sound they saved, the source files that pages quote, and what is generated from the result records.
 So the tracked tree stays clean, and two runs' books never mix.
 
-Numbers reach the prose as MyST substitutions (``{{ phalar_chorales_64 }}``), written into the staged ``_config.yml``
-from the records. Glue would need every page to name a notebook's cell that ran; a substitution needs only the
-records, exists under every profile, works inside tables and captions, and a misspelt one stops the build.
+Numbers reach the prose as MyST substitutions (``{{ run_steps }}``), written into the staged ``_config.yml`` from the
+records: they exist under every profile, and a misspelt one stops the build.
 
 ``jupyter-book`` exits 0 with a page missing, so the outcome is checked here: every page of the contents exists, no
 picture, sound or link leads nowhere, and nothing on a page is loaded from the network.
@@ -20,7 +19,6 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from html import unescape
-from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -39,8 +37,6 @@ from phalar.study.run import Study, first_failure, media_file
 
 LOG_LINES = 40  # of a failed build's log are shown
 MISSING = "not run in this profile"
-NOT_IN_SOURCES = "not in our sources"
-KS = (4, 8, 16, 64)
 
 
 def build_book(run: Study) -> Path:
@@ -59,7 +55,6 @@ def build_book(run: Study) -> Path:
 
 def pages(toc: Path) -> list[str]:
     """Every page of the table of contents, the root page first, as paths without suffix."""
-
     return re.findall(r"^[\s-]*(?:root|file): *(\S+?)(?:\.md|\.ipynb)?$", toc.read_text(encoding="utf-8"), flags=re.M)
 
 
@@ -82,7 +77,7 @@ def stage(run: Study) -> Path:
     for page, text in _generated(root, records, judged, parameters).items():
         files[f"book/generated/{page}.md"] = text.encode()
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
-    config["parse"]["myst_substitutions"] = substitutions(records, run.values["profile_name"], judged, parameters)
+    config["parse"]["myst_substitutions"] = substitutions(records, run.values["profile_name"], judged)
     files["_config.yml"] = yaml.safe_dump(config, allow_unicode=True, sort_keys=False).encode()
     mirror(files, target, keep="_build")
     return target
@@ -152,13 +147,12 @@ def _notebook(name: str, run: Study) -> dict[str, bytes]:
     """An executed notebook and its media as staged files; refuses one that was not executed or failed."""
     path, again = run.executed / f"{name}.ipynb", f"run `phalar study run --profile {run.values['profile_name']}` first"
     failed = path.with_suffix(".failed.ipynb")
-    if failed.exists() or not path.is_file():
-        why = f"its last run failed, see {failed}" if failed.exists() else f"not executed in the run {run.name}"
-        raise RunError(f"notebook {name}: {why}; {again}")
+    if failed.exists():
+        raise RunError(f"notebook {name}: its last run failed, see {failed}; {again}")
     try:
         notebook = nbformat.read(path, as_version=4)
-    except (ValueError, nbformat.ValidationError) as error:
-        raise RunError(f"notebook {name}: {path} is damaged; delete it and {again}") from error
+    except (OSError, ValueError, nbformat.ValidationError) as error:
+        raise RunError(f"notebook {name}: not executed in the run {run.name}, or damaged; {again}") from error
     if failure := first_failure(notebook):
         raise RunError(f"notebook {name}: {failure}; correct it and {again}")
     files, addresses = {}, {}
@@ -170,22 +164,19 @@ def _notebook(name: str, run: Study) -> dict[str, bytes]:
         if files.setdefault(f"book/{staged}", found.read_bytes()) != found.read_bytes():
             raise RunError(f"notebook {name}: plays two different files called {found.name}; give them two names")
         addresses[source] = f"../{staged}"
-    media.redirect(notebook, addresses)
+    media.sources(notebook, addresses)
     notebook.metadata.pop("phalar", None)
     tags = [cell.metadata.get("tags", []) for cell in notebook.cells]
-    if any("injected-parameters" in names for names in tags):
-        # What ran are the injected values; the defaults with their comments fold away above them.
-        for names in tags:
-            if "parameters" in names and "hide-input" not in names:
-                names.append("hide-input")
+    if ["injected-parameters"] in tags:  # what ran; the defaults with their comments fold away above it
+        next(names for names in tags if "parameters" in names).append("hide-input")
     return files | {f"notebooks/{name}.ipynb": nbformat.writes(notebook).encode()}
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
     """Files below a folder by their path in it; hidden ones and byte code are left out; none if it does not exist."""
-    names = {path: path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()}
-    shown = {p: n for p, n in names.items() if not any(x.startswith(".") or x == "__pycache__" for x in n.parts)}
-    return {name.as_posix(): path.read_bytes() for path, name in shown.items()}
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    names = {path.relative_to(folder).as_posix(): path for path in paths}
+    return {name: path.read_bytes() for name, path in names.items() if not re.search(r"(^|/)(\.|__pycache__)", name)}
 
 
 def mirror(files: Mapping[str, bytes], target: Path, keep: str = "") -> None:
@@ -214,24 +205,18 @@ def _sphinx(source: Path) -> Path:
         shutil.rmtree(build, ignore_errors=True)
     succeeded.unlink(missing_ok=True)
     # The interpreter that runs this; -P, so that no staged folder is taken for a module.
-    command = [sys.executable, "-P", "-c", "from jupyter_book.cli.main import main; main()", "build"]
-    log = source.with_name(f"{source.name}.log")
+    command = [sys.executable, "-P", "-c", "from jupyter_book.cli.main import main; main()", "build", "-n", "-W"]
     environment = os.environ | {"PYTHONIOENCODING": "utf-8", "NO_COLOR": "1"}
-    with log.open("wb") as file:
-        words = [*command, "-n", "-W", "--keep-going", str(source)]
-        done = subprocess.run(words, stdout=file, stderr=subprocess.STDOUT, env=environment, cwd=source)
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": environment, "cwd": source}
+    done, log = subprocess.run([*command, "--keep-going", source], **how), source.with_name(f"{source.name}.log")
+    log.write_text(done.stdout)
     if done.returncode != 0:
-        said = last_lines(log.read_text(encoding="utf-8", errors="replace"))
+        lines = [line for line in done.stdout.splitlines() if line.strip()]
+        alarming = [line for line in lines if re.search(r"\b(WARNING|ERROR|CRITICAL|SEVERE)\b", line)]
+        said = "\n".join((alarming or lines)[-LOG_LINES:])
         raise RunError(f"the book did not build without warnings, see {log}; from it:\n{said}")
     succeeded.touch()
     return build / "html"
-
-
-def last_lines(log: str) -> str:
-    """The warnings and errors of a log, if any stand out, and then its end; without colour codes."""
-    lines = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", log).splitlines() if line.strip()]
-    alarming = [line for line in lines if re.search(r"\b(WARNING|ERROR|CRITICAL|SEVERE)\b", line)]
-    return "\n".join((alarming or lines)[-LOG_LINES:])
 
 
 def check(built: Path, names: Iterable[str]) -> None:
@@ -241,17 +226,12 @@ def check(built: Path, names: Iterable[str]) -> None:
     """
     faults = [f"page {name}.html was not made" for name in ("index", *names) if not (built / f"{name}.html").is_file()]
     for path in sorted(built.rglob("*.html")):
-        if path.relative_to(built).parts[0] in ("_static", "_sources"):
-            continue
         page = path.relative_to(built).as_posix()
-        for tag, address in references(path.read_text(encoding="utf-8")):
-            if address.startswith("//") or urlsplit(address).scheme in ("http", "https"):
-                if tag != "a":
-                    faults.append(f"{page}: <{tag}> loads {address} from the network")
-            elif media.is_local(address):
-                target = path.parent / unquote(urlsplit(address).path)
-                if urlsplit(address).path and not target.exists():
-                    faults.append(f"{page}: <{tag}> refers to {address}, which does not exist")
+        for tag, address in references(path) if not page.startswith(("_static/", "_sources/")) else ():
+            if re.match(r"(https?:)?//", address):
+                faults += [f"{page}: <{tag}> loads {address} from the network"] if tag != "a" else []
+            elif media.is_local(address) and not (path.parent / unquote(urlsplit(address).path)).exists():
+                faults.append(f"{page}: <{tag}> refers to {address}, which does not exist")
     for path in sorted((built / "_static").rglob("*.css")):
         for address in re.findall(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')]+)""", path.read_text("utf-8")):
             faults.append(f"{path.relative_to(built)}: loads {address} from the network")
@@ -259,10 +239,10 @@ def check(built: Path, names: Iterable[str]) -> None:
         raise RunError("the book was built but is not whole:\n" + "\n".join(faults[:LOG_LINES]))
 
 
-def references(page: str) -> list[tuple[str, str]]:
+def references(page: Path) -> list[tuple[str, str]]:
     """What an HTML page loads (``script``, ``link``, ``img``, ``audio``, ...) or links to (``a``), with its tag."""
-    found = []
-    for tag, attributes in re.findall(r"<([a-zA-Z]+)\s([^<>]*)>", re.sub(r"(?s)<!--.*?-->|(?<=>)[^<]*", "", page)):
+    text, found = re.sub(r"(?s)<!--.*?-->|(?<=>)[^<]*", "", page.read_text(encoding="utf-8")), []
+    for tag, attributes in re.findall(r"<([a-zA-Z]+)\s([^<>]*)>", text):
         # These relations only name an address; a browser loads nothing from them.
         if not re.search(r"""\brel=["']?(canonical|author|license)""", attributes):
             addresses = re.findall(r"""(?<![\w-])(?:src|href|poster|data)=["']([^"']+)["']""", attributes)
@@ -270,36 +250,22 @@ def references(page: str) -> list[tuple[str, str]]:
     return found
 
 
-def substitutions(
-    records: pd.DataFrame, profile: str, judged: Sequence[claims.Judged], parameters: Mapping[str, int]
-) -> dict[str, str]:
+def substitutions(records: pd.DataFrame, profile: str, judged: Sequence[claims.Judged]) -> dict[str, str]:
     """Every substitution of the book, by name: the same names under every profile.
 
-    - ``<variant>_<dataset>_<K>``: this run's top-1, such as ``"91.2 %"``; with ``_ci`` appended, with its interval;
-      "not run in this profile" where there is no such record
-    - ``paper_<variant>_<dataset>_<K>``: the paper's, or "not in our sources"
-    - ``profile``, ``run_date``, ``run_device``, ``run_commit``, ``run_steps``, ``run_seeds``; ``parameters_<variant>``
-    - ``rule_seeds``, ``rule_size``, ``rule_alpha``: thresholds of the rule by which claims are judged
-    - ``answer``, ``answer_pooling``: what came back, as sentences
+    ``profile``, ``run_date``, ``run_device``, ``run_commit``, ``run_steps``, ``run_seeds``; ``rule_seeds``,
+    ``rule_size``, ``rule_alpha``: thresholds of the rule by which claims are judged; ``answer``, ``answer_pooling``:
+    what came back, as sentences.
     """
-    found, share = tables.measured(records), lambda text: f"{text}{tables.PER_CENT}"
+    found = tables.measured(records)
     texts = {"profile": profile, "answer": answer(found), "answer_pooling": answer_pooling(found, judged)}
-    texts |= {f"parameters_{name}": f"{count:,}" for name, count in parameters.items()}
     texts |= {"rule_seeds": str(compare.SEEDS), "rule_size": str(compare.SIZE), "rule_alpha": f"{compare.ALPHA:g}"}
     texts |= {"rule_flat": f"{100 * compare.FLAT:g}"}
     newest = records.iloc[-1] if len(records) else dict.fromkeys(("device", "commit", "date"), MISSING)
-    texts |= {"run_device": newest["device"], "run_commit": newest["commit"]}
-    texts["run_date"] = newest["date"].partition("T")[0] or "unknown"
+    texts |= {"run_device": newest["device"], "run_commit": newest["commit"], "run_date": newest["date"].split("T")[0]}
     for name, column in {"run_steps": "steps", "run_seeds": "seed"}.items():
         texts[name] = ", ".join(str(value) for value in sorted(records[column].dropna().unique())) or MISSING
-    for dataset, variant, k in product((*tables.DATASETS, *tables.STAND_INS), tables.VARIANTS, KS):
-        name, row = f"{variant}_{dataset.lower()}_{k}", found.get((dataset, variant, k))
-        printed = [tables.lookup(experiment, dataset, variant, "top1", k) for experiment in ("retrieval", "ablations")]
-        claimed = next((value for value in printed if value is not None), None)
-        texts[name] = MISSING if row is None else share(tables.percent(row.value))
-        texts[f"{name}_ci"] = MISSING if row is None else str(row)
-        texts[f"paper_{name}"] = NOT_IN_SOURCES if claimed is None else share(tables.as_printed(claimed))
-    return {name.replace("-", "_"): text for name, text in texts.items()}
+    return texts
 
 
 def hardest(found: Mapping[tuple, tables.Measured], variant: str) -> tables.Measured | None:

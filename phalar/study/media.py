@@ -78,26 +78,20 @@ def is_local(source: str) -> bool:
     return bool(source) and not re.match(r"^([a-z][a-z0-9+.-]*:|//|#)", source, re.IGNORECASE)
 
 
-def _html_outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
-    outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
-    return [output["data"] for output in outputs if "text/html" in output.get("data", {})]
+def sources(notebook: nbformat.NotebookNode, addresses: Mapping[str, str] | None = None) -> list[str]:
+    """Local files that a notebook's HTML outputs play or show. Those in ``addresses`` are changed to what it says, in
+    place."""
+    found, new = [], addresses or {}
 
+    def seen(match: re.Match) -> str:
+        address = html.unescape(match[3])
+        found.extend([address] * is_local(address))
+        return f"{match[1]}{match[2]}{html.escape(new[address])}{match[2]}" if address in new else match[0]
 
-def sources(notebook: nbformat.NotebookNode) -> list[str]:
-    """Local files that a notebook's HTML outputs play or show."""
-    found = (match[3] for data in _html_outputs(notebook) for match in _SOURCE.finditer("".join(data["text/html"])))
-    return [html.unescape(source) for source in found if is_local(source)]
-
-
-def redirect(notebook: nbformat.NotebookNode, addresses: Mapping[str, str]) -> None:
-    """Change local addresses in HTML outputs, in place; those not in ``addresses`` stay."""
-
-    def replaced(match: re.Match) -> str:
-        address = addresses.get(html.unescape(match[3]))
-        return match[0] if address is None else f"{match[1]}{match[2]}{html.escape(address, quote=True)}{match[2]}"
-
-    for data in _html_outputs(notebook):
-        data["text/html"] = _SOURCE.sub(replaced, "".join(data["text/html"]))
+    for data in (output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])):
+        if "text/html" in data:
+            data["text/html"] = _SOURCE.sub(seen, "".join(data["text/html"]))
+    return found
 
 
 def fragment(name: str, data: dict) -> str:

@@ -78,7 +78,7 @@ def load_profile(
             if name not in declared:
                 near = "".join(f"; did you mean {each!r}?" for each in difflib.get_close_matches(name, declared, n=1))
                 raise InputError(f"{what}: no notebook has a parameter {name!r}{near}")
-            check_kind(f"{what}: {name}", value, declared[name])
+            _check_kind(f"{what}: {name}", value, declared[name])
         values |= given
     return values
 
@@ -88,15 +88,13 @@ def parameters_for(notebook: Path | str, values: Mapping[str, Any]) -> dict[str,
     return {name: value for name, value in values.items() if name in declared_parameters(notebook)}
 
 
-def check_kind(what: str, value: Any, default: Any) -> None:
+def _check_kind(what: str, value: Any, default: Any) -> None:
     """Refuse a value of another kind than the default (a whole number passes for a fraction, None for anything)."""
-    if default is None or default is ... or value is None:
-        return
-    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list"}
-    allowed = {float: (float, int), list: (list, tuple)}.get(type(default), (type(default),))
-    if type(value) not in allowed:
-        raise InputError(f"{what}={value!r} is not {kinds.get(type(default), type(default).__name__)} "
-                         f"such as {default!r}")  # fmt: skip
+    allowed = {float: (float, int), list: (list, tuple)}.get(type(default), type(default))
+    if None not in (value, default) and default is not ... and (
+        not isinstance(value, allowed) or isinstance(value, bool) is not isinstance(default, bool)
+    ):
+        raise InputError(f"{what}={value!r} is not of the kind of {default!r}")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import os
 import platform
 import subprocess
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -75,27 +75,24 @@ class Record:
             value = getattr(self, name)
             if value is None and name in _OPTIONAL:
                 continue
-            right = isinstance(value, kind) and not isinstance(value, bool) and (value != "" or name in _MAY_BE_EMPTY)
-            if not right or (isinstance(value, numbers.Real) and not math.isfinite(value)):
-                raise InputError(f"record: {name}={value!r} is not {plain.__name__}, or empty, or not finite; "
-                                 "leave out what was not measured")  # fmt: skip
+            if not isinstance(value, kind) or isinstance(value, bool) or (plain is float and not math.isfinite(value)):
+                raise InputError(f"record: {name}={value!r} is no {plain.__name__}, or not finite; leave out what was "
+                                 "not measured")  # fmt: skip
             if self.metric in SHARES and name in ("value", "ci_low", "ci_high") and not 0 <= value <= 1:
                 raise InputError(f"record: {name}={value!r} of {self.metric!r} is not a share from 0 to 1; "
                                  "divide a per cent value by 100")  # fmt: skip
             object.__setattr__(self, name, plain(value))
-        if self.ci_low is not None and self.ci_high is not None and self.ci_low > self.ci_high:
+        if None not in (self.ci_low, self.ci_high) and self.ci_low > self.ci_high:
             raise InputError(f"record: the interval {self.ci_low!r}..{self.ci_high!r} is upside down; swap its ends")
 
     def as_dict(self) -> dict[str, Any]:
         """The record as plain values, in the order of the results form."""
-        return {name: getattr(self, name) for name in COLUMNS}
+        return dict(vars(self))
 
 
-COLUMNS = tuple(field.name for field in dataclasses.fields(Record))
-_INTEGERS = ("seed", "k", "n", "steps")
-_FLOATS = ("value", "ci_low", "ci_high", "wall_seconds")
+_INTEGERS, _FLOATS = ("seed", "k", "n", "steps"), ("value", "ci_low", "ci_high", "wall_seconds")
 _OPTIONAL = {*_INTEGERS, *_FLOATS} - {"value"}
-_MAY_BE_EMPTY = ("config_hash", "date")
+COLUMNS = tuple(field.name for field in dataclasses.fields(Record))
 # What a field must be, and what it is kept as: numpy's numbers become plain ones.
 _KINDS = dict.fromkeys(COLUMNS, (str, str)) | {"versions": (Mapping, dict)}
 _KINDS |= dict.fromkeys(_INTEGERS, (numbers.Integral, int)) | dict.fromkeys(_FLOATS, (numbers.Real, float))
@@ -155,23 +152,17 @@ def append(path: Path | str, records: Iterable[Record]) -> None:
     """Add records to a results file (`place`), one JSON line each; folders are made.
 
     All lines go out in one write, under a lock, after the existing ones. A torn last line, left by an interruption, is
-    cut off with a `PhalarWarning`. Anything but a `Record` is an InputError, and nothing is written.
+    cut off with a `PhalarWarning`.
     """
-    records, path = list(records), place(path)
-    for each in records:
-        if not isinstance(each, Record):
-            raise InputError(f"append: {type(each).__name__} is not a Record; make one with `record`")
     text = "".join(json.dumps(each.as_dict(), allow_nan=False, ensure_ascii=False) + "\n" for each in records)
+    path = place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
-        tail = file.read().rpartition(b"\n")[2]
-        if tail and _whole(tail):
-            text = "\n" + text  # complete but for its line break
-        elif tail:
-            warnings.warn(f"{path}: cut off a torn last line ({len(tail)} bytes)", PhalarWarning, stacklevel=2)
-            file.truncate(file.seek(0, os.SEEK_END) - len(tail))
+        if torn := len(file.read().rpartition(b"\n")[2]):
+            warnings.warn(f"{path}: cut off a torn last line ({torn} bytes)", PhalarWarning, stacklevel=2)
+            file.truncate(file.tell() - torn)
         file.write(text.encode())
 
 
@@ -181,24 +172,19 @@ def read(path: Path | str) -> pd.DataFrame:
     A torn last line, as an interrupted run leaves it, is left out with a `PhalarWarning`; any other line that is no
     record is a RunError that names file and line.
     """
-    path, rows = place(path), []
-    lines = path.read_bytes().split(b"\n") if path.exists() else []
-    if lines and lines[-1] and not _whole(lines[-1]):
-        warnings.warn(f"{path}: left out a torn last line ({len(lines.pop())} bytes)", PhalarWarning, stacklevel=2)
+    return frame(_all(place(path)))
+
+
+def _all(path: Path) -> Iterator[Record]:
+    *lines, torn = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    if torn:
+        warnings.warn(f"{path}: left out a torn last line ({len(torn)} bytes)", PhalarWarning, stacklevel=3)
     for number, line in enumerate(lines, start=1):
         try:
-            rows += [Record(**json.loads(line))] if line.strip() else []
+            yield Record(**json.loads(line))
         except (ValueError, TypeError) as error:
             raise RunError(f"{path}, line {number}: not a record ({error}); delete that line or the file and run again"
                            ) from error  # fmt: skip
-    return frame(rows)
-
-
-def _whole(line: bytes) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
@@ -216,12 +202,12 @@ def merge(sources: Iterable[Path | str], target: Path | str) -> int:
 
     The target may be one of the sources, and is written whole or not at all. A missing source is an InputError.
     """
-    sources, target = list(sources), place(target)
-    for source in sources:
-        if not place(source).is_file():
+    found = []
+    for source in map(place, sources):
+        if not source.is_file():
             raise InputError(f"results file {source} does not exist; give files that a run wrote")
-    rows = pd.concat([read(source) for source in sources]).sort_values("date", kind="stable")
-    rows = rows.drop_duplicates(KEY, keep="last").astype(object)
-    with replacing(target) as partial:
-        append(partial, (Record(**fields) for fields in rows.where(rows.notna(), None).to_dict("records")))
-    return len(rows)
+        found += _all(source)
+    newest = {tuple(getattr(each, name) for name in KEY): each for each in sorted(found, key=lambda each: each.date)}
+    with replacing(place(target)) as partial:
+        append(partial, newest.values())
+    return len(newest)

@@ -1,7 +1,7 @@
 """A run of the study: named by what determines it, its notebooks executed through papermill once for their inputs.
 
-papermill is not trusted on its word: a notebook counts as executed only if papermill raised nothing, marked no
-exception and no output is an error. Book page: *How to read and how to run*.
+A notebook counts as executed only if papermill raised nothing and no output is an error. Book page: *How to read and
+how to run*.
 """
 
 import ast
@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -163,16 +163,14 @@ def _run_one(run: Study, name: str, progress: bool) -> Executed:
     failed, partial = target.with_suffix(".failed.ipynb"), target.with_name(f".{name}.partial.ipynb")
     say("running")
     started, before = time.monotonic(), run.records.stat().st_size if run.records.is_file() else 0
-    try:
-        _execute(notebook, partial, parameters, run.root, title if progress else "")
-        if failure := first_failure(nbformat.read(partial, as_version=4)):
-            raise RunError(f"notebook {name}: {failure}")
-    except RunError as error:
+    if failure := _execute(notebook, partial, parameters, run.root, title if progress else ""):
+        where = ""
         if partial.exists():
             os.replace(partial, failed)
-            raise RunError(f"{error}\nThe copy as far as it got: {failed}. Correct the cause and run again; "
-                           "finished training is reused.") from error  # fmt: skip
-        raise
+            where = f"\nThe copy as far as it got: {failed}."
+        raise RunError(
+            f"notebook {name}: {failure}{where} Correct the cause and run again; finished training is reused."
+        )
     seconds = time.monotonic() - started
     executed = tidy(nbformat.read(partial, as_version=4), run.root)
     made = sorted(_lines(run.records, after=before))
@@ -240,7 +238,7 @@ def reached(code: str) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-@lru_cache(maxsize=512)
+@cache
 def _imported(code: str) -> tuple[str, ...]:
     """Files of the package that the import statements of some code mean, wherever they stand in it."""
     names = set()
@@ -253,7 +251,8 @@ def _imported(code: str) -> tuple[str, ...]:
     return tuple(file for part in parts for file in (f"{part}.py", f"{part}/__init__.py") if (PACKAGE / file).is_file())
 
 
-def _execute(notebook: Path, target: Path, parameters: dict[str, Any], root: Path, title: str) -> None:
+def _execute(notebook: Path, target: Path, parameters: dict[str, Any], root: Path, title: str) -> str | None:
+    """Run a notebook through papermill; returns what went wrong, if anything did."""
     import papermill
 
     stream = sys.stderr if title else None
@@ -261,34 +260,27 @@ def _execute(notebook: Path, target: Path, parameters: dict[str, Any], root: Pat
     about = {"parameters": parameters, "kernel_name": "python3", "cwd": str(root), "progress_bar": title and bar}
     # Papermill's own warnings are about how it uses its libraries; the kernel's remarks would drown the progress.
     about |= {"stdout_file": stream, "stderr_file": stream, "extra_arguments": ["--log-level=50"]}
+    reason = target.unlink(missing_ok=True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             papermill.execute_notebook(str(notebook), str(target), **about)
-    except papermill.PapermillExecutionError as error:
-        raise RunError(f"notebook {notebook.stem}: {_describe(error.cell_index, error.source, error)}") from error
-    except Exception as error:  # a dead kernel, no kernel at all: nbclient and jupyter_client have no common base
-        reason = " ".join(str(error).split()) or type(error).__name__
-        hint = "; a kernel that dies has mostly run out of memory" if "died" in reason.lower() else ""
-        raise RunError(f"notebook {notebook.stem}: could not be executed ({reason}){hint}") from error
+    except Exception as error:  # of a cell, a dead kernel, no kernel at all: they have no common base
+        reason = f"could not be executed ({' '.join(str(error).split()) or type(error).__name__})"
+        reason += "; a kernel that dies has mostly run out of memory" * ("died" in reason.lower())
+    return (first_failure(nbformat.read(target, as_version=4)) if target.exists() else None) or reason
 
 
 def first_failure(notebook: nbformat.NotebookNode) -> str | None:
-    """What went wrong in an executed notebook, or None: papermill's marks and every output are looked at."""
-    for index, cell in enumerate(notebook.cells):
+    """What went wrong in an executed notebook, or None: the cell, its first line of code, and the exception."""
+    cells = [cell for cell in notebook.cells if "papermill-error-cell-tag" not in cell.metadata.get("tags", [])]
+    for number, cell in enumerate(cells, start=1):
         for output in cell.get("outputs", []):
             if output.output_type == "error":
-                return _describe(index, cell.source, output)
-        if cell.metadata.get("papermill", {}).get("exception"):
-            return f"cell {index + 1} is marked as failed by papermill"
-    return "marked as failed by papermill" if notebook.metadata.get("papermill", {}).get("exception") else None
-
-
-def _describe(index: int, source: str, error: Any) -> str:
-    """One line: the cell, its first line of code, and the exception."""
-    code = next((line.strip() for line in source.splitlines() if line.strip() and not line.startswith("#")), "")
-    said = next((line for line in str(error.evalue).splitlines() if line.strip()), "")
-    return f"cell {index + 1} ({code[:60]!r}) raised {error.ename}: {said}"
+                code = next((line for line in map(str.strip, cell.source.splitlines()) if line and line[0] != "#"), "")
+                said = output.evalue.strip().partition("\n")[0]
+                return f"cell {number} ({code[:60]!r}) raised {output.ename}: {said}"
+    return None
 
 
 def tidy(notebook: nbformat.NotebookNode, root: Path) -> nbformat.NotebookNode:
