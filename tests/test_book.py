@@ -88,8 +88,8 @@ def test_the_book_is_whole_and_its_numbers_are_those_of_the_records(built, run):
         words = re.sub(r"(?s)<(script|pre|style|span class=\"math)\b.*?</(script|pre|style|span)>", "", page)
         assert not re.search(r"\{\{ *\w+ *\}\}", words), name
         assert str(run.root) not in page, name
-        for tag, address in book.references(built.parent / f"{name}.html"):
-            assert tag == "a" or not re.match(r"(https?:)?//", address), (name, tag, address)
+    for path in (built.parent / "_static").rglob("*.css"):
+        assert not re.search(r"""(url\(|@import)\s*["']?(https?:)?//""", path.read_text()), path
     index = text_of(built, "book/index")
     assert "91.2\u00a0% [88.0, 94.0]" in index
     assert "2026-01-02" in index
@@ -168,37 +168,24 @@ def test_defaults_are_folded_and_a_run_without_records_says_so_in_every_number(r
     assert config["only_build_toc_files"] is True
 
 
-PAGE = '<html><body><img src="a.png"><a href="b.html#x">b</a><a href="https://x.org">x</a><audio src="s.ogg"></audio>'
+PAGE = '<html><body><img src="a.png"><a href="https://x.org">x</a><link rel="canonical" href="https://x.org/b.html">'
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("<p id=x>", ""),
-        ('<link rel="canonical" href="https://x.org/b.html">', ""),
-        ('<img src="gone.png">', "b.html: <img> refers to gone.png"),
-        ('<audio><source src="gone.ogg"></audio>', "b.html: <source> refers to gone.ogg"),
-        ('<a href="gone.html">', "b.html: <a> refers to gone.html"),
         ('<script src="https://cdn.org/x.js"></script>', "b.html: <script> loads https://cdn.org/x.js"),
         ('<link rel="stylesheet" href="//fonts.org/f.css">', "b.html: <link> loads //fonts.org/f.css"),
-        ('<iframe src="http://x.org"></iframe>', "b.html: <iframe> loads http://x.org"),
         (None, "page b.html was not made"),
-        ("@import", "_static/x.css: loads https://fonts.org/f.css"),
     ],
 )
 def test_a_site_that_is_not_whole_is_told_with_what_it_lacks(tmp_path, text, said):
-    (tmp_path / "index.html").write_text(PAGE if text else "")
-    for name in ("a.png", "s.ogg", "b.html"):
-        (tmp_path / name).write_text(text or "") if text or name != "b.html" else None
-    (tmp_path / "_static").mkdir()
-    if text == "@import":
-        (tmp_path / "_static" / "x.css").write_text('@import "https://fonts.org/f.css";')
-    if not said:
+    (tmp_path / "index.html").write_text(PAGE)
+    (tmp_path / "b.html").write_text(PAGE)
+    book.check(tmp_path, ["b"])
+    (tmp_path / "b.html").write_text(text) if text else (tmp_path / "b.html").unlink()
+    with pytest.raises(RunError, match=said):
         book.check(tmp_path, ["b"])
-        return
-    with pytest.raises(RunError) as caught:
-        book.check(tmp_path, ["b"])
-    assert said in str(caught.value)
 
 
 def test_every_reference_is_cited_and_every_citation_is_a_reference():

@@ -91,8 +91,10 @@ def parameters_for(notebook: Path | str, values: Mapping[str, Any]) -> dict[str,
 def _check_kind(what: str, value: Any, default: Any) -> None:
     """Refuse a value of another kind than the default (a whole number passes for a fraction, None for anything)."""
     allowed = {float: (float, int), list: (list, tuple)}.get(type(default), type(default))
-    if None not in (value, default) and default is not ... and (
-        not isinstance(value, allowed) or isinstance(value, bool) is not isinstance(default, bool)
+    if (
+        None not in (value, default)
+        and default is not ...
+        and (not isinstance(value, allowed) or isinstance(value, bool) is not isinstance(default, bool))
     ):
         raise InputError(f"{what}={value!r} is not of the kind of {default!r}")
 
