@@ -9,7 +9,7 @@ from phalar.errors import InputError, RunError
 from phalar.paths import PACKAGE
 from phalar.study import experiments, run
 from phalar.study.profiles import declared_parameters, load_profile
-from phalar.study.run import inputs, reached, records_of, run_study, study, tidy
+from phalar.study.run import inputs, reached, records_of, run_study, study
 
 REPOSITORY = PACKAGE.parent
 PARAMETERS = 'profile_name = "x"\nfactor = 2\nks = [8]\nrate = 0.5\nfast = False\nlimit = None\nresults_path = ""'
@@ -168,18 +168,6 @@ def test_the_inputs_of_a_notebook_are_its_cells_parameters_reached_code_and_weig
     assert "study/run.py" not in modules
 
 
-def test_tidying_keeps_what_was_shown_and_drops_bars_and_places(tmp_path):
-    cell, new = nbformat.v4.new_code_cell(""), nbformat.v4.new_output
-    cell.outputs = [
-        new("stream", name="stderr", text="a:  10%|#   | 1/10 [00:00<00:09, 1.0it/s]\r"),
-        new("stream", name="stdout", text="one line\n"),
-        new("display_data", data={"text/html": f"<i>{tmp_path}/x</i>", "image/png": "AAAA"}),
-    ]
-    made = tidy(nbformat.v4.new_notebook(cells=[cell]), tmp_path).cells[0]
-    assert made.outputs[0].text == "one line\n"
-    assert made.outputs[1].data == {"text/html": "<i>./x</i>", "image/png": "AAAA"}
-
-
 # --- profiles
 
 
@@ -212,19 +200,14 @@ def test_a_profile_is_its_values_its_name_and_what_is_overridden(root):
         load_profile(folder / "none.yaml", folder=folder)
     expected = {"profile_name": "x", "factor": 2, "ks": [8], "rate": 0.5, "fast": False, "limit": None}
     assert declared_parameters(folder / "work.ipynb") == expected | {"results_path": ""}
-    with pytest.raises(InputError, match=r"notebook 'third' does not exist; known: work"):
-        declared_parameters(folder / "third.ipynb")
 
 
 @pytest.mark.parametrize("name", ["smoke", "laptop", "night", "gpu", "paper"])
-def test_the_shipped_profiles_load_and_say_why(name):
+def test_the_shipped_profiles_load_and_have_seeds_enough(name):
     values = load_profile(name)
     assert values["profile_name"] == name
-    assert (REPOSITORY / "notebooks" / "profiles" / f"{name}.yaml").read_text().startswith(f"# {name}")
     assert len(values["seeds"]) >= (1 if name in ("smoke", "laptop") else 3), "three seeds, or nothing is judged"
-    if name == "smoke":
-        assert max(values["ks"]) <= values["limit"]
-        assert values["batch_size"] <= values["limit"]
+    assert name != "smoke" or max(*values["ks"], values["batch_size"]) <= values["limit"]
 
 
 # --- the rows of the ablations and their jobs
@@ -251,14 +234,12 @@ def test_the_grid_has_a_job_a_training_and_the_notebook_holds_its_rows(monkeypat
         experiments.settings(stpes=1)
 
 
-def test_real_data_that_is_not_at_hand_is_said_and_left_out(tmp_path):
-    found, absent = experiments.present(["slakh2100", f"musdb18hq={tmp_path / 'nowhere'}", "chorals"], progress=False)
-    assert found == []
+def test_data_that_is_not_at_hand_is_said_and_left_out_and_an_unfinished_run_does_not_ship(tmp_path):
+    wanted = ["slakh2100", f"musdb18hq={tmp_path / 'nowhere'}", "chorals"]
+    made, absent = experiments.settings(wanted, corpora=["chorales"], trained=["chorales"], progress=False)
+    assert made["corpora"] == ["chorales"]
     assert "phalar datasets prepare slakh2100 ROOT" in absent["slakh2100"]
     assert "nowhere" in absent["musdb18hq"]
     assert "chorals" in absent["chorals"]
-
-
-def test_only_a_finished_run_of_the_full_model_ships(tmp_path):
     with pytest.raises(InputError, match="holds no finished training run"):
         experiments.ship(tmp_path)

@@ -63,26 +63,15 @@ SETTINGS: dict[str, Any] = {
 def settings(
     real: Sequence[str] = (), *, progress: bool = True, **chosen: Any
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """`SETTINGS` with some ``chosen`` otherwise, and with the ``real`` data sets that are at hand (`present`).
+    """`SETTINGS` with some ``chosen`` otherwise, and with the ``real`` data sets that are at hand, prepared now where
+    their root is given (``NAME=ROOT``).
 
     As soon as a real one has a training split, models are trained on real data alone. Returns settings, and why each
     real data set that cannot be used is left out: a study says what is missing and goes on.
     """
-    for name in chosen:
-        if name not in SETTINGS:
-            raise InputError(f"unknown setting {name!r}; there are {', '.join(SETTINGS)}")
-    made, (found, absent) = SETTINGS | chosen, present(real, progress=progress)
-    made["corpora"] = [*made["corpora"], *found]
-    if made["trained"] is None:
-        can = [name for name in made["corpora"] if corpora.load(name, "train", limit=1, progress=progress)]
-        made["trained"] = [name for name in can if name in found] or can
-    return made, absent
-
-
-def present(real: Sequence[str], *, progress: bool = True) -> tuple[list[str], dict[str, str]]:
-    """Which real data sets are at hand, prepared now where their root is given (``NAME=ROOT``); and for those that
-    cannot be used, why."""
-    found, absent = [], {}
+    if unknown := chosen.keys() - SETTINGS:
+        raise InputError(f"unknown setting {min(unknown)!r}; there are {', '.join(SETTINGS)}")
+    made, found, absent = SETTINGS | chosen, [], {}
     for entry in real:
         name, _, root = entry.partition("=")
         try:
@@ -91,7 +80,11 @@ def present(real: Sequence[str], *, progress: bool = True) -> tuple[list[str], d
             found.append(ready)
         except InputError as error:
             absent[name] = str(error)
-    return found, absent
+    made["corpora"] = [*made["corpora"], *found]
+    if made["trained"] is None:
+        can = [name for name in made["corpora"] if corpora.load(name, "train", limit=1, progress=progress)]
+        made["trained"] = [name for name in can if name in found] or can
+    return made, absent
 
 
 def training(chosen: Mapping[str, Any]) -> TrainConfig:
@@ -227,12 +220,10 @@ def evaluate(weights: Weights | loop.Run, corpus: str, chosen: Mapping[str, Any]
 
 def table_of_rows(notebook: Path) -> dict[str, dict[str, Any]]:
     """The rows of the ablations, as their notebook's literal table ``ROWS`` has them: name to what it changes."""
-    for cell in nbformat.read(notebook, as_version=4).cells:
-        if cell.cell_type == "code" and "ROWS = " in cell.source:
-            for node in ast.parse(cell.source).body:
-                if isinstance(node, ast.Assign) and node.targets[0].id == "ROWS":
-                    return {name: row for rows in ast.literal_eval(node.value).values() for name, row in rows.items()}
-    raise InputError(f"{notebook.name} has no cell with a literal table ROWS")
+    sources = [cell.source for cell in nbformat.read(notebook, as_version=4).cells if "ROWS = " in cell.source]
+    nodes = [node for source in sources for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    rows = next(node.value for node in nodes if node.targets[0].id == "ROWS")
+    return {name: row for group in ast.literal_eval(rows).values() for name, row in group.items()}
 
 
 def differs(changes: Mapping[str, Any]) -> str:
@@ -243,9 +234,8 @@ def differs(changes: Mapping[str, Any]) -> str:
 
 def choose(rows: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     """Rows by name in the table's order, the full model always among them; an unknown name is an `InputError`."""
-    for name in names:
-        if name not in rows:
-            raise InputError(f"unknown cell {name!r}; the table has {', '.join(rows)}")
+    if unknown := set(names) - rows.keys():
+        raise InputError(f"unknown cell {min(unknown)!r}; the table has {', '.join(rows)}")
     return [name for name in rows if name in {"phalar", *names}]
 
 
