@@ -204,11 +204,12 @@ def _sphinx(source: Path) -> Path:
     # The interpreter that runs this; -P, so that no staged folder is taken for a module.
     command = [sys.executable, "-P", "-c", "from jupyter_book.cli.main import main; main()", "build", "-n", "-W"]
     environment = os.environ | {"PYTHONIOENCODING": "utf-8", "NO_COLOR": "1"}
-    how = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": environment, "cwd": source}
-    done, log = subprocess.run([*command, "--keep-going", source], **how), source.with_name(f"{source.name}.log")
-    log.write_text(done.stdout)
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8"}
+    words = [*command, "--keep-going", str(source)]
+    done, log = subprocess.run(words, **how, env=environment, cwd=source), source.with_name(f"{source.name}.log")
+    log.write_text(done.stdout, encoding="utf-8")
     if done.returncode != 0:
-        lines = [line for line in done.stdout.splitlines() if line.strip()]
+        lines = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).splitlines() if line.strip()]  # no colours
         alarming = [line for line in lines if re.search(r"\b(WARNING|ERROR|CRITICAL|SEVERE)\b", line)]
         said = "\n".join((alarming or lines)[-LOG_LINES:])
         raise RunError(f"the book did not build without warnings, see {log}; from it:\n{said}")
