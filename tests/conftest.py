@@ -78,6 +78,14 @@ def stir(model: torch.nn.Module, audio: torch.Tensor | None = None) -> torch.nn.
     return model.eval()
 
 
+@pytest.fixture
+def threads():
+    """A function that sets the number of torch's threads."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def wav(tmp_path_factory):
     """wav(name, samples, rate): the path of a sound file with samples (N,) or (channels, N)."""

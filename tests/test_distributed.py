@@ -83,13 +83,10 @@ def pair(tmp_path_factory):
 
 
 @pytest.fixture
-def one_thread():
+def one_thread(threads):
     """As many as each of the two processes has. Sums by two threads are rounded otherwise, and Muon, which gives every
     direction of a gradient the same step, makes that rounding large where a gradient is next to nothing."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    threads(1)
 
 
 @pytest.mark.parametrize("name", ["shard", "all"])
@@ -103,12 +100,7 @@ def test_two_processes_have_the_losses_of_one_with_the_joined_batch(pair, tmp_pa
         assert mine["gradient"] == pytest.approx(theirs["gradient"], rel=1e-2)
     a, b = one.model().state_dict(), two.model().state_dict()
     assert all(torch.allclose(a[name], b[name], atol=2e-3) for name in a)
-
-
-def test_more_candidates_make_the_task_harder(pair):
-    """With the negatives of both shards there are four candidates instead of two."""
-    loss = {each: loop.finished(pair[0] / each, two_shards()).history[0]["loss"] for each in ("shard", "all")}
-    assert loss["all"] > loss["shard"] + 0.5  # ln 4 against ln 2, about
+    assert (one.history[0]["loss"] > 1.1) == (name == "all")  # four candidates in place of two
 
 
 def test_shards_that_cannot_be_shared_out_are_refused(tmp_path, monkeypatch):

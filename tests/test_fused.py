@@ -23,14 +23,6 @@ def draw(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.fixture
-def threads():
-    """A function that sets the number of torch's threads."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
 def branch_inputs(shape, kernel, hidden):
     items, channels = shape[:2]
     x = draw(*shape) * 3 + 1

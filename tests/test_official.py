@@ -22,24 +22,15 @@ from phalar.model.tensors import LARGEST_PICKLE, fill
 from phalar.model.variants import VARIANTS
 
 # Settings as the authors' configurations give them.
-SPECTRAL = {
-    "embedding_dim": 512,
-    "input_type": "single_channel_mel_spectrogram",
-    "comparison_method": "bilinear_similarity",
-    "backbone_type": "freqtimeseparable",
-    "ft_sep_init_hidden_dim": 8,
-    "ft_sep_depth": 5,
-    "pool_type": "spec_pool",
-    "spec_pool_out_channels": 80,
-    "spec_pool_components": 8,
-    "spec_pool_norm": "global",
-    "spec_pool_complex_output": True,
-    "spec_pool_center_padding": True,
-    "input_freq_bins": 96,
-    "do_cqt": True,
-}
+SPECTRAL = {"embedding_dim": 512, "input_type": "single_channel_mel_spectrogram", "do_cqt": True}
+SPECTRAL |= {"backbone_type": "freqtimeseparable", "ft_sep_init_hidden_dim": 8, "ft_sep_depth": 5}
+SPECTRAL |= {"comparison_method": "bilinear_similarity", "input_freq_bins": 96, "pool_type": "spec_pool"}
+SPECTRAL |= {"spec_pool_out_channels": 80, "spec_pool_components": 8, "spec_pool_norm": "global"}
+SPECTRAL |= {"spec_pool_complex_output": True, "spec_pool_center_padding": True}
 MERT = {name: value for name, value in SPECTRAL.items() if name != "input_freq_bins"}
 MERT |= {"backbone_type": "mert", "do_cqt": False}
+COCOLA = {"embedding_mode": "random", "input_type": "double_channel_harmonic_percussive", "pool_type": "avg"}
+COCOLA |= {"comparison_method": "cocola_similarity", "backbone_type": "efficientnet", "input_freq_bins": 64}
 CONFIGURATIONS = {
     "phalar": SPECTRAL,
     "gap": SPECTRAL | {"pool_type": "avg", "spec_pool_complex_output": False},
@@ -48,15 +39,7 @@ CONFIGURATIONS = {
     "psd": SPECTRAL | {"comparison_method": "psd_bilinear_similarity"},
     "hermitian": SPECTRAL | {"comparison_method": "hermitian_bilinear_similarity"},
     "mel": SPECTRAL | {"do_cqt": False},
-    "cocola": {
-        "embedding_mode": "random",
-        "input_type": "double_channel_harmonic_percussive",
-        "comparison_method": "cocola_similarity",
-        "backbone_type": "efficientnet",
-        "pool_type": "avg",
-        "input_freq_bins": 64,
-        "efficientnet_init_weights": False,
-    },
+    "cocola": COCOLA | {"efficientnet_init_weights": False},
     "mert-complex": MERT,
     "mert-real": {**MERT, "pool_type": "avg", "spec_pool_complex_output": False, "final_mlp_norm": None},
 }

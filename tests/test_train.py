@@ -257,11 +257,8 @@ def test_running_statistics_are_weighted_averages_of_the_batches_alone(momentum,
     weights /= weights.sum()
     before = norm.running_mean.clone()
     alone = batch_norm.from_batches_alone(norm)
-    for found, each in (
-        (alone.running_mean, [x.mean(dim=0) for x in seen]),
-        (alone.running_var, [x.var(dim=0) for x in seen]),
-    ):
-        torch.testing.assert_close(found, weights @ torch.stack(each), atol=1e-3, rtol=1e-3)
+    for found, each in ((alone.running_mean, torch.Tensor.mean), (alone.running_var, torch.Tensor.var)):
+        torch.testing.assert_close(found, weights @ torch.stack([each(x, dim=0) for x in seen]), atol=1e-3, rtol=1e-3)
     assert torch.equal(norm.running_mean, before), "a copy"
     for norm in (nn.BatchNorm1d(5), nn.BatchNorm1d(5, track_running_stats=False), nn.BatchNorm1d(5, momentum=None)):
         mean = batch_norm.from_batches_alone(norm).running_mean  # met no batch, or keeps no such averages
