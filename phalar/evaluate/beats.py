@@ -118,17 +118,13 @@ def path_beats(beat_map: BeatMap, prior: Prior = Prior()) -> tuple[np.ndarray, n
     while t < length:
         path.append((t * beat_map.step, tempi[b]))
         b, t = row[b, move[b, t]], t + ahead[b, move[b, t]]
-    times, followed = np.array(path).T
-    return times, followed
+    return tuple(np.array(path).T)
 
 
 @dataclass(frozen=True)
 class ZeroShot:
     """A model (in eval mode) as a beat tracker: no beats for silence, for less than 4.8 s, and for a steady tone. All
-    before the decoding is kept in the cache by weights, sound and code, so that a decoding can be tried in seconds.
-
-    >>> ZeroShot(phalar.load("reference")).beats(samples, 44_100)
-    """
+    before the decoding is kept in the cache by weights, sound and code, so that a decoding can be tried in seconds."""
 
     model: StemModel
     octave: int = OCTAVE  # tempi of our way's metronomes in an octave
@@ -224,17 +220,13 @@ def halves(limit: int = 0, progress: bool = True) -> dict[str, list[Track]]:
     if limit < 0:
         raise InputError(f"limit={limit}: give the number of pieces of each half, or 0 for all")
     casts, chosen = corpora.beats.castings(), {}
-
-    def genre(piece: str) -> str:
-        return casts[piece].genre
-
     # In every 40 pieces of the corpus each genre has four, one of each way to play and to sound.
     known = sorted(list(casts)[: 40 * -(-limit // 20) or None])
     for half in ("straight", "expressive"):
-        chosen[half] = spread_over([piece for piece in known if casts[piece].feel == half], limit, genre)
-    loaded = corpora.load("beats", "test", ids=set(chain(*chosen.values())), progress=progress)
-    tracks = {track.id: track for track in loaded}
-    return {half: [tracks[piece] for piece in found] for half, found in chosen.items()}
+        own = [piece for piece in known if casts[piece].feel == half]
+        chosen[half] = spread_over(own, limit, genre=lambda piece: casts[piece].genre)
+    loaded = corpora.load("beats", "test", ids={*chain(*chosen.values())}, progress=progress)
+    return {half: [track for piece in own for track in loaded if track.id == piece] for half, own in chosen.items()}
 
 
 def spread_over(pieces: Sequence, limit: int, genre: Callable = lambda track: track.tags.get("genre", "")) -> list:

@@ -36,12 +36,9 @@ _WORDS = {
 def family(stem: str, group: str = "") -> str:
     """To which of `FAMILIES` a stem belongs, by its name in any of the data sets (``"snare_drum"``), or else by
     that of its ``group`` (MoisesDB: ``"other_keys"``)."""
-    for name in (stem, group):
-        words = " ".join(re.split(r"[^a-z0-9]+", name.lower()))
-        for found, pattern in _WORDS.items():
-            if re.search(rf"\b({pattern})\b", words):
-                return found
-    return "other"
+    told = [" ".join(re.split(r"[^a-z0-9]+", name.lower())) for name in (stem, group)]
+    found = (name for words in told for name, pattern in _WORDS.items() if re.search(rf"\b({pattern})\b", words))
+    return next(found, "other")
 
 
 def families(track: Track) -> tuple[str, ...]:
@@ -54,10 +51,9 @@ def outcomes(scores: np.ndarray, pairs: Sequence[Pair], k: int) -> pd.DataFrame:
     """What became of each pair, from scores (n, n) or (draws, n, n), rows anchors, and the pairs of the first draw, of
     the second, and so on. A row a pair: ``track``, ``accuracy`` (0..1, the mean over all batches of K), ``anchor``
     and ``positive`` (the families in them, each once), ``anchor_stems`` and ``positive_stems`` (how many)."""
-    scores = np.asarray(scores)
-    draws = scores if scores.ndim == 3 else scores[None]
+    draws = np.reshape(scores, (-1, *np.shape(scores)[-2:]))
     if len(pairs) != draws.shape[0] * draws.shape[1]:
-        raise InputError(f"{len(pairs)} pairs with scores of shape {scores.shape}: give those of the scores, in order")
+        raise InputError(f"{len(pairs)} pairs, scores of shape {np.shape(scores)}: give those of the scores, in order")
     rows = []
     for pair, accuracy in zip(pairs, np.concatenate([top1(matrix, k) for matrix in draws]), strict=True):
         row, plays = {"track": f"{pair.track.dataset}/{pair.track.id}", "accuracy": accuracy}, families(pair.track)
@@ -77,11 +73,9 @@ def by_family(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_stems(found: pd.DataFrame, side: str) -> pd.DataFrame:
-    """Accuracy against how many stems sound together in the ``"anchor"`` or the ``"positive"``, from `outcomes`.
-
-    A row a number: ``stems``, ``accuracy`` (mean over tracks of their means), ``low`` and ``high`` (95 % interval over
-    tracks; NaN for fewer than `FEWEST`), ``tracks``, ``pairs``.
-    """
+    """Accuracy against how many stems sound together in the ``"anchor"`` or the ``"positive"``, from `outcomes`: a row
+    a number, ``stems``, with ``accuracy`` (mean over tracks of their means), ``low`` and ``high`` (95 % interval over
+    tracks; NaN for fewer than `FEWEST`), ``tracks``, ``pairs``."""
     if side not in ("anchor", "positive"):
         raise InputError(f"side={side!r}: choose anchor or positive")
     return _over_tracks(found.rename(columns={f"{side}_stems": "stems"}), ["stems"])

@@ -164,17 +164,15 @@ class PublishedProbe:
             torch.manual_seed(self.seed)
             complex_kaiming_(self.weight) if z.is_complex() else torch.nn.init.kaiming_uniform_(self.weight, a=5**0.5)
             optimiser = torch.optim.RAdam([self.weight.requires_grad_(), self.bias.requires_grad_()], lr=1e-3)
-            for _ in range(self.epochs):
-                for batch in torch.randperm(len(y)).split(64):
-                    optimiser.zero_grad()
-                    F.cross_entropy(self.logits(z[batch]), y[batch]).backward()
-                    optimiser.step()
+            for batch in (part for _ in range(self.epochs) for part in torch.randperm(len(y)).split(64)):
+                optimiser.zero_grad()
+                F.cross_entropy(self.logits(z[batch]), y[batch]).backward()
+                optimiser.step()
         return self
 
     def logits(self, z: torch.Tensor) -> torch.Tensor:
         return (z @ self.weight.T).real + self.bias
 
-    @torch.no_grad()
     def predict(self, shown: np.ndarray) -> np.ndarray:
         return self.logits(torch.as_tensor(shown)).argmax(dim=1).numpy()
 
@@ -195,11 +193,11 @@ def regularised(shown: np.ndarray, targets: np.ndarray, groups: np.ndarray) -> P
     """A linear probe of whitened features (T, D), every class weighted alike. The penalty is the one under which a
     fifth of the training groups (T,) is named best by what the others taught."""
     groups = groups if len(set(groups)) > 1 else np.arange(len(groups))  # two players: one remains to learn from
-    held, penalties = folds(groups) == 0, [1 / (penalty * len(targets)) for penalty in PENALTIES]
-    inner = [(np.flatnonzero(~held), np.flatnonzero(held))]
+    held = folds(groups) == 0
     # scikit-learn adds up over windows, where our penalty stands beside a mean.
-    options = {"class_weight": "balanced", "max_iter": 500, "scoring": "accuracy"}
-    logistic = LogisticRegressionCV(Cs=penalties, cv=inner, l1_ratios=(0,), use_legacy_attributes=False, **options)
+    options = {"Cs": [1 / (penalty * len(targets)) for penalty in PENALTIES], "l1_ratios": (0,), "max_iter": 500}
+    options |= {"cv": [(np.flatnonzero(~held), np.flatnonzero(held))], "scoring": "accuracy"}
+    logistic = LogisticRegressionCV(class_weight="balanced", use_legacy_attributes=False, **options)
     return make_pipeline(Whitening(), logistic).fit(shown, targets)
 
 
@@ -215,8 +213,7 @@ def folds(groups: Sequence[str], count: int = 5) -> np.ndarray:
 
 
 def leak(groups: Sequence[str], fold: np.ndarray) -> float:
-    """Share of windows of whose group (T,) there is another one in their training part: 1 is a complete leak. So
-    ``leak(cut["progression"], folds(cut["track"]))`` says how far folds by recording leak harmony."""
+    """Share of windows of whose group (T,) there is another one in their training part: 1 is a complete leak."""
     groups = np.asarray(groups)
     return float(np.mean([np.isin(groups[fold == k], groups[fold != k]).mean() for k in np.unique(fold)]))
 
@@ -323,23 +320,21 @@ def frame_scores(
     cut: pd.DataFrame, tracks: Sequence[Track], moment: str, labels: Sequence[str], hop: float
 ) -> dict[str, Estimate]:
     """``mir_eval``'s weighted scores of windows' labels (T,), by measure."""
-    times = cut["begin"] / SAMPLE_RATE + MOMENTS[moment]
-    named = pd.DataFrame({"track": cut["track"], "time": times, "label": labels})
-    spans = {name: segments(own["time"], own["label"], hop) for name, own in named.groupby("track")}
-    return span_scores(tracks, spans)
+    named = cut.assign(time=cut["begin"] / SAMPLE_RATE + MOMENTS[moment], label=labels)
+    return span_scores(tracks, {name: segments(own["time"], own["label"], hop) for name, own in named.groupby("track")})
 
 
 def span_scores(tracks: Sequence[Track], spans: Mapping[str, Chords]) -> dict[str, Estimate]:
     """``mir_eval``'s weighted scores of chords by track, over tracks; intervals resample pieces."""
     rows = pd.DataFrame([weighted_scores(track.chords, spans[track.id]) for track in tracks])
-    pieces = np.array([str(track.tags.get("piece", track.id)) for track in tracks])
-    known = {name: rows[name].notna().to_numpy() for name in MEASURES}
-    return {name: estimate(rows[name][k].to_numpy(), groups=pieces[k].tolist()) for name, k in known.items() if k.any()}
+    rows.index = [str(track.tags.get("piece", track.id)) for track in tracks]
+    known = {name: rows[name].dropna() for name in MEASURES}
+    return {name: estimate(own.to_numpy(), groups=own.index.tolist()) for name, own in known.items() if len(own)}
 
 
 def segments(times: Sequence[float], labels: Sequence[str], hop: float) -> Chords:
     """Windows as chords: each stands for half a hop either side of its moment; equal neighbours are one."""
-    chords: list[tuple[float, float, str]] = []
+    chords = []
     for time, label in zip(times, labels, strict=True):
         start = chords.pop()[0] if chords and chords[-1][2] == label else max(0.0, time - hop / 2)
         chords.append((start, time + hop / 2, label))
@@ -371,9 +366,9 @@ def recognised(track: Track) -> Chords:
 def evaluate(
     model: StemModel, tracks: Sequence[Track], hop: float = 2.0, rows: Sequence[Setting] = (), progress: bool = True
 ) -> pd.DataFrame:
-    """Probe a model (in eval mode) for chords on tracks that have some, windows ``hop`` seconds apart. If no ``rows``
-    are given: as published; by folds, moments and vocabularies; modulus; baselines. A row each: ``variant`` (the
-    source), ``split``, ``metric``, ``estimate``."""
+    """Probe a model (in eval mode) for chords on tracks, windows ``hop`` seconds apart. If no ``rows`` are given: as
+    published; by folds, moments and vocabularies; modulus; baselines. A row each: ``variant`` (the source), ``split``,
+    ``metric``, ``estimate``."""
     name, cut, found = model.variant.name, windows(tracks, hop), []
     rows = rows or [
         Setting(name, "as published", "published", folds="track"),

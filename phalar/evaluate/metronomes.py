@@ -93,16 +93,14 @@ def picture_of(model: StemModel, audio: np.ndarray, sample_rate: int) -> Tensor 
     ``model`` is in eval mode, here and below; ``audio`` (N,) or (channels, N), float in [-1, 1] or integer PCM, at
     ``sample_rate`` in Hz. An InputError for what is no waveform, and for MERT, whose pictures have no frames of 10 ms.
     """
-    samples = mono(audio, sample_rate)
+    samples, block = mono(audio, sample_rate), SAMPLE_RATE // 10
     if model.variant.backbone == "mert":
         raise InputError(f"variant {model.variant.name!r} has no picture of 10 ms frames; beats need one that does")
     if len(samples) < WINDOW * SAMPLES_A_FRAME or is_silent(samples):
         return None
-    block = SAMPLE_RATE // 10
     power = np.mean(samples[: len(samples) // block * block].reshape(-1, block).astype(np.float64) ** 2, axis=1)
-    if power.max() < power.min() * 10 ** (STEADY / 10):
-        return None
-    return model.picture(torch.from_numpy(samples)[None].to(model.device))
+    steady = power.max() < power.min() * 10 ** (STEADY / 10)
+    return None if steady else model.picture(torch.from_numpy(samples)[None].to(model.device))
 
 
 def embed_windows(model: StemModel, picture: Tensor, starts: Sequence[int] | np.ndarray) -> Tensor:
@@ -114,11 +112,8 @@ def embed_windows(model: StemModel, picture: Tensor, starts: Sequence[int] | np.
 
 @torch.no_grad()
 def embed_pictures(model: StemModel, pictures: Tensor) -> Tensor:
-    """Embeddings (W, 512) of pictures (W, ..., frames), beginnings aligned.
-
-    Spectral pooling pads a short sequence at both ends, so windows of 15 and of 16 steps would begin at different
-    places. Here all padding is at the right, as in the published evaluation of beats.
-    """
+    """Embeddings (W, 512) of pictures (W, ..., frames), beginnings aligned: spectral pooling pads a short sequence at
+    both ends; here all padding is at the right, as in the published evaluation of beats."""
     features = model.backbone(pictures)
     if isinstance(model.pooling, SpectralPooling):  # zeros project to zeros: this pads the projected sequence
         features = F.pad(features, (0, max(0, model.pooling.shortest - features.shape[-1])))
@@ -126,11 +121,9 @@ def embed_pictures(model: StemModel, pictures: Tensor) -> Tensor:
 
 
 def scattered_starts(frames: int, hop: int = HOP) -> np.ndarray:
-    """Frames at which windows of a picture of so many frames begin: a window every ``hop`` frames on average.
-
-    They are scattered by up to half a hop to either side (by the golden ratio, which never comes round), lest a tempo
-    that marches in step with the windows look the same in all of them.
-    """
+    """Frames at which windows of a picture of so many frames begin, ``hop`` apart on average: scattered by up to half a
+    hop to either side (by the golden ratio, which never comes round), lest a tempo that marches in step with the
+    windows look the same in all of them."""
     latest = frames - WINDOW
     count = 1 + -(-latest // hop)
     scatter = hop * ((np.arange(count) * (np.sqrt(5) - 1) / 2) % 1 - 0.5)
@@ -166,8 +159,7 @@ def published_map(model: StemModel, audio: np.ndarray, sample_rate: int, tempi: 
 
 @dataclass(frozen=True)
 class Bank:
-    """Metronomes embedded by one model: (b, n) clicks n / N_b of a beat after the window's beginning, then on every
-    beat."""
+    """Metronomes embedded by one model: (b, n) clicks n / N_b of a beat after the window begins, then on every beat."""
 
     tempi: np.ndarray  # (B,) beats a minute
     shifts: np.ndarray  # (B,) int: N_b, the number of shifts of each
@@ -202,11 +194,8 @@ def shifted_map(model: StemModel, bank: Bank, audio: np.ndarray, sample_rate: in
 
 def unrolled(similarity: np.ndarray, bank: Bank, begin: np.ndarray, seconds: float) -> BeatMap:
     """The map of a piece of so many seconds whose windows begin at seconds (W,), from their similarity to a bank
-    (W, sum of shifts).
-
-    Column t asks the two windows whose middle is nearest to t, in proportion to their nearness; at the ends of the
-    piece the first and the last. Between shifts it is interpolated by the Fourier series around the beat.
-    """
+    (W, sum of shifts). Column t asks the two windows whose middle is nearest to t, in proportion to their nearness; at
+    the ends the first and the last. Between shifts it is interpolated by the Fourier series around the beat."""
     times, last = STEP * np.arange(round(seconds / STEP)), len(begin) - 1
     values = np.zeros((len(bank.tempi), len(times)))
     place = np.interp(times - WINDOW * FRAME / 2, begin, np.arange(last + 1))

@@ -56,10 +56,8 @@ def fixed_pairs(tracks: Sequence[Track], draw: int, seconds: float = SECONDS, se
 
 def embeddings(model, cuts: Cuts) -> tuple[Tensor, Tensor]:
     """Embeddings of all anchors and of all positives of cuts, as of :func:`cut_pairs`: (n, 512) each."""
-    found = []
-    for chosen in in_batches(cuts):
-        z = model.embed(np.concatenate([waves for _, waves in chosen]), SAMPLE_RATE, batch_size=2 * BATCH)
-        found.append(z.unflatten(0, (-1, 2)))
+    batches = (np.concatenate([waves for _, waves in chosen]) for chosen in in_batches(cuts))
+    found = [model.embed(waves, SAMPLE_RATE, batch_size=2 * BATCH).unflatten(0, (-1, 2)) for waves in batches]
     return torch.cat(found).unbind(dim=1)
 
 
@@ -82,11 +80,8 @@ def by_model(model) -> Scorer:
 
 
 def top1(scores: np.ndarray | Tensor, k: int) -> np.ndarray:
-    """Each anchor's chance to find its own positive among K, the mean over all batches of K different tracks.
-
-    ``scores`` (n, n) have anchors in rows and positives in columns; the diagonal holds the pairs that belong together.
-    K counts the right candidate; a tie with it is a miss. Gives (n,) float64.
-    """
+    """Each anchor's chance to find its own positive among K (which counts; a tie with it is a miss), the mean over all
+    batches of K different tracks, (n,) float64: from scores (n, n), anchors in rows, their positives in columns."""
     scores, n = np.asarray(scores), len(scores)
     if scores.shape != (n, n):
         raise InputError(f"scores of shape {scores.shape} are not square: rows are anchors, columns their positives")
@@ -115,23 +110,14 @@ def evaluate(
     key: object = None,
     label: str = "",
 ) -> dict[str, np.ndarray]:
-    """Scores (draws, n, n) of the test pairs of tracks, by name; :func:`by_track` says what they are worth.
+    """Scores (draws, n, n) of the test pairs of tracks, all of different compositions, by name; :func:`by_track` says
+    what they are worth.
 
-    Parameters
-    ----------
-    score : callable (cuts) -> dict of str to array (n, n)
-        :func:`by_model`, or one of ``phalar.evaluate.scorers`` or ``sensitivity``.
-    tracks : sequence of Track
-        Test tracks, all of different compositions.
-    draws, seconds, seed
-        Pairs cut from each track, and how (:func:`cut_pairs`).
-    ks : sequence of int
-        What will be asked: a K for which there are too few tracks is refused before any work.
-    key : object, optional
-        Plain values that determine the scores besides the pairs: the weights, the corpus' version, the scorer's code.
-        If given, each draw is kept in the cache, so that a run that was stopped goes on.
-    label : str
-        Of bars on standard error; none without it.
+    ``score`` is :func:`by_model`, or one of ``phalar.evaluate.scorers`` or ``sensitivity``; ``draws``, ``seconds`` and
+    ``seed`` are those of :func:`cut_pairs`; a K of ``ks`` for which there are too few tracks is refused before any work
+    (InputError). ``key``: plain values that determine the scores besides the pairs (the weights, the corpus' version,
+    the scorer's code); with it each draw is kept in the cache, so that a run that was stopped goes on. ``label``: of
+    bars on standard error; none without it.
     """
     if max(ks, default=0) > len(tracks):
         raise InputError(f"K = {max(ks)} with {len(tracks)} tracks; choose K up to {len(tracks)}")

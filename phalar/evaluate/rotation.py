@@ -110,11 +110,17 @@ def choose_all(tracks: Iterable[Track], count: int, seconds: float) -> list[Exce
     raise InputError("no track has beats and a stem that sounds long enough to be moved by two bars")
 
 
-class Trace(NamedTuple):
-    """What a network makes of J sounds, complex64."""
+def _of_loops(model: StemModel, batch: Tensor) -> Tensor:
+    reach = 104  # frames that cover half of the longest constant-Q kernel (16,384 samples)
+    magnitudes = model.frontend.transform(F.pad(batch[:, None], (reach * HOP,) * 2, mode="circular")[:, 0])
+    return decibels(magnitudes[..., reach : reach + batch.shape[1] // HOP])
 
-    pooled: Tensor  # (J, D, C)
-    embedding: Tensor  # (J, 512)
+
+class Trace(NamedTuple):
+    """What a network makes of J sounds, complex64: (J, D, C) and (J, 512)."""
+
+    pooled: Tensor
+    embedding: Tensor
 
 
 @torch.inference_mode()
@@ -127,13 +133,7 @@ def trace(model: StemModel, waves: np.ndarray, as_loops: bool = False) -> Trace:
         raise InputError(f"a loop of {waves.shape[1]} samples is no whole number of steps of {STEP}")
     pooled, embedding = [], []
     for batch in torch.from_numpy(np.ascontiguousarray(waves, dtype=np.float32)).to(model.device).split(16):
-        if as_loops:
-            reach = 104 * HOP  # whole frames that cover half of the longest constant-Q kernel (16,384 samples)
-            magnitudes = model.frontend.transform(F.pad(batch[:, None], (reach, reach), mode="circular")[:, 0])
-            spectrogram = decibels(magnitudes[..., 104 : 104 + batch.shape[1] // HOP])
-        else:
-            spectrogram = model.picture(batch)
-        z = model.pooling(model.backbone(spectrogram))
+        z = model.pooling(model.backbone(_of_loops(model, batch) if as_loops else model.picture(batch)))
         pooled.append(z.unflatten(1, (model.pooling.channels, -1)).cpu())
         embedding.append(model.head(z).cpu())
     return Trace(torch.cat(pooled), torch.cat(embedding))
@@ -157,7 +157,7 @@ def arc(z: np.ndarray) -> np.ndarray:
 def steadiness(z: np.ndarray, seconds: np.ndarray, frequency: float) -> np.ndarray:
     """R² of z(s) = a exp(-2 pi i f s) about the origin with the best complex a, (J, ...) to (...): with power
     P = sum |z|² the least-squares residual is P - |sum z exp(2 pi i f s)|² / J. A frequency of 0 Hz stands still."""
-    along = np.abs(np.tensordot(np.exp(2j * np.pi * frequency * np.asarray(seconds)), z, axes=1)) ** 2 / len(z)
+    along = np.abs(np.tensordot(np.exp(2j * np.pi * frequency * seconds), z, axes=1)) ** 2 / len(z)
     return along / np.maximum((np.abs(z) ** 2).sum(axis=0), 1e-24)
 
 
@@ -275,5 +275,5 @@ def strongest(pooled: np.ndarray) -> np.ndarray:
 
 def scores(model: StemModel, excerpt: Excerpt, shifts: np.ndarray) -> np.ndarray:
     """Symmetrised scores of the mix with the stem at each shift: (J,) samples to (J,) float64."""
-    mix, stems = model.embed(excerpt.mix(), SAMPLE_RATE), model.embed(excerpt.delayed(shifts), SAMPLE_RATE)
-    return model.similarity(mix, stems)[0].double().cpu().numpy()
+    sides = (model.embed(waves, SAMPLE_RATE) for waves in (excerpt.mix(), excerpt.delayed(shifts)))
+    return model.similarity(*sides)[0].double().cpu().numpy()

@@ -12,6 +12,7 @@ from hashlib import blake2b
 
 import numpy as np
 import torch
+from scipy.ndimage import convolve1d
 
 from phalar import corpora, fingerprint
 from phalar.audio import SAMPLE_RATE
@@ -44,7 +45,7 @@ def features(waves: np.ndarray) -> Features:
     onsets = onset_curve(mel(audio).double().numpy())
     chroma = pitch_classes(constant_q(audio).double().numpy())
     return {
-        "noise": np.stack([_noise(wave) for wave in waves]),
+        "noise": np.stack([_noise(wave) for wave in audio.numpy()]),
         "level": np.array([[max(loudness(wave, SAMPLE_RATE), -70.0)] for wave in waves]),
         "rhythm": autocorrelation(onsets),
         "chroma": _centred(chroma.mean(axis=2), axis=1),
@@ -60,8 +61,7 @@ def onset_curve(mel: np.ndarray) -> np.ndarray:
     """Mean rise of log-mel bands (n, bands, T) from frame to frame, smoothed, less its mean: (n, T)."""
     rise = np.maximum(np.diff(mel, axis=2, prepend=mel[:, :, :1]), 0).mean(axis=1)
     window = np.hanning(SMOOTHING + 2)[1:-1]
-    smooth = np.apply_along_axis(np.convolve, 1, rise, window / window.sum(), mode="same")
-    return _centred(smooth, axis=1)
+    return _centred(convolve1d(rise, window / window.sum(), axis=1, mode="constant"), axis=1)
 
 
 def autocorrelation(curve: np.ndarray) -> np.ndarray:
@@ -88,7 +88,7 @@ def _averaged(values: np.ndarray, frames: int) -> np.ndarray:
 
 
 def _noise(wave: np.ndarray) -> np.ndarray:
-    seed = int.from_bytes(blake2b(np.ascontiguousarray(wave, np.float32).tobytes(), digest_size=8).digest(), "big")
+    seed = int.from_bytes(blake2b(wave.tobytes(), digest_size=8).digest(), "big")
     return np.random.default_rng(seed).normal(size=NOISE)
 
 

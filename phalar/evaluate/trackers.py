@@ -35,15 +35,15 @@ SHORTEST_CHORD = 0.1  # seconds: with less than two frames madmom's networks fai
 METRICS = ("f1", "f1_trimmed", "cmlc", "cmlt", "amlc", "amlt")
 
 
-def _beats(find: Callable, audio: np.ndarray, sample_rate: int, wanted: int) -> np.ndarray:
-    samples = _audible(audio, sample_rate, wanted)
-    return np.empty(0) if samples is None else np.asarray(find(samples), dtype=np.float64)
-
-
 def _audible(audio: np.ndarray, sample_rate: int, wanted: int, shortest: float = SHORTEST) -> np.ndarray | None:
     """One channel at the rate wanted; None where there is nothing to hear."""
     samples = mono(audio, sample_rate, wanted)
     return None if len(samples) < shortest * wanted or is_silent(samples) else samples
+
+
+def _beats(find: Callable, audio: np.ndarray, sample_rate: int, wanted: int) -> np.ndarray:
+    samples = _audible(audio, sample_rate, wanted)
+    return np.empty(0) if samples is None else np.asarray(find(samples), dtype=np.float64)
 
 
 def librosa_beats(audio: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -54,11 +54,9 @@ def librosa_beats(audio: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def beat_this(checkpoint: str | os.PathLike, device: str = "cpu") -> Tracker:
-    """Beat This! (Foscarin, Schlüter and Widmer 2024) as a tracker, without a DBN after it.
-
-    ``checkpoint`` is one of the authors', such as ``final0.ckpt`` (those named ``final`` were not trained on GTZAN). An
-    InputError if it is none, or if the package ``beat-this`` is not installed.
-    """
+    """Beat This! (Foscarin, Schlüter and Widmer 2024) as a tracker, without a DBN, by one of the authors' checkpoints
+    (``final0.ckpt``: those named ``final`` were not trained on GTZAN). An InputError if it is none, or if the package
+    ``beat-this`` is not installed."""
     path = Path(checkpoint)
     if not path.is_file():  # the package would take it for a name and try to download it
         raise InputError(f"{path}: no such file; give the path of a Beat This! checkpoint, such as final0.ckpt")
@@ -124,13 +122,11 @@ TRACKERS: Mapping[str, Tracker] = {"librosa": librosa_beats, "madmom": madmom_be
 
 
 def beat_scores(reference: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
-    """``mir_eval``'s scores of the beats of one piece.
-
-    Both are (beats,) in seconds, ascending, or an InputError. For each of ``METRICS`` a share, 0 to 1; 0 where there
-    are too few beats. ``f1`` within 70 ms on all beats, as the published script has it; the others after 5 s:
-    ``f1_trimmed``; ``cmlc`` and ``cmlt``, the longest stretch and all stretches tracked at the annotated metrical level
-    without a slip in tempo or phase; ``amlc`` and ``amlt``, at double or half tempo or off the beat, too.
-    """
+    """``mir_eval``'s scores of the beats of one piece, both (beats,) in seconds, ascending, or an InputError. For each
+    of ``METRICS`` a share, 0 to 1; 0 where there are too few beats. ``f1`` within 70 ms on all beats, as the published
+    script has it; the others after 5 s: ``f1_trimmed``; ``cmlc`` and ``cmlt``, the longest stretch and all stretches
+    tracked at the annotated metrical level without a slip; ``amlc`` and ``amlt``, at double or half tempo or off the
+    beat, too."""
     both = [np.asarray(beats, dtype=np.float64) for beats in (reference, estimate)]
     for name, beats in zip(("reference", "estimate"), both, strict=True):
         if beats.ndim != 1 or not np.isfinite(beats).all() or (np.diff(beats) < 0).any():
