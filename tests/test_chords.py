@@ -17,11 +17,10 @@ from phalar.evaluate import chords
 from phalar.evaluate.chords import OUTSIDE, VOCABULARIES, WINDOW, Setting, class_of, folds, probe, windows
 
 
-@pytest.mark.parametrize(("name", "count"), [("published", 25), ("majmin", 25), ("root", 13), ("sevenths", 61)])
-def test_classes_are_the_published_number_and_are_their_own_class(name, count):
-    words = VOCABULARIES[name]
-    assert [class_of(word, name) for word in words] == list(range(count))
-    assert words[0] == "N"
+def test_classes_are_the_published_number_and_are_their_own_class():
+    for name, count in {"published": 25, "majmin": 25, "root": 13, "sevenths": 61}.items():
+        assert [class_of(word, name) for word in VOCABULARIES[name]] == list(range(count))
+        assert VOCABULARIES[name][0] == "N"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +64,7 @@ def invented(tmp_path, monkeypatch):
 
 
 def test_windows_lie_inside_a_hop_apart_and_begin_at_moments_of_their_own(invented):
-    for hop in (0.02, 0.5, 2.0, 30.0):
+    for hop in (0.02, 2.0, 30.0):
         cut, step = windows(invented, hop), round(hop * 16_000)
         for track in invented:
             begin = cut.loc[cut["track"] == track.id, "begin"].to_numpy()
@@ -118,15 +117,12 @@ def test_features_are_embeddings_made_once_and_found_again(invented, stirred, mo
 
 
 def test_chroma_names_the_notes_at_the_moment_and_the_mean_does_not_say_when():
-    begin, played = (
-        np.array([32_000, 112_000, 40_000]),
-        [recording("high", "x", roots, 10.0) for roots in ((0, 7), (7, 0))],
-    )
+    begin = np.array([32_000, 112_000, 40_000])
+    played = (recording("high", "x", roots, 10.0) for roots in ((0, 7), (7, 0)))
     forth, back = (chords.signals(track.excerpt()[0], begin) for track in played)
-    assert forth["chroma"].shape == (3, 12)
+    assert (forth["chroma"].shape, forth["mean CQT"].shape) == ((3, 12), (3, 96))
     for chroma in (forth["chroma"][0], back["chroma"][1]):
         assert set(np.argsort(chroma)[-3:]) == {0, 4, 7}
-    assert forth["mean CQT"].shape == (3, 96)
     assert np.abs(forth["mean CQT"][2] - back["mean CQT"][2]).max() < 0.15 * np.ptp(forth["mean CQT"][2])
 
 
@@ -184,12 +180,12 @@ def test_a_window_is_named_by_a_probe_that_never_met_its_group(kind):
 
 
 def test_the_regularised_probe_sees_features_whatever_their_unit_and_direction():
-    z, targets = clouds(400, spread=0.3)
-    shown, groups = np.concatenate([z.real, z.imag], axis=1).astype(float), np.arange(400) // 8
+    z, targets = clouds(200, spread=0.3)
+    shown, groups = np.concatenate([z.real, z.imag], axis=1).astype(float), np.arange(200) // 8
     found = chords.regularised(shown, targets, groups).predict(shown)
     assert np.mean(found == targets) > 0.9
     turned = 1000 * shown @ np.linalg.qr(np.random.default_rng(0).standard_normal((24, 24)))[0]
-    assert (chords.regularised(turned, targets, groups).predict(turned) == found).mean() > 0.99
+    assert (chords.regularised(turned, targets, groups).predict(turned) == found).mean() > 0.98
     power = chords.Whitening().fit_transform(shown * np.logspace(0, 1, 24)).var(axis=0)
     assert power[0] > 0.95
     assert (np.diff(power) < 0).all(), "the weakest are raised least"
@@ -243,13 +239,11 @@ def test_the_table_says_what_was_measured(invented, stirred):
     rows = [Setting("chroma", folds="player"), Setting("majority", "majority")]
     rows.append(Setting("gap", "as published", "published"))
     found = chords.evaluate(stirred("gap"), invented, 1.0, rows, progress=False)
-    found = found.set_index(["variant", "split", "metric"])["estimate"]
-    split = "majmin, label at start, folds by player, real part"
-    assert found["chroma", split, "accuracy"].value > 0.9, "pure triads are easily read off their chroma"
-    assert found["chroma", split, "accuracy"].n == 3
-    assert found["chroma", split, "outside_vocabulary"].value == 0
-    assert found["chroma", split, "majmin"].value > 0.9
-    assert ("chroma", split, "sevenths") not in found
+    found = found.set_index(["variant", "split", "metric"]).sort_index()["estimate"]
+    own = found["chroma", "majmin, label at start, folds by player, real part"]
+    assert min(own["accuracy"].value, own["majmin"].value) > 0.9, "pure triads are easily read off their chroma"
+    assert (own["accuracy"].n, own["outside_vocabulary"].value) == (3, 0)
+    assert "sevenths" not in own
     assert found["majority"].xs("balanced_accuracy", level=-1).iloc[0].value <= 1 / 3 + 1e-9
     assert "published, label at start, folds by progression, as published" in found["gap"].index.get_level_values(0)
     most = Setting("majority", "majority", folds="track")

@@ -41,9 +41,10 @@ def chord(pitches):
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("tracker", trackers.TRACKERS.values(), ids=trackers.TRACKERS)
-def test_a_tracker_finds_clicks_at_any_rate_and_nothing_in_silence(tracker):
+def test_a_tracker_finds_clicks_at_any_rate_and_nothing_in_silence_and_leaves_nothing_changed(tracker):
+    filters, finders = list(warnings.filters), list(sys.meta_path)
     for rate in (RATE, 48_000):
-        wave, times = clicks(120, 5.0, rate)
+        wave, times = clicks(120, 4.0, rate)
         found = tracker(wave, rate)
         assert f1(times, found) > 0.9
         assert (np.diff(found) > 0).all()
@@ -52,14 +53,6 @@ def test_a_tracker_finds_clicks_at_any_rate_and_nothing_in_silence(tracker):
     for wave, rate, message in ((np.full(RATE, np.nan), RATE, "NaN"), (np.zeros(RATE), 0, "sample rate 0")):
         with pytest.raises(InputError, match=message):
             tracker(wave, rate)
-
-
-def test_madmom_leaves_nothing_changed():
-    filters, finders = list(warnings.filters), list(sys.meta_path)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        trackers.madmom_beats(clicks(100, 2.0)[0], RATE)
-    assert not caught
     assert (list(warnings.filters), sys.meta_path) == (filters, finders)
     assert doctest.OutputChecker.__module__ == "doctest"
     with pytest.raises(metadata.PackageNotFoundError):
