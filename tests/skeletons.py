@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from phalar.datasets.multitracks import published
+from phalar.datasets.listing import published
 
 CHORALE_IDS = {"train": (1, 48_000), "valid": (192_001, 6_000), "test": (216_001, 6_000)}
 """First id of a split of CocoChorales, and how many ids each of its four ensembles has there."""

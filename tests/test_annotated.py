@@ -15,8 +15,8 @@ from conftest import SHARED
 
 from phalar.datasets.annotated import GENRES, number_beats, read_beats, read_chords, read_take
 from phalar.datasets.files import KNOWN_FAULT
-from phalar.datasets.multitracks import Copy
-from phalar.datasets.prepare import DATASETS, list_copy
+from phalar.datasets.listing import Copy
+from phalar.datasets.prepare import DATASETS, dataset
 from phalar.errors import InputError
 
 ONE_COLUMN = {f"jazz.000{n}" for n in ("03", "09", "10", "14", "18", "20")}
@@ -86,7 +86,7 @@ def test_a_whole_copy_of_gtzan_is_found_from_any_of_its_folders(tmp_path, place,
         put(tmp_path / place / genre / f"._{genre}.00000.wav", b"\0\5\x16\7")
         put(tmp_path / "Data" / "images_original" / genre / f"{genre}00000.png", b"\x89PNG")
     put(tmp_path / place / "pop" / "pop.00007.au", b".snd")
-    listing = list_copy("gtzan", tmp_path / root)
+    listing = dataset("gtzan").list(tmp_path / root)
     assert Counter(track.split for track in listing.tracks) == DATASETS["gtzan"].expected
     assert Counter(track.tags["genre"] for track in listing.tracks) == dict.fromkeys(GENRES, 100)
     assert all(
@@ -97,13 +97,13 @@ def test_a_whole_copy_of_gtzan_is_found_from_any_of_its_folders(tmp_path, place,
     for track in listing.tracks[:-1]:
         if track.id != "reggae.00086":
             put(beats / f"gtzan_{track.id.replace('.', '_')}.beats", "0.5\t1\n1.0\t2\n")
-    listing = list_copy("gtzan", tmp_path / root, {"annotations": beats})
+    listing = dataset("gtzan").list(tmp_path / root, annotations=beats)
     assert [track.id for track in listing.tracks if track.beats is None] == ["reggae.00086", "rock.00099"]
     assert [problem.what.startswith(KNOWN_FAULT) for problem in listing.problems] == [True, False]
     with pytest.raises(InputError, match=r"gtzan_blues_00000\.beats or blues\.00000\.wav\.jams"):
-        list_copy("gtzan", tmp_path / root, {"annotations": tmp_path / "Data" / "images_original"})
+        dataset("gtzan").list(tmp_path / root, annotations=tmp_path / "Data" / "images_original")
     with pytest.raises(InputError, match=r"blues/blues.00000.wav"):
-        list_copy("gtzan", beats)
+        dataset("gtzan").list(beats)
 
 
 def test_all_forms_of_beats_give_the_same_at_any_depth_of_folder(tmp_path):
@@ -114,7 +114,7 @@ def test_all_forms_of_beats_give_the_same_at_any_depth_of_folder(tmp_path):
     lists = {"8th_note": [0.75, 1.25], "downbeat": [1.0, 2.5], "beat": [2.5, 2.0, 1.5, 1.0, 0.5]}
     put(tmp_path / "c" / "jams" / "blues.00000.wav.jams", beat_lists(**lists))
     for place in ("a", "a/gtzan", "a/gtzan/annotations", "a/gtzan/annotations/beats", "b", "b/beats", "c", "c/jams"):
-        listing = list_copy("gtzan", tmp_path / "genres", {"annotations": tmp_path / place})
+        listing = dataset("gtzan").list(tmp_path / "genres", annotations=tmp_path / place)
         assert listing.tracks[0].beats.tolist() == [[0.5, 3], [1.0, 1], [1.5, 2], [2.0, 3], [2.5, 1]]
         assert listing.problems == ()
     for other in ("0.5\t1\r\n1.0\t2\r\n", "0.5 1\n\n1.0 2", "5.000e-01\t1.000e+00\n1.0e+00\t2.0e+00\n"):
@@ -203,7 +203,7 @@ def test_all_real_beat_files(shared):
 
 def test_the_real_clips_and_the_rhythm_file_that_is_the_text_file_before_rounding(shared):
     beats = shared / "gtzan" / "beat_this_annotations" / "gtzan"
-    listing = list_copy("gtzan", shared / "gtzan" / "genres", {"annotations": beats})
+    listing = dataset("gtzan").list(shared / "gtzan" / "genres", annotations=beats)
     assert Counter(track.tags["genre"] for track in listing.tracks) == dict.fromkeys(GENRES, 5) | {"jazz": 4}
     assert listing.problems == ()
     assert all(track.beats is not None for track in listing.tracks)
@@ -252,7 +252,7 @@ def test_a_whole_copy_gives_180_takes_of_a_mode_and_the_published_shares_of_chor
     put(tmp_path / "annotation" / "._00_BN1-129-Eb_comp.jams", b"\0\5\x16\7")
     put(tmp_path / "audio_mono-pickup_mix" / "00_BN1-129-Eb_comp_mix.wav")
     for mode in ("solo", "comp"):
-        listing = list_copy("guitarset", tmp_path, {"mode": mode})
+        listing = dataset("guitarset").list(tmp_path, mode=mode)
         assert listing.problems == ()
         assert Counter(track.split for track in listing.tracks) == DATASETS["guitarset"].expected == {"test": 180}
         assert Counter(track.tags["piece"] for track in listing.tracks) == dict.fromkeys(PIECES, 6)
@@ -291,12 +291,12 @@ def test_the_two_annotations_are_told_apart_by_metadata_in_either_order_and_ends
 
 def test_a_take_without_one_of_its_files_is_named_and_wrong_options_refused(tmp_path):
     with pytest.raises(InputError, match="audio_mono-mic"):
-        list_copy("guitarset", tmp_path)
+        dataset("guitarset").list(tmp_path)
     take(tmp_path, "00_BN1-129-Eb_comp", document(*BOTH, bars([0.0, 0.5, 1.0])))
     take(tmp_path, "01_BN1-129-Eb_comp", None)
     silent = put(tmp_path / "annotation" / "02_BN1-129-Eb_comp.jams", document(*BOTH))
     broken = take(tmp_path, "03_BN1-129-Eb_comp", "{")
-    listing = list_copy("guitarset", tmp_path)
+    listing = dataset("guitarset").list(tmp_path)
     assert [track.chords is None for track in listing.tracks] == [False, True, True]
     assert listing.tracks[0].beats.tolist() == [[0.0, 1], [0.5, 2], [1.0, 3]]
     assert {p.path for p in listing.problems} == {
@@ -306,7 +306,7 @@ def test_a_take_without_one_of_its_files_is_named_and_wrong_options_refused(tmp_
     }
     for option, value in (("mode", "both"), ("chords", "first")):
         with pytest.raises(InputError, match=f"{option}='{value}'"):
-            list_copy("guitarset", tmp_path, {option: value})
+            dataset("guitarset").list(tmp_path, **{option: value})
 
 
 def test_the_real_lead_sheets_follow_from_the_names_and_performed_chords_differ(shared):
@@ -328,5 +328,5 @@ def test_the_real_lead_sheets_follow_from_the_names_and_performed_chords_differ(
         assert np.array_equal(*parsed)  # the same roots
         roots.extend(parsed[0])
     assert len(roots) == 13
-    (track,) = list_copy("guitarset", shared / "guitarset", {"mode": "solo"}).tracks
+    (track,) = dataset("guitarset").list(shared / "guitarset", mode="solo").tracks
     assert (track.chords, track.beats[:, 1].tolist()) == (((0.0, 2.0, "G:maj"),), [2, 3, 4])

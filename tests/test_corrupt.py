@@ -15,7 +15,7 @@ from skeletons import Sound
 
 from phalar.datasets import prepare as prepared
 from phalar.datasets.files import Problem, open_tracks
-from phalar.datasets.multitracks import published
+from phalar.datasets.listing import published
 from phalar.datasets.prepare import DATASETS, check, prepare
 from phalar.errors import RunError
 

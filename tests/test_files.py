@@ -18,7 +18,7 @@ from phalar.datasets.files import (
     read_header,
     read_sound,
 )
-from phalar.datasets.multitracks import listed
+from phalar.datasets.listing import Copy, Found
 from phalar.errors import RunError
 
 RATES = (16_000, 44_100, 48_000, 22_050, 8_000, 44_099, 96_000, 1_000)
@@ -34,7 +34,11 @@ def track(folder, lengths, rate=16_000, **annotations):
     for i, seconds in enumerate(lengths):
         soundfile.write(folder / f"s{i}.wav", sound(rate, seconds, seed=i), rate)
     stems = [(f"stem {i}", [folder / f"s{i}.wav"]) for i in range(len(lengths))]
-    return listed("a", "train", stems, {"drum": [i == 0 for i in range(len(stems))], "bpm": 60}, **annotations)
+    return listed(folder, stems, {"drum": [i == 0 for i in range(len(stems))], "bpm": 60}, **annotations)
+
+
+def listed(folder, stems, tags, **annotations):
+    return Copy(folder).track(Found("a", "train", folder), stems, tags, least=1, **annotations)
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -80,13 +84,13 @@ def test_a_stem_that_was_cut_off_does_not_shorten_its_track_and_a_gap_is_noted(t
     if serious == [False]:
         assert "1.50 s before" in problems[0].what
     if left == 2:
-        assert opened.tags == {"drum": [True, False], "bpm": 60}
+        assert opened.tags == {"title": "a", "drum": [True, False], "bpm": 60}
 
 
 def test_a_stem_goes_with_any_of_its_files(tmp_path):
     (a,), (b,), (c,), (d,) = track(tmp_path / "a", [1.0] * 4).audio.stems
     b.write_bytes(b"")
-    opened, (problem,) = open_track(listed("a", "test", [("x", [a, b]), ("y", [c]), ("z", [d])], {}))
+    opened, (problem,) = open_track(listed(tmp_path, [("x", [a, b]), ("y", [c]), ("z", [d])], {}))
     assert (opened.stems, problem.path) == (("y", "z"), b)
 
 

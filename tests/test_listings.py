@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from skeletons import Sound
 
 from phalar.datasets.files import KNOWN_FAULT
-from phalar.datasets.multitracks import ENSEMBLES, published, read_keys, track_ids
-from phalar.datasets.prepare import DATASETS, list_copy
+from phalar.datasets.listing import published, track_ids
+from phalar.datasets.multitracks import ENSEMBLES, read_keys
+from phalar.datasets.prepare import DATASETS, dataset
 from phalar.datasets.tracks import SPLITS
 from phalar.errors import InputError
 
@@ -62,7 +63,7 @@ def splits(listing):
 def test_every_audio_file_but_mixes_is_in_exactly_one_stem_and_no_audio_is_read(copy):
     name, root = copy
     audio = [path for path in root.rglob("*") if path.suffix in (".wav", ".flac") and not path.stem.startswith("mix")]
-    listing = list_copy(name, root)
+    listing = dataset(name).list(root)
     assert files(listing) == Counter(path for path in audio if "omitted" not in path.parts)
     assert not said(listing)
     assert [track.id for track in listing.tracks] == sorted({track.id for track in listing.tracks})
@@ -76,16 +77,16 @@ def test_every_audio_file_but_mixes_is_in_exactly_one_stem_and_no_audio_is_read(
     (root / "notes.txt").touch()
     for path in files(listing):
         path.write_bytes(b"")
-    assert repr(list_copy(name, root)) == repr(listing)
+    assert repr(dataset(name).list(root)) == repr(listing)
 
 
 def test_a_track_of_less_than_two_stems_is_left_out(copy):
     name, root = copy
-    whole = list_copy(name, root)
+    whole = dataset(name).list(root)
     for track, first in zip(whole.tracks, (1, 0), strict=False):
         for path in [path for stem in track.audio.stems for path in stem][first:]:
             path.unlink()
-    listing = list_copy(name, root)
+    listing = dataset(name).list(root)
     assert listing.tracks == whole.tracks[2:]
     left = {f"usable stems: {stems}, where a track needs at least two" for stems in (0, 1)}
     assert left <= set(said(listing).values())
@@ -99,11 +100,11 @@ def test_no_track_is_in_two_splits_and_valid_and_validation_are_one(name, tmp_pa
         "folder": lambda: skeletons.multitracks(tmp_path, ("train/one", "test/two")),
     }
     root = made.get(name, lambda: MAKERS[name](tmp_path))()
-    whole = list_copy(name, root)
+    whole = dataset(name).list(root)
     place = next(path for path in root.rglob("test/*") if files(whole).keys() & set(path.rglob("*")))
     again = place.parent.with_name("train") / place.name
     shutil.copytree(place, again)
-    listing = list_copy(name, root)
+    listing = dataset(name).list(root)
     assert listing.tracks == whole.tracks
     assert set(said(listing)) == {again}
     shutil.rmtree(again)
@@ -111,8 +112,8 @@ def test_no_track_is_in_two_splits_and_valid_and_validation_are_one(name, tmp_pa
     for spelling in ("valid", "validation"):
         shutil.rmtree(test.with_name(spelling), ignore_errors=True)
     test.rename(test.with_name("Validation"))
-    assert "test" not in splits(list_copy(name, root)).values()
-    assert "valid" in splits(list_copy(name, root)).values()
+    assert "test" not in splits(dataset(name).list(root)).values()
+    assert "valid" in splits(dataset(name).list(root)).values()
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -120,44 +121,44 @@ def test_a_folder_of_something_else_is_refused_and_one_above_a_copy_will_do(name
     (tmp_path / "empty" / "train").mkdir(parents=True)
     for root, says in (("empty", "does not look like.*expected"), ("absent", "not a folder")):
         with pytest.raises(InputError, match=says):
-            list_copy(name, tmp_path / root)
+            dataset(name).list(tmp_path / root)
     if name != "folder":
         root = MAKERS[name](tmp_path / "above" / "copy")
-        assert list_copy(name, root.parent) == list_copy(name, root)
+        assert dataset(name).list(root.parent) == dataset(name).list(root)
     (packed := tmp_path / "packed" / "train").mkdir(parents=True)
     (packed / "A - B.stem.mp4").touch()
     with pytest.raises(InputError, match="MUSDB18-HQ, which is wav"):
-        list_copy("musdb18hq", tmp_path / "packed")
+        dataset("musdb18hq").list(tmp_path / "packed")
 
 
 def test_a_stem_in_two_formats_counts_once_and_either_will_do(copy, tmp_path):
     name, root = copy
-    listing = list_copy(name, root)
+    listing = dataset(name).list(root)
     for path in files(listing):
         shutil.copy(path, path.with_suffix(".wav" if name == "slakh2100" else ".flac"))
-    assert list_copy(name, root).tracks == listing.tracks
-    assert files(list_copy(name, root)) == files(listing)
+    assert dataset(name).list(root).tracks == listing.tracks
+    assert files(dataset(name).list(root)) == files(listing)
     for extension in ("wav", "flac"):
-        found = files(list_copy(name, MAKERS[name](tmp_path / extension, sound=Sound(extension=extension))))
+        found = files(dataset(name).list(MAKERS[name](tmp_path / extension, sound=Sound(extension=extension))))
         assert {path.suffix for path in found} == {f".{extension}"}
 
 
 def test_links_to_files_are_followed_but_no_loops_folders_pipes_and_devices(copy, tmp_path):
     """As a model hub lays them: every file lies elsewhere under a digest, and the copy has links of the right names."""
     name, root = copy
-    whole = list_copy(name, root)
+    whole = dataset(name).list(root)
     (tmp_path / "blobs").mkdir()
     for number, path in enumerate([path for path in root.rglob("*") if path.is_file()]):
         blob = path.rename(tmp_path / "blobs" / f"{number:064x}")
         path.symlink_to(os.path.relpath(blob, path.parent))
-    assert list_copy(name, root) == whole
+    assert dataset(name).list(root) == whole
     place = whole.tracks[0].audio.stems[0][0].parent
     refused = {place / "loop": place, place / "S98.wav": place / "S98.wav", place / "S99.wav": "/dev/zero"}
     refused[root / "more"] = skeletons.multitracks(tmp_path / "outside")
     for path, target in refused.items():
         path.symlink_to(target)
     os.mkfifo(place / "9_pipe.wav")
-    listing = list_copy(name, root)
+    listing = dataset(name).list(root)
     assert listing.tracks == whole.tracks
     assert set(said(listing)) == refused.keys()
 
@@ -169,7 +170,7 @@ def test_metadata_only_name_and_broken_ones_are_one_clear_problem(tmp_path):
     places = {"moisesdb": song, "slakh2100": next(slakh.rglob("Track00001")) / "metadata.yaml"}
     places["cocochorales"] = next(coco.rglob("random_track144001")) / "metadata.yaml"
     for name, root in (("moisesdb", moisesdb), ("slakh2100", slakh), ("cocochorales", coco)):
-        whole = list_copy(name, root)
+        whole = dataset(name).list(root)
         for content in (
             b"\xff\xfe\0",
             b"[" * 500_000,
@@ -182,14 +183,14 @@ def test_metadata_only_name_and_broken_ones_are_one_clear_problem(tmp_path):
             places[name].unlink() if content is None else places[name].write_bytes(content)
             if content is None:
                 os.mkfifo(places[name])
-            listing = list_copy(name, root)
+            listing = dataset(name).list(root)
             assert files(listing) == files(whole)
             assert name == "slakh2100" or list(said(listing)) == [places[name]]
     song.unlink()
     for hostile in ("../../x", "/etc/passwd", "..", "\0", "\ud800", "x" * 5000):
         stem = {"stemName": hostile, "tracks": [{"id": hostile, "extension": "wav", "trackType": hostile}]}
         song.write_text(json.dumps({"song": hostile, "stems": [stem]}))
-        listing = list_copy("moisesdb", moisesdb)
+        listing = dataset("moisesdb").list(moisesdb)
         assert listing.tracks[0].stems == ("bass", "drums", "drums", "drums", "vocals")
         assert "1 sources fewer than data.json lists" in said(listing)[song.parent]
         json.dumps(listing.tracks[0].tags, ensure_ascii=False).encode()
@@ -199,7 +200,7 @@ def test_names_that_are_not_utf8_do_no_harm(tmp_path):
     root = skeletons.multitracks(tmp_path / "f")
     (root / "two").rename(root / os.fsdecode(b"caf\xe9"))
     (root / "one" / "bass.wav").rename(root / "one" / os.fsdecode(b"b\xe4ss.wav"))
-    tracks = list_copy("folder", root).tracks
+    tracks = dataset("folder").list(root).tracks
     assert [(track.id, track.tags["title"]) for track in tracks] == [("caf_", "caf?"), ("one", "one")]
     assert tracks[1].stems == ("b?ss", "drums", "keys")
 
@@ -229,42 +230,42 @@ def test_the_published_split_of_moisesdb_comes_from_the_seed_and_moved_songs_kee
     assert [index[song] for song in shuffled] == ["train"] * 192 + ["valid"] * 24 + ["test"] * 24
     stray, sound = "00000000-0000-4000-8000-000000000000", {"bass": ["bass_guitar"], "drums": ["kick_drum"]}
     flat = skeletons.moisesdb(tmp_path / "flat", [*skeletons.moisesdb_ids(), stray], sound, Sound())
-    listing = list_copy("moisesdb", flat)
+    listing = dataset("moisesdb").list(flat)
     assert splits(listing) == {song: published("moisesdb")[song[:8]] for song in skeletons.moisesdb_ids()}
     assert Counter(splits(listing).values()) == DATASETS["moisesdb"].expected
     assert list(said(listing)) == [flat / stray]
     moved = dict.fromkeys(skeletons.moisesdb_ids(3), "test") | {stray: "valid"}
-    listing = list_copy("moisesdb", skeletons.moisesdb(tmp_path / "moved", moved))
+    listing = dataset("moisesdb").list(skeletons.moisesdb(tmp_path / "moved", moved))
     assert splits(listing) == moved
     assert "are in another split than published" in next(iter(said(listing, False).values()))
 
 
 def test_units_of_moisesdb(tmp_path):
     root = skeletons.moisesdb(tmp_path, skeletons.moisesdb_ids(1))
-    (track,) = list_copy("moisesdb", root).tracks
+    (track,) = dataset("moisesdb").list(root).tracks
     named = dict(zip(track.stems, track.tags["stem_names"], strict=True))
     drums = dict.fromkeys(("hi_hat", "kick_drum", "snare_drum"), "drums")
     assert named == {"bass_guitar": "bass", "lead_male_singer": "vocals"} | drums
     assert track.pitched == tuple(name != "drums" for name in track.tags["stem_names"])
     assert (track.tags["artist"], track.tags["genre"]) == ("Nobody", "rock")
-    (summed,) = list_copy("moisesdb", root, {"unit": "stem"}).tracks
+    (summed,) = dataset("moisesdb").list(root, unit="stem").tracks
     assert dict(zip(summed.stems, map(len, summed.audio.stems), strict=True)) == {"bass": 1, "drums": 3, "vocals": 1}
     with pytest.raises(InputError, match="unit='song' is none of source, stem"):
-        list_copy("moisesdb", root, {"unit": "song"})
+        dataset("moisesdb").list(root, unit="song")
 
 
 def test_slakh_takes_what_sounds_in_every_layout_less_known_faults_and_what_redux_omits(tmp_path):
     root = skeletons.slakh(tmp_path / "redux")
-    track = list_copy("slakh2100", root).tracks[1]
+    track = dataset("slakh2100").list(root).tracks[1]
     assert [stem[0].stem for stem in track.audio.stems] == ["S01", "S02", "S03"]  # S00 is MIDI only
     assert track.stems == ("Drums", "Bass", "Strings (continued)")
     assert track.tags["programs"] == ["Drums", "Electric Bass (finger)", "Choir Aahs"]
     assert (track.tags["is_drum"], track.pitched) == ([True, False, False], (False, True, True))
     track.audio.stems[0][0].unlink()
-    assert "has no audio of S01" in said(list_copy("slakh2100", root))[root / "train/Track00002/stems"]
+    assert "has no audio of S01" in said(dataset("slakh2100").list(root))[root / "train/Track00002/stems"]
     numbers = {1: "train", 49: None, 1500: "train", 1501: "valid", 1875: "valid", 1876: "test"}
     flat = [(f"Track{number:05d}", None, ("S05", "S09"), ()) for number in numbers]
-    listing = list_copy("slakh2100", skeletons.slakh(tmp_path / "flat", flat, Sound()))
+    listing = dataset("slakh2100").list(skeletons.slakh(tmp_path / "flat", flat, Sound()))
     assert splits(listing) == {f"Track{number:05d}": split for number, split in numbers.items() if split}
     table = [
         ("Track00357", "train", ("S02", "S03", "S04"), ()),
@@ -272,7 +273,7 @@ def test_slakh_takes_what_sounds_in_every_layout_less_known_faults_and_what_redu
         ("Track00157", "train", ("S02", "S04", "S05"), ()),  # the twin of S04 is absent
         ("Track01876", "test", ("S00", "S01"), ()),  # notes are missing in S01: used, as everybody does
     ]
-    listing = list_copy("slakh2100", skeletons.slakh(tmp_path / "faults", table))
+    listing = dataset("slakh2100").list(skeletons.slakh(tmp_path / "faults", table))
     faults = {path.stem: what for path, what in said(listing, False).items()}
     said_of = {"S12": "the same audio as S11", "S03": "white noise", "S01": "notes are missing"}
     assert faults == {stem: KNOWN_FAULT + what for stem, what in said_of.items()}
@@ -288,7 +289,7 @@ def test_slakh_takes_what_sounds_in_every_layout_less_known_faults_and_what_redu
 def test_slakh_in_full_or_in_part(fixtures, tmp_path, step):
     """All 1,539 stems of the published test split, and of training all but the published noise and copies."""
     rows = skeletons.slakh_table(fixtures / "slakh" / "splits" / "redux_stem_index.csv")[::step]
-    listing = list_copy("slakh2100", skeletons.slakh(tmp_path, rows))
+    listing = dataset("slakh2100").list(skeletons.slakh(tmp_path, rows))
     faults = {name for name, what in published("slakh2100").items() if what not in ("omitted", "notes are missing")}
     expected = {
         track: (split.removesuffix("ation"), [stem for stem in stems if f"{track}/{stem}" not in faults])
@@ -309,12 +310,14 @@ def test_the_real_samples(fixtures):
         assert read == expected["stems"]
     assert len(paths) == 5
     for place, suffix in (("babyslakh_16k", ".wav"), ("slakh2100_flac_redux", ".flac")):
-        (track,) = list_copy("slakh2100", fixtures / "slakh" / place).tracks  # metadata of BabySlakh deny all its audio
+        (track,) = (
+            dataset("slakh2100").list(fixtures / "slakh" / place).tracks
+        )  # metadata of BabySlakh deny all its audio
         assert [stem[0].name for stem in track.audio.stems] == [f"S{n:02d}{suffix}" for n in range(11) if n != 6]
         assert track.stems[:4] == ("Guitar", "Drums", "Piano", "Bass")
-    (song,) = list_copy("musdb18hq", fixtures / "musdb18hq").tracks
+    (song,) = dataset("musdb18hq").list(fixtures / "musdb18hq").tracks
     assert (song.id, song.split) == ("The_Easton_Ellises_-_Falcon_69", "test")
-    own = list_copy("folder", fixtures / "multitracks")
+    own = dataset("folder").list(fixtures / "multitracks")
     assert (len(own.tracks), own.problems) == (6, ())
     redux = json.loads((fixtures / "slakh" / "splits" / "redux.json").read_text())
     omitted = {track for track, what in redux.items() if what["action"] == "omit"}
@@ -324,26 +327,26 @@ def test_the_real_samples(fixtures):
 @pytest.mark.parametrize("share", [100, pytest.param(1, marks=pytest.mark.slow)])
 def test_cocochorales_in_full_or_in_part_by_ensembles_and_voices(tmp_path, share):
     root = skeletons.cocochorales(tmp_path, {"train": 6000 // share, "valid": 2000 // share, "test": 2000 // share})
-    listing = list_copy("cocochorales", root)
+    listing = dataset("cocochorales").list(root)
     counts = Counter(splits(listing).values())
     assert {split: share * count for split, count in counts.items()} == DATASETS["cocochorales"].expected
     assert {track.tags["ensemble"] for track in listing.tracks} == set(ENSEMBLES)
-    for wanted, ensembles in (("random", {"random"}), (["random"], {"random"}), ("string, brass", {"string", "brass"})):
-        tracks = list_copy("cocochorales", root, {"ensembles": wanted}).tracks
+    for wanted, ensembles in (("random", {"random"}), ("string, brass", {"string", "brass"})):
+        tracks = dataset("cocochorales").list(root, ensembles=wanted).tracks
         assert {track.id.split("_")[0] for track in tracks} == ensembles
-    for wrong in ("strings", "", (), "string,all"):
+    for wrong in ("strings", "", "string,all"):
         with pytest.raises(InputError, match="use all, or some of string, brass, woodwind, random"):
-            list_copy("cocochorales", root, {"ensembles": wrong})
-    track = list_copy("cocochorales", root, {"ensembles": "random"}).tracks[0]
+            dataset("cocochorales").list(root, ensembles=wrong)
+    track = dataset("cocochorales").list(root, ensembles="random").tracks[0]
     assert track.stems == ("saxophone", "viola", "horn", "double bass")
     assert track.tags == {"title": track.id, "ensemble": "random", "tempo": 50}
     place = track.audio.stems[1][0].parents[1]
     track.audio.stems[1][0].unlink()
-    assert said(list_copy("cocochorales", root)) == {place: "has 3 of four voices"}
+    assert said(dataset("cocochorales").list(root)) == {place: "has 3 of four voices"}
 
 
 def test_names_splits_and_parts_of_musdb(tmp_path):
-    listing = list_copy("musdb18hq", skeletons.musdb18hq(tmp_path / "a"))
+    listing = dataset("musdb18hq").list(skeletons.musdb18hq(tmp_path / "a"))
     titles = {track.tags["title"]: track.id for track in listing.tracks}
     assert titles["Actions - Devil's Words"] == "Actions_-_Devil_s_Words"
     assert [track.split for track in listing.tracks] == ["valid", "train", "test", "test", "train"]
@@ -351,22 +354,22 @@ def test_names_splits_and_parts_of_musdb(tmp_path):
     valid = [song for song, what in published("musdb18hq").items() if what == "valid"]
     names = {"train": [*valid, *(f"A - {n}" for n in range(86))], "test": [f"B - {n}" for n in range(50)]}
     songs = skeletons.musdb18hq(tmp_path / "b", names, Sound())
-    assert Counter(splits(list_copy("musdb18hq", songs)).values()) == DATASETS["musdb18hq"].expected
+    assert Counter(splits(dataset("musdb18hq").list(songs)).values()) == DATASETS["musdb18hq"].expected
     (songs / "test" / "B - 1" / "vocals.wav").unlink()
-    assert said(list_copy("musdb18hq", songs)) == {songs / "test" / "B - 1": "lacks vocals"}
+    assert said(dataset("musdb18hq").list(songs)) == {songs / "test" / "B - 1": "lacks vocals"}
 
 
 def test_splits_and_stems_of_a_folder(tmp_path):
     root = skeletons.multitracks(tmp_path / "a")
-    assert splits(list_copy("folder", root, {"split": "train"})) == {"one": "train", "two": "train"}
+    assert splits(dataset("folder").list(root, split="train")) == {"one": "train", "two": "train"}
     root = skeletons.multitracks(tmp_path / "b", ("train/one", "validation/two", "three"))
-    assert splits(list_copy("folder", root)) == {"one": "train", "two": "valid", "three": "test"}
+    assert splits(dataset("folder").list(root)) == {"one": "train", "two": "valid", "three": "test"}
     with pytest.raises(InputError, match="split='all' is none of train, valid, test"):
-        list_copy("folder", root, {"split": "all"})
+        dataset("folder").list(root, split="all")
     names = ("Mix", "01 Kick", "mixture", "master", "Mixer")
     root = skeletons.multitracks(tmp_path / "c", ("one", "two/stems"), names)
     Sound().write(root / "two", "spare")
-    assert [track.stems for track in list_copy("folder", root).tracks] == [("01 Kick", "Mixer")] * 2
+    assert [track.stems for track in dataset("folder").list(root).tracks] == [("01 Kick", "Mixer")] * 2
     for extension in ("wav", "flac", "ogg", "mp3", "aiff", "aif", "AU"):
         root = skeletons.multitracks(tmp_path / extension, sound=Sound(extension=extension))
-        assert len(files(list_copy("folder", root))) == 6
+        assert len(files(dataset("folder").list(root))) == 6

@@ -219,7 +219,7 @@ def test_interrupted_it_leaves_whole_tracks_and_no_word_of_the_workers_and_goes_
     assert process.returncode == 130
     assert "run the same command again" in said
     assert "Traceback" not in said, said
-    assert not list(tracks.parent.rglob("*.part"))
+    assert not list(tracks.parent.rglob(".[0-9]*"))
     whole = [path.stem for path in tracks.glob("*.json")]
     assert 0 < len(whole) < 12
     with pytest.raises(InputError):

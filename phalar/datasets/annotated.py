@@ -1,5 +1,7 @@
 """The data sets of single recordings with annotations: beats of GTZAN, chords of GuitarSet; and JAMS, their format.
 
+A row and a function each, as in :mod:`phalar.datasets.multitracks`.
+
 JAMS (Humphrey et al. 2014) is JSON: a list of annotations, each of a *namespace* (``"chord"``, ``"beat"``) and each a
 list of observations. Real files hold several annotations of one namespace, so metadata must tell which is which. The
 readers take a file's text; what is not as it should be is one of the errors that :meth:`Copy.read` reports by path.
@@ -8,6 +10,7 @@ Book page *Real data sets*.
 
 import json
 import re
+from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from phalar.datasets.files import KNOWN_FAULT, NOTE, Listing
-from phalar.datasets.multitracks import Copy, listed, one_of
+from phalar.datasets.files import KNOWN_FAULT, NOTE
+from phalar.datasets.listing import Copy, Dataset, Found, one_of
+from phalar.datasets.tracks import Track
 from phalar.errors import InputError
 
 Chords = tuple[tuple[float, float, str], ...]  # rising: start, end (seconds) and label
@@ -111,31 +115,40 @@ CLIP = rf"((?:{'|'.join(GENRES)})\.\d{{5}})"
 WITHOUT_BEATS = "reggae.00086"  # in the published beat files, which are 999
 
 
-def gtzan(root: Path, annotations: Path | None = None) -> Listing:
-    """GTZAN (Tzanetakis and Cook 2002): ``[genres/|Data/genres_original/]GENRE/GENRE.NNNNN.wav`` (or au).
+@Dataset(
+    title="GTZAN",
+    licence="none stated; excerpts of sold recordings, so never pass the audio on (beat annotations: MIT)",
+    size="1.2 GB",
+    source="audio: genres.tar.gz of the Marsyas project (MD5 5b3d6dddb579ab49814ab86dba69e7c7), or Kaggle's 'GTZAN "
+    "Dataset'; beats: the GitHub repository CPJKU/beat_this_annotations, v1.0, folder gtzan",
+    citation="G. Tzanetakis, P. Cook: Musical genre classification of audio signals. IEEE Trans. Speech and Audio "
+    "Processing 10(5), 2002. Beats: U. Marchand and others: GTZAN-Rhythm. ISMIR late-breaking session, 2015.",
+    expected={"test": 1000},
+    options={"annotations": (None, "folder of the beat annotations (.beats files, or GTZAN-Rhythm's .jams)")},
+)
+def gtzan(copy: Copy, annotations: Path | None = None) -> Iterator[Track]:
+    """``[genres/|Data/genres_original/]GENRE/GENRE.NNNNN.wav`` (or au) of Tzanetakis and Cook (2002).
 
     A track is a clip of half a minute, its one stem is called ``"mix"``, its tag is ``genre``, and all are for testing.
     ``annotations`` is the folder of the beats, or one above: ``.beats`` of beat_this_annotations or gtzan_tempo_beat,
     or the ``.jams`` of GTZAN-Rhythm. A clip whose beats are missing or unreadable is listed without.
     """
-    copy, tracks = Copy(root), []
     clips = copy.files(rf"{CLIP}\.(?:wav|au)", "a folder with blues/blues.00000.wav and so on")
     if annotations is None:
-        beat_files = None
         copy.report(copy.root, f"{NOTE}no beats are listed: name the folder of the annotations")
     else:
-        form = CLIP.replace(r"\.", "[._]")
-        pattern = rf"(?:gtzan_)?{form}(?:\.wav|\.au)?\.(?:beats|jams)"
+        clip = CLIP.replace(r"\.", "[._]")
+        pattern = rf"(?:gtzan_)?{clip}(?:\.wav|\.au)?\.(?:beats|jams)"
         found = Copy(annotations).files(pattern, "gtzan_blues_00000.beats or blues.00000.wav.jams")
-        beat_files = {name.replace("_", "."): path for name, path in found.items()}
+        found = {name.replace("_", "."): path for name, path in found.items()}
     for name, path in clips.items():
         beats = None
-        if beat_files is not None and name not in beat_files:
+        if annotations is not None and name in found:
+            beats = copy.read(found[name], read_beats)
+        elif annotations is not None:
             copy.report(path, f"{KNOWN_FAULT if name == WITHOUT_BEATS else NOTE}no annotation of its beats")
-        elif beat_files is not None:
-            beats = copy.read(beat_files[name], read_beats)
-        tracks.append(listed(name, "test", [("mix", [path])], {"genre": name.split(".")[0]}, beats=beats))
-    return copy.listing("gtzan", tracks)
+        tags = {"genre": name.split(".")[0]}
+        yield copy.track(Found(name, "test", path), [("mix", [path])], tags, least=1, beats=beats)
 
 
 TAKE = (
@@ -144,8 +157,20 @@ TAKE = (
 )
 
 
-def guitarset(root: Path, mode: str = "comp", chords: str = "instructed") -> Listing:
-    """GuitarSet (Xi et al. 2018): ``annotation/TAKE.jams`` and ``audio_mono-mic/TAKE_mic.wav``.
+@Dataset(
+    title="GuitarSet 1.1.0",
+    licence="CC BY 4.0",
+    size="1.5 h of accompaniment, 0.5 GB unpacked, and the solos",
+    source="Zenodo record 3371780: annotation.zip and audio_mono-mic.zip, each to be unpacked into its own folder",
+    citation="Q. Xi and others: GuitarSet: A Dataset for Guitar Transcription. ISMIR 2018.",
+    expected={"test": 180},
+    options={
+        "mode": ("comp", "comp (accompaniments) or solo"),
+        "chords": ("instructed", "instructed (lead sheet) or performed (inferred from the notes)"),
+    },
+)
+def guitarset(copy: Copy, mode: str = "comp", chords: str = "instructed") -> Iterator[Track]:
+    """``annotation/TAKE.jams`` and ``audio_mono-mic/TAKE_mic.wav`` of Xi et al. (2018).
 
     A track is one take, its one stem is called ``"guitar"``, and all are for testing. ``mode`` is ``"comp"``, the
     accompaniments (as PHALAR), or ``"solo"``; ``chords`` is ``"instructed"``, what the lead sheet asks for (as PHALAR),
@@ -155,26 +180,23 @@ def guitarset(root: Path, mode: str = "comp", chords: str = "instructed") -> Lis
     """
     one_of("mode", mode, ("comp", "solo"))
     one_of("chords", chords, ("instructed", "performed"))
-    copy, tracks = Copy(root), []
-    sounds, notes = (
-        copy.files(f"({TAKE}){ending}", "the folders annotation and audio_mono-mic, each from the zip of its name")
-        for ending in (r"_mic\.wav", r"\.jams")
-    )
-    for title in sorted(title for title in notes.keys() - sounds.keys() if title.endswith(mode)):
-        copy.report(notes[title], f"has no recording: audio_mono-mic/{title}_mic.wav is missing")
-    for title, path in sounds.items():
+    layout = "the folders annotation and audio_mono-mic, each from the zip of its name"
+    sounds, notes = copy.files(rf"({TAKE})_mic\.wav", layout), copy.files(rf"({TAKE})\.jams", layout)
+    for title in sorted({*sounds, *notes}):
         tags = {"title": title, **re.fullmatch(TAKE, title).groupdict()}
         if tags["mode"] != mode:
+            continue
+        if title not in sounds:
+            copy.report(notes[title], f"has no recording: audio_mono-mic/{title}_mic.wav is missing")
             continue
         found = beats = None
         if title in notes:
             found, beats = copy.read(notes[title], partial(read_take, chords=chords), (None, None))
         else:
-            copy.report(path, "has no annotation, so it is listed without chords")
+            copy.report(sounds[title], "has no annotation, so it is listed without chords")
         tags |= {"progression": int(tags["progression"]), "tempo": int(tags["tempo"])}
-        name, about = title.replace("#", "s"), {"beats": beats, "chords": found, "pitched": (True,)}
-        tracks.append(listed(name, "test", [("guitar", [path])], tags, **about))
-    return copy.listing("guitarset", tracks)
+        take, about = Found(title.replace("#", "s"), "test", sounds[title]), {"beats": beats, "chords": found}
+        yield copy.track(take, [("guitar", [sounds[title]])], tags, least=1, pitched=(True,), **about)
 
 
 def read_chords(text: str, chords: str) -> Chords:

@@ -74,13 +74,17 @@ class Header(NamedTuple):
         return self.frames * SAMPLE_RATE // self.rate
 
 
-def read_header(path: Path, whole: bool = False) -> Header | tuple[Header, np.ndarray]:
+def read_header(path: Path) -> Header:
     """Header of a file, checked against what the file holds. Taught in ``book/datasets.md``.
 
-    With ``whole`` also its samples (frames, channels) float32. Raises DamagedFile if the file is no regular file or no
-    audio, has no frames, an impossible rate, fewer bytes than its header claims or far more, or cannot be read to its
-    end.
+    Raises DamagedFile if the file is no regular file or no audio, has no frames, an impossible rate, fewer bytes than
+    its header claims or far more, or cannot be read to its end.
     """
+    return _read(path, whole=False)[0]
+
+
+def _read(path: Path, whole: bool) -> tuple[Header, np.ndarray]:
+    """Header and samples (frames, channels) float32: all, or the last frame alone."""
     try:
         if not path.is_file():  # opening a pipe would wait for ever
             raise DamagedFile(path, "is no regular file")
@@ -92,10 +96,10 @@ def read_header(path: Path, whole: bool = False) -> Header | tuple[Header, np.nd
             samples = file.read(dtype="float32", always_2d=True)
             if len(samples) != (header.frames if whole else 1):
                 raise DamagedFile(path, f"cut short: its header claims {header.frames} frames, and the last is missing")
+            return header, samples
     except (soundfile.SoundFileError, TypeError, ValueError, OSError) as error:
         said = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
         raise DamagedFile(path, f"cannot be read as audio ({said.strip().rstrip('.')})") from error
-    return (header, samples) if whole else header
 
 
 def _lie(header: Header, file: soundfile.SoundFile, size: int) -> str | None:
@@ -117,7 +121,7 @@ def read_sound(path: Path) -> np.ndarray:
 
     Raises DamagedFile if it cannot be decoded, or has samples that are not finite or absurdly loud.
     """
-    header, samples = read_header(path, whole=True)
+    header, samples = _read(path, whole=True)
     if not max(samples.max(), -samples.min()) <= LOUDEST:  # NaN too
         frame, channel = np.argwhere(~(np.abs(samples) <= LOUDEST))[0]
         at = f"{samples[frame, channel]:g} at {frame / header.rate:.3f} s"
@@ -151,8 +155,11 @@ class FileAudio:
         return np.stack([self.read_stem(stem)[start:stop] for stem in range(len(self.stems))])
 
 
-def keep(track: Track, kept: Sequence[int]) -> Track:
-    """Some stems of a listed track. A tag that is a list as long as there are stems tells of each, and follows."""
+def keep(track: Track, kept: Sequence[int]) -> Track | None:
+    """Some stems of a listed track; None if they are too few: 2 make a pair, a single recording is whole as it is. A
+    tag that is a list as long as there are stems tells of each, and follows."""
+    if len(kept) < min(2, len(track.stems)):
+        return None
 
     def of_kept(value: object) -> object:
         each = isinstance(value, list | tuple) and len(value) == len(track.stems)
@@ -166,11 +173,6 @@ def lost(track: Track, why: int | str) -> Problem:
     """The track as a whole is left out: so many of its stems are usable, or for another reason."""
     why = f"{why} of its {len(track.stems)} stems are usable" if isinstance(why, int) else why
     return Problem(track.audio.stems[0][0].parent, f"track {track.id} left out: {why}")
-
-
-def enough_stems(left: int, track: Track) -> bool:
-    """Whether so many stems still make a track: 2 make a pair; a single recording is whole as it is."""
-    return left >= min(2, len(track.stems))
 
 
 def open_track(track: Track, each: Callable = map) -> tuple[Track | None, list[Problem]]:
@@ -191,9 +193,9 @@ def open_track(track: Track, each: Callable = map) -> tuple[Track | None, list[P
         bad[path] = f"only {seconds[path]:.2f} s long where another stem has {longest:.2f} s: left out"
     problems = [Problem(*each) for each in bad.items()]
     kept = [i for i, stem in enumerate(track.audio.stems) if not bad.keys() & set(stem)]
-    if not enough_stems(len(kept), track):
-        return None, [*problems, lost(track, len(kept))]
     usable = keep(track, kept)
+    if usable is None:
+        return None, [*problems, lost(track, len(kept))]
     used = [path for stem in usable.audio.stems for path in stem]
     shortest = min(used, key=seconds.get)
     if (gap := longest - seconds[shortest]) > NOTED_GAP:

@@ -1,4 +1,4 @@
-"""Real data sets: list them, check a copy, and turn it into a store that is read at memory speed.
+"""Real data sets: check a copy, and turn it into a store that is read at memory speed.
 
 A store is named after its data set and the options that are not the usual ones: ``slakh2100``, ``moisesdb-unit-stem``;
 any folder of multitracks after itself: ``folder-my_songs``. A second copy, with another root, gets the root's digest.
@@ -22,25 +22,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import yaml
 from tqdm import tqdm
 
 from phalar import paths
+from phalar.audio import SAMPLE_RATE
 from phalar.datasets import annotated, multitracks, store
-from phalar.datasets.files import DamagedFile, Listing, Problem, enough_stems, keep, lost, open_track
-from phalar.datasets.multitracks import Dataset, track_ids
+from phalar.datasets.files import DamagedFile, Listing, Problem, keep, lost, open_track
+from phalar.datasets.listing import Dataset, track_ids
 from phalar.datasets.store import FULL_SCALE, in_processes
 from phalar.datasets.tracks import SPLITS, Track
 from phalar.errors import InputError, RunError
 
-
-def _rows() -> Iterator[Dataset]:
-    text = (paths.PACKAGE / "datasets" / "datasets.yaml").read_text(encoding="utf-8")
-    for name, about in yaml.safe_load(text).items():
-        yield Dataset(name, list=getattr(multitracks, name, None) or getattr(annotated, name), **about)
-
-
-DATASETS: dict[str, Dataset] = {each.name: each for each in _rows()}
+_FOUND = [each for part in (multitracks, annotated) for each in vars(part).values() if isinstance(each, Dataset)]
+DATASETS: dict[str, Dataset] = {each.name: each for each in sorted(_FOUND, key=lambda each: each.name == "folder")}
 """The real data sets that can be used, by name, in the order of the book; last, any folder of multitracks."""
 
 VERSION = 2  # raised whenever the same files would come out as other bytes
@@ -56,15 +50,6 @@ def dataset(name: str) -> Dataset:
     if name not in DATASETS:
         raise InputError(f"there is no data set {name!r}: choose one of {', '.join(DATASETS)}")
     return DATASETS[name]
-
-
-def list_copy(name: str, root: Path | str, options: Mapping[str, object] | None = None) -> Listing:
-    """What a copy holds, by folders and names; an InputError if there is no such data set or option, or no copy."""
-    chosen = dataset(name)
-    for option in options or {}:
-        if option not in chosen.options:
-            raise InputError(f"{name} has no option {option!r}: its options are {', '.join(chosen.options) or 'none'}")
-    return chosen.list(Path(root), **(options or {}))
 
 
 def names() -> list[str]:
@@ -120,9 +105,8 @@ def load(name: str, split: str | None = None, *, limit: int | None = None) -> li
     except RunError as error:
         raise RunError(f"{error} ({remedy})") from error
     tracks.sort(key=lambda track: blake2b(track.id.encode()).digest())
-    chosen = []
-    for each in SPLITS if split is None else [split]:
-        chosen += [track for track in tracks if track.split == each][:limit]
+    splits = SPLITS if split is None else [split]
+    chosen = [track for each in splits for track in [track for track in tracks if track.split == each][:limit]]
     return sorted(chosen, key=lambda track: track.id)
 
 
@@ -151,7 +135,7 @@ def check(
     in the middle of a file shows when it is decoded, by :func:`prepare`. Arguments and InputError are as there.
     """
     found, serious, stems, samples = Counter(), 0, 0, 0
-    for track, problems in _open(list_copy(name, root, options), f"checking {name}", progress):
+    for track, problems in _open(dataset(name).list(root, **options or {}), f"checking {name}", progress):
         serious += sum(problem.serious for problem in problems)
         yield from problems
         if track is not None:
@@ -160,7 +144,7 @@ def check(
             samples += track.num_samples
     expected = dict(dataset(name).expected)
     found = {split: found[split] for split in [*expected, *sorted(found.keys() - expected.keys())]}
-    yield Summary(found, expected, stems, samples / 16_000 / 3600, serious)
+    yield Summary(found, expected, stems, samples / SAMPLE_RATE / 3600, serious)
 
 
 def _open(listing: Listing, what: str, progress: bool) -> Iterator[tuple[Track | None, list[Problem]]]:
@@ -181,14 +165,6 @@ class Prepared(NamedTuple):
     stored: int
     silent_stems: int
     problems: tuple[Problem, ...]
-
-
-class _Task(NamedTuple):
-    """A track to be stored, the digest of what it depends on, and how many bytes it will take."""
-
-    track: Track
-    source: str
-    size: int
 
 
 def prepare(
@@ -214,7 +190,7 @@ def prepare(
         raise InputError(f"jobs={jobs}: at least one process is needed")
     usual = {key: default for key, (default, _) in dataset(name).options.items()}
     chosen = {key: value for key, value in sorted((options or {}).items()) if value != usual.get(key, ...)}
-    listing = list_copy(name, root, chosen)
+    listing = dataset(name).list(root, **chosen)
     title = store_name(name, root, chosen)
     where = folder(title)
     where.mkdir(parents=True, exist_ok=True)
@@ -223,30 +199,29 @@ def prepare(
         # The processes that fill the store hold the lock too, until the track in hand is done.
         fcntl.flock(lock, fcntl.LOCK_SH)
         described = {key: str(value) for key, value in chosen.items()}
-        _write_json(where / "origin.json", {"dataset": name, "root": str(root.resolve()), "options": described})
-        tasks, problems = [], []
+        _write(where / "origin.json", {"dataset": name, "root": str(root.resolve()), "options": described})
+        tasks, problems = {}, []  # tasks: of each track the digest of what it depends on
         for track, found in _open(listing, f"reading headers of {title}", progress):
             problems += found
             if track is not None:
-                task = _Task(track, _digest(root, track), 2 * len(track.stems) * track.num_samples)
-                made = _made(where, track)
-                if made is None or made["source"] != task.source or made["left_out"]:
-                    tasks.append(task)
-        total, free = sum(task.size for task in tasks), shutil.disk_usage(where).free
+                made, source = _made(where, track), _digest(root, track)
+                if made is None or made["source"] != source or made["left_out"]:
+                    tasks[track] = source
+        total, free = sum(map(_size, tasks)), shutil.disk_usage(where).free
         if SPARE * total > free:
+            what = f"{SPARE * total / 1e9:.1f} GB more, and the disk has {free / 1e9:.1f} GB free"
             raise RunError(
-                f"{where} needs {SPARE * total / 1e9:.1f} GB more, and the disk has {free / 1e9:.1f} GB free: make "
-                f"room, or set PHALAR_CACHE (now {paths.cache()}) to a folder on a larger disk"
+                f"{where} needs {what}: make room, or set PHALAR_CACHE (now {paths.cache()}) to a larger disk"
             )
         with tqdm(total=total, desc=f"preparing {title}", unit="B", unit_scale=True, disable=not progress) as bar:
             try:
-                for task, outcome in in_processes(partial(_store, where), tasks, jobs):
-                    bar.update(task.size)
+                for (track, _), outcome in in_processes(partial(_store, where), [*tasks.items()], jobs):
+                    bar.update(_size(track))
                     if isinstance(outcome, OSError):  # the disk is full or gone: the next track would fare no better
-                        what = f"track {task.track.id} could not be stored in {where}: {outcome}"
+                        what = f"track {track.id} could not be stored in {where}: {outcome}"
                         raise RunError(f"{what}; what is done is kept, run the same command to go on") from outcome
                     if isinstance(outcome, Exception):  # whatever is the matter with this track, others follow
-                        outcome = [lost(task.track, f"{type(outcome).__name__}: {outcome}")]
+                        outcome = [lost(track, f"{type(outcome).__name__}: {outcome}")]
                     problems += outcome
             finally:
                 store.sweep(where, older_than=0)
@@ -265,6 +240,11 @@ def _locked(where: Path, how: int) -> Iterator[object]:
         yield lock
 
 
+def _size(track: Track) -> int:
+    """Bytes that a track will take."""
+    return 2 * len(track.stems) * track.num_samples
+
+
 def _digest(root: Path, track: Track) -> str:
     """Of everything that a stored track depends on, but for the samples; equal wherever the copy lies."""
     stems = [[[os.path.relpath(path, root), path.stat().st_size] for path in stem] for stem in track.audio.stems]
@@ -280,28 +260,27 @@ def _made(where: Path, track: Track) -> dict | None:
     return None if record is None else record["tags"]["prepared"]
 
 
-def _store(where: Path, task: _Task) -> list[Problem]:
+def _store(where: Path, task: tuple[Track, str]) -> list[Problem]:
     """Convert a track and store it, in a process of its own; what was wrong with it."""
     with _locked(where, fcntl.LOCK_SH):
-        usable, audio, scale, problems = convert(task.track)
-        if audio is None:
-            return [*problems, lost(task.track, len(task.track.stems) - len(problems))]
+        usable, audio, scale, problems = convert(task[0])
+        if usable is None:
+            return problems
         silent = [i for i, stem in enumerate(audio) if not stem.any()]
         left_out = [[problem.path.name, problem.what] for problem in problems]
-        made = {"source": task.source, "scale": scale, "silent": silent, "left_out": left_out}
+        made = {"source": task[1], "scale": scale, "silent": silent, "left_out": left_out}
         about = {key: getattr(usable, key) for key in ("split", "stems", "beats", "chords", "pitched")}
-        tags = {**usable.tags, "prepared": made}
-        store.write_track(where, usable.id, audio, tags=tags, **about)
+        store.write_track(where, usable.id, audio, tags={**usable.tags, "prepared": made}, **about)
         return problems
 
 
-def convert(track: Track) -> tuple[Track, np.ndarray | None, float, list[Problem]]:
+def convert(track: Track) -> tuple[Track | None, np.ndarray | None, float, list[Problem]]:
     """A track's audio as it is stored: (S, samples) int16, as long as the shortest stem.
 
     A 16-bit mono file at 16 kHz comes out bit for bit. What sums, or rings in the resampling filter, beyond full scale
     would wrap around: then all stems of the track are scaled by the same constant, so that they still sum to the mix.
-    Returns the track with the stems that could be decoded, their audio (None if too few could), the scale, and for each
-    stem left out what is wrong.
+    Returns the track with the stems that could be decoded and their audio (None if too few could), the scale, and what
+    is wrong with each stem left out.
     """
     sounds, problems = {}, []
     for i in range(len(track.stems)):
@@ -309,14 +288,15 @@ def convert(track: Track) -> tuple[Track, np.ndarray | None, float, list[Problem
             sounds[i] = track.audio.read_stem(i)
         except DamagedFile as error:
             problems.append(error.problem)
-    if not enough_stems(len(sounds), track):
-        return track, None, 1.0, problems
+    usable = keep(track, list(sounds))
+    if usable is None:
+        return None, None, 1.0, [*problems, lost(track, len(sounds))]
     length = min(map(len, sounds.values()))  # without a damaged stem the track may be longer
     peak = max(float(np.abs(sound[:length]).max()) for sound in sounds.values())
     scale, audio = 1 / max(peak, 1.0), np.empty((len(sounds), length), np.int16)
     for row, sound in zip(audio, sounds.values(), strict=True):
         row[:] = np.clip(np.rint(sound[:length] * np.float32(scale * FULL_SCALE)), -FULL_SCALE, FULL_SCALE - 1)
-    return keep(track, list(sounds)), audio, scale, problems
+    return usable, audio, scale, problems
 
 
 def _finish(title: str, where: Path, root: Path, found: Sequence[Track], problems: list[Problem]) -> Prepared:
@@ -326,7 +306,7 @@ def _finish(title: str, where: Path, root: Path, found: Sequence[Track], problem
     problems = sorted(set(problems), key=lambda problem: (str(problem.path), problem.what))
     rows = [{"path": os.path.relpath(p.path, root), "what": p.what, "serious": p.serious} for p in problems]
     counts = {"tracks_found": len(found), "tracks_stored": len(made), "silent_stems": silent}
-    _write_json(where / "problems.json", {"dataset": title, **counts, "problems": rows})
+    _write(where / "problems.json", {"dataset": title, **counts, "problems": rows})
     if made:
         store.write_index(where, title)
     failed = len(found) - len(made)
@@ -340,7 +320,6 @@ def _finish(title: str, where: Path, root: Path, found: Sequence[Track], problem
     return Prepared(title, where, len(found), len(made), silent, tuple(problems))
 
 
-def _write_json(path: Path, value: object) -> None:
-    temporary = path.with_name(f"{path.name}.part")  # one writer at a time, see _locked
-    temporary.write_text(json.dumps(value, indent=1) + "\n")
-    os.replace(temporary, path)
+def _write(path: Path, value: object) -> None:
+    with paths.replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n")

@@ -17,20 +17,19 @@ import json
 import os
 import re
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
-from contextlib import contextmanager, suppress
+from concurrent.futures import as_completed
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
+from phalar import paths
 from phalar.audio import SAMPLE_RATE
 from phalar.datasets.tracks import SPLITS, Track, sounding
 from phalar.errors import InputError, RunError
@@ -114,12 +113,10 @@ def write_track(
     text = json.dumps(made)
     if record(folder, track_id) == json.loads(text):
         return made  # another process was quicker: not whole for a moment would be worse than nothing
-    audio_file.parent.mkdir(parents=True, exist_ok=True)
     record_file.unlink(missing_ok=True)  # from here until the end the track is not whole, and says so
-    with _replacing(audio_file) as file:
-        file.write(data)
-    with _replacing(record_file) as file:
-        file.write(text.encode())
+    for path, content in ((audio_file, data), (record_file, text.encode())):
+        with paths.replacing(path) as temporary:
+            temporary.write_bytes(content)
     return made
 
 
@@ -133,16 +130,16 @@ def write_index(folder: Path, dataset: str, sample_rate: int = SAMPLE_RATE) -> N
     ids = sorted(path.stem for path in (folder / "tracks").glob("*.json"))
     records = [made for track_id in ids if (made := record(folder, track_id)) is not None]
     index = {"format": FORMAT, "dataset": dataset, "sample_rate": sample_rate, "tracks": records}
-    with _replacing(folder / "index.json") as file:
-        file.write(json.dumps(index).encode())
+    with paths.replacing(folder / "index.json") as temporary:
+        temporary.write_text(json.dumps(index))
 
 
 def open_store(folder: Path, track_ids: Iterable[str] | None = None) -> list[Track]:
     """The tracks of a store, in order of their ids; all if none are named.
 
-    The size of every file is compared with the index, which costs no reading; :func:`verify` compares contents. Raises
-    RunError if there is no index, it is damaged or of another version, it lacks one of ``track_ids``, or a track's
-    audio is missing or cut short. Taught in ``book/corpora.md``.
+    The size of every file is compared with the index, which costs no reading. Raises RunError if there is no index, it
+    is damaged or of another version, it lacks one of ``track_ids``, or a track's audio is missing or cut short. Taught
+    in ``book/corpora.md``.
     """
     index = _read_index(folder)
     records = {record["id"]: record for record in index["tracks"]}
@@ -152,18 +149,9 @@ def open_store(folder: Path, track_ids: Iterable[str] | None = None) -> list[Tra
     return [_track(folder, index, records[track_id]) for track_id in wanted]
 
 
-def verify(folder: Path) -> list[str]:
-    """Ids of the tracks whose audio is not what was written, by checksum. Reads everything: about a second a GB."""
-    return [
-        record["id"]
-        for record in _read_index(folder)["tracks"]
-        if not (folder / record["file"]).is_file() or _sha256(folder / record["file"]) != record["sha256"]
-    ]
-
-
 def sweep(folder: Path, older_than: float = 3600) -> None:
     """Remove what killed writers left behind: temporary files untouched for ``older_than`` seconds."""
-    for path in folder.rglob("*.part"):
+    for path in folder.rglob(".[0-9]*"):
         with suppress(FileNotFoundError):  # another process swept it, or finished it
             if time.time() - path.stat().st_mtime > older_than:
                 path.unlink()
@@ -223,25 +211,6 @@ def _track(folder: Path, index: dict, record: dict) -> Track:
     )
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file opened for writing under a temporary name, that takes its real one when all went well."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        os.chmod(temporary, 0o644)  # mkstemp makes files that nobody else may read
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
 def processors() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -261,40 +230,30 @@ def in_processes(
     jobs = processors() if jobs is None else jobs
     if jobs < 1:
         raise InputError(f"jobs={jobs}: at least one process is needed")
-    waiting, suspects = dict(enumerate(items)), 0
+    waiting, workers = dict(enumerate(items)), jobs
     while waiting:
-        # Items are taken in order, so the first ones not done were in hand when a process died: they now go one by one.
-        part, tasks, died = list(waiting)[: suspects or None], {}, None
-        numbers, workers = iter(part), 1 if suspects else min(jobs, len(part))
-        pool = ProcessPoolExecutor(workers, timeout=10, env=ONE_THREAD)
-
-        def submit(count: int) -> None:
-            # Ctrl-C is for this process alone: the others are started with the signal blocked.
-            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            with suppress(BrokenProcessPool):  # since the last look, which the next one will tell
-                for number in islice(numbers, count):  # noqa: B023
-                    tasks[pool.submit(_call, function, waiting[number], os.getpid())] = number  # noqa: B023
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-
+        pool, tasks, died = ProcessPoolExecutor(min(workers, len(waiting)), env=ONE_THREAD), {}, None
+        # Ctrl-C is for this process alone: the others are started with the signal blocked.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        with suppress(BrokenProcessPool):  # already: those submitted will tell
+            for number, item in waiting.items():
+                tasks[pool.submit(_call, function, item, os.getpid())] = number
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         try:
-            submit(2 * workers)
-            while tasks and not died:
-                task = next(iter(wait(tasks, return_when=FIRST_COMPLETED).done))
-                died = task.exception() if isinstance(task.exception(), BrokenProcessPool) else None
-                if not died:
-                    number = tasks.pop(task)
-                    submit(1)
-                    yield waiting.pop(number), task.exception() or task.result()
+            for task in as_completed(tasks):
+                if isinstance(task.exception(), BrokenProcessPool):
+                    died = task.exception()
+                    break
+                yield waiting.pop(tasks[task]), task.exception() or task.result()
         finally:
-            for process in list(pool._processes) if tasks and not died else []:
+            for process in list(pool._processes) if waiting and not died else []:
                 with suppress(ProcessLookupError):  # loky 3.6's own way trips over tasks that no process has taken yet
                     os.kill(process, signal.SIGKILL)
             pool.shutdown(wait=True)
-        if died and suspects:
-            culprit = next(number for number in part if number in waiting)
+        if died and workers == 1:  # items are taken in order, so it was the first
             codes = re.search(r"exit codes .*", str(died))
-            yield waiting.pop(culprit), RunError(f"its process died ({codes[0] if codes else died})")
-        suspects = len(tasks) if died and not suspects else 0
+            yield waiting.pop(min(waiting)), RunError(f"its process died ({codes[0] if codes else died})")
+        workers = 1 if died and workers > 1 else jobs  # one at a time, until it is known which it was
 
 
 def _call(function: Callable[[Item], object], item: Item, caller: int) -> object:
