@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import pedalboard as pb
 import soxr
-from scipy.signal import butter, sosfilt
 
 from phalar.audio import SAMPLE_RATE
 
@@ -100,6 +99,8 @@ def amplified(audio: np.ndarray, drive: float, cabinet: bool, rng: np.random.Gen
 
 def bleed(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A source in the neighbour's microphone: 3 to 10 ms later (1 to 3.5 m), without the top and the bottom."""
+    from scipy.signal import butter, sosfilt  # here, not above: reading a corpus needs no second of imports
+
     late = round(rng.uniform(0.003, 0.01) * SAMPLE_RATE)
     band = butter(1, [rng.uniform(100, 300), rng.uniform(1500, 4000)], "band", fs=SAMPLE_RATE, output="sos")
     return sosfilt(band, np.concatenate([np.zeros(late, audio.dtype), audio[: len(audio) - late]]))

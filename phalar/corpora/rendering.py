@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyloudnorm
 import soxr
 
 from phalar.audio import SAMPLE_RATE
@@ -29,6 +28,8 @@ DRUM_BANK = 128
 def loudness(audio: np.ndarray, sample_rate: int) -> float:
     """Integrated loudness of ITU-R BS.1770-4, in LUFS, by pyloudnorm, of one channel (samples,) in [-1, 1]. What is
     shorter than 0.4 s is measured with silence behind it; -inf if the standard's gates leave nothing."""
+    import pyloudnorm  # here, not above: it takes a second
+
     measured = np.zeros(max(len(audio), int(np.ceil(BLOCK * sample_rate))))
     measured[: len(audio)] = audio
     # Noise at -240 dB: in true silence the filters would come to rest among denormal numbers, which are slow.
