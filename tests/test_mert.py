@@ -26,8 +26,8 @@ def hubert():
 def folder(hubert, tmp_path):
     """As MERT is published: its own model type, and code that would have to be run."""
     hubert.save_pretrained(tmp_path)
-    change(tmp_path, model_type="mert_model", sample_rate=24_000, deepnorm=False, feature_extractor_cqt=False)
-    change(tmp_path, auto_map={"AutoConfig": "evil.Config", "AutoModel": "evil.Model"})
+    own = {"model_type": "mert_model", "sample_rate": 24_000, "deepnorm": False, "feature_extractor_cqt": False}
+    change(tmp_path, **own, auto_map={"AutoConfig": "evil.Config", "AutoModel": "evil.Model"})
     (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit\n")
     return tmp_path
 
