@@ -1,7 +1,6 @@
 """Training: the loss is the paper's, a run is a function of its config, and nothing is lost when it is stopped."""
 
 import json
-import math
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -16,7 +15,7 @@ from phalar.datasets.tracks import Track
 from phalar.errors import InputError, RunError
 from phalar.model.assembly import build
 from phalar.model.checkpoints import read_tensors
-from phalar.train import batch_norm, failure, loop
+from phalar.train import batch_norm, loop
 from phalar.train.config import PRESETS, config
 from phalar.train.loop import Trainer, learning_rate_factor, optimisers, train
 from phalar.train.objective import contrastive_loss
@@ -169,7 +168,7 @@ def test_a_step_does_not_go_through_the_whole_history_and_validation_reads_every
     assert set(count.values()) == {1}
 
 
-def test_a_step_that_is_not_finite_stops_the_run_spoils_nothing_and_can_be_repeated(tmp_path, monkeypatch):
+def test_a_step_that_is_not_finite_stops_the_run_and_spoils_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
     real = Trainer.batch
 
@@ -180,17 +179,11 @@ def test_a_step_that_is_not_finite_stops_the_run_spoils_nothing_and_can_be_repea
         return shards, cuts
 
     monkeypatch.setattr(Trainer, "batch", spoilt)
-    with pytest.raises(RunError, match=r"nan .*step 2 .*seed 0.*phalar.train.failure .*failed-step"):
+    with pytest.raises(RunError, match=r"nan at step 2 .*seed 0.*of the gradients \w.* are not finite; its tracks: "):
         train(sliver(), tmp_path, device="cpu", progress=False)
     tensors, metadata = read_tensors(tmp_path / "state.safetensors")
     assert json.loads(metadata["progress"])["step"] == 2
-    assert all(failure.finite(t) for t in tensors.values())
-    found = failure.replay(tmp_path / failure.FAILED)
-    assert (found["step"], found["seed"], len(found["tracks"])) == (2, 0, 4)
-    assert found["first_output"] == "frontend.transform"
-    assert not math.isfinite(found["loss"])
-    with pytest.raises(InputError, match="holds no failed step"):
-        failure.replay(tmp_path / "state.safetensors")
+    assert all(tensor.isfinite().all() for tensor in tensors.values())
 
 
 def test_a_folder_belongs_to_one_config_and_one_version_of_the_code(finished, monkeypatch):

@@ -7,6 +7,7 @@ killed ends with the same weights, bit for bit, as one that was not. Book page *
 import json
 import math
 import time
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from phalar.errors import InputError, RunError
 from phalar.evaluate import retrieval
 from phalar.model import checkpoints, fused
 from phalar.model.assembly import StemModel, build
-from phalar.train import batch_norm, distributed, failure
+from phalar.train import batch_norm, distributed
 from phalar.train.config import Recipe, TrainConfig
 from phalar.train.muon import Muon
 from phalar.train.objective import Objective
@@ -170,7 +171,7 @@ class Trainer:
         loss, right = self._gradients(shards, seeds)
         size = torch.nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
         if not torch.isfinite(loss + size):
-            self._stop_at(loss.item(), size.item(), shards, seeds, cuts)
+            self._stop(loss.item(), cuts.track)
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
                 full = group.setdefault("initial_lr", group["lr"])
@@ -194,17 +195,16 @@ class Trainer:
         distributed.average([found, *(p.grad for p in self.model.parameters() if p.grad is not None)])
         return found[0], found[1]
 
-    def _stop_at(self, loss: float, size: float, shards: list[Tensor], seeds: list[int], cuts: batches.Cuts) -> None:
-        """Keep the step that went wrong, leave the weights as they were before it, and say so."""
-        step, seed, path = len(self.history), self.config.seed, self.folder / failure.FAILED
-        path = path.with_stem(f"{path.stem}-{distributed.rank()}") if distributed.world_size() > 1 else path
-        where = {"start": cuts.start.tolist(), "tracks": [self.tables.tracks[i].id for i in cuts.track]}
-        failure.keep(path, self.objective, shards, seeds, {"step": step, "seed": seed} | where)
-        if all(failure.finite(tensor) for tensor in self.model.state_dict().values()):
+    def _stop(self, loss: float, tracks: Iterable[int]) -> None:
+        """Leave the weights as they were before a step that went wrong, and say what is not finite."""
+        wrong = [n for n, p in self.model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
+        if all(tensor.isfinite().all() for tensor in self.model.state_dict().values()):
             self.save()
         raise RunError(
-            f"the loss is {loss} and the gradient's norm {size} at step {step} of {self.folder} (seed {seed}): "
-            f"`python -m phalar.train.failure {path}` repeats the step; lower the rates or change the seed"
+            f"the loss is {loss} at step {len(self.history)} of {self.folder} (seed {self.config.seed}), and of the "
+            f"gradients {', '.join(wrong[:3]) or 'none'} are not finite; its tracks: "
+            f"{', '.join(self.tables.tracks[i].id for i in tracks)}. Started again it meets the same step: lower the "
+            "rates or change the seed"
         )
 
     def validate(self) -> float:
@@ -267,14 +267,19 @@ class Trainer:
             return
         tensors, metadata = checkpoints.read_tensors(path)
         progress = json.loads(metadata["progress"])
-        checkpoints.fill(self.model, failure.below("model/", tensors), str(path))
+        checkpoints.fill(self.model, _below("model/", tensors), str(path))
         for kind, optimiser in self.optimisers.items():
             state = optimiser.state_dict()
-            for name, tensor in failure.below(f"{kind}/", tensors).items():
+            for name, tensor in _below(f"{kind}/", tensors).items():
                 i, slot = name.split("/")
                 state["state"].setdefault(int(i), {})[slot] = tensor
             optimiser.load_state_dict(state)
         self.best, self.history = progress["best"], progress["history"]
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
 def _source(known: batches.Tables, device: torch.device) -> batches.StoredSource | batches.ResidentSource:
