@@ -103,9 +103,7 @@ def config(
         recipe = replace(recipe, vector_lr=4e-3, form_lr=4e-3, target=1.0, augment=False)
     if variant == "mel" and recipe.as_published:
         recipe = replace(recipe, picture_noise=0.5)
-    if target is not None:
-        recipe = replace(recipe, target=float(target))
-    rates = {name: rate * getattr(recipe, name) for name in ("muon_lr", "vector_lr", "form_lr")}
-    recipe = replace(recipe, **rates)
+    changes = {name: rate * getattr(recipe, name) for name in ("muon_lr", "vector_lr", "form_lr")}
+    recipe = replace(recipe, target=recipe.target if target is None else float(target), **changes)
     lengths = tuple(map(float, seconds))
     return TrainConfig(variant, tuple(corpora), seconds=lengths, preset=preset, recipe=recipe, **sizes)
