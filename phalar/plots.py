@@ -6,7 +6,7 @@ several side by side and name everything once with :func:`legend`. A figure of a
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import cycle
+from itertools import chain, cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -71,29 +71,13 @@ def _dodge(count: int, width: float) -> np.ndarray:
 
 
 def points(
-    table: pd.DataFrame,
-    x: str,
-    by: str,
-    *,
-    axes: Axes | None = None,
-    join: bool = False,
-    log: bool = False,
-    levels: Mapping[str, float] | None = None,
-    ylabel: str = "top-1 (%)",
-    **labels,
+    table: pd.DataFrame, x: str, by: str, *, axes: Axes | None = None, join=False, log=False, levels=None, **labels
 ) -> Figure:
     """Estimates with their 95 % intervals, a colour a value of ``by``; side by side where ``x`` is a name.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Columns ``x``, ``by``, ``value``, ``low``, ``high``: shares, the last two NaN where there is no interval.
-    join, log : bool
-        Whether points of one colour are joined by a line; whether ``x`` goes by doubling.
-    levels : mapping of name to share, optional
-        Horizontal dotted lines, such as chance.
-    **labels
-        Further properties of the axes: ``title``, ``xlabel``, ``ylim``.
+    ``table`` has columns ``x``, ``by``, ``value``, ``low``, ``high``: shares, the last two NaN where there is no
+    interval. ``join`` joins points of one colour; ``log``: ``x`` goes by doubling; ``levels``, shares by name, are
+    horizontal dotted lines, such as chance; ``labels`` are properties of the axes: ``title``, ``ylabel``.
     """
     named = not pd.api.types.is_numeric_dtype(table[x])
     places = list(dict.fromkeys(table[x])) if named else sorted(set(table[x]))
@@ -118,44 +102,30 @@ def points(
     else:
         axes.set_xticks(places, [f"{place:g}" for place in places])
     axes.set_ylim(bottom=0)
-    axes.set(**{"xlabel": x, "ylabel": ylabel} | labels)
+    axes.set(**{"xlabel": x, "ylabel": "top-1 (%)"} | labels)
     if alone:
         legend(axes.figure)
     return axes.figure
 
 
 def forest(
-    table: pd.DataFrame,
-    by: str | None = None,
-    reference: Mapping[str, float] | None = None,
-    xlabel: str = "difference (points)",
+    table: pd.DataFrame, by: str | None = None, reference: Mapping | None = None, xlabel: str = "difference (points)"
 ) -> Figure:
     """Estimates with their intervals against a line at zero, a row a label, under the headings of their groups.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Columns ``label``, ``value``, ``low``, ``high`` (shares; the last two NaN where there is no interval), and, if
-        there are any, ``group`` (a heading). Rows and groups stay in the order of their first appearance.
-    by : str, optional
-        A column, such as the corpus, whose values have a colour each, side by side within a row.
-    reference : mapping of label to share, optional
-        The paper's numbers: an open diamond in the rows that are shown.
+    ``table`` has columns ``label``, ``value``, ``low``, ``high`` (shares; the last two NaN where there is no interval)
+    and, if there are any, ``group`` (a heading), all in the order of their first appearance. ``by`` is a column, such
+    as the corpus, whose values have a colour each, side by side within a row. ``reference``, shares by label, are the
+    paper's numbers: an open diamond in the rows that are shown.
     """
     series = list(dict.fromkeys(table[by])) if by else [""]
     style, offsets = styles(series), dict(zip(series, _dodge(len(series), -0.6), strict=True))
     table = table if "group" in table else table.assign(group="")
-    height, rows = 0.0, {}
-    figure, axes = plt.subplots()
-    for group, found in table.groupby("group", sort=False):
-        height -= 0.3
-        if group:
-            place = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center"}
-            axes.text(-0.01, height, group, weight="bold", size=10, **place)
-        for label in dict.fromkeys(found["label"]):
-            height -= 1
-            rows[group, label] = height
-        height -= 0.7 if group else 0
+    rows = {}
+    for group, label in table[["group", "label"]].itertuples(index=False):
+        rows |= {row: 0 for row in ((group, ""), (group, label)) if any(row)}
+    rows = {row: -i for i, row in enumerate(rows)}  # from the top, headings among them
+    figure, axes = plt.subplots(figsize=(8.2, 1.5 + 0.36 * len(rows)))
     for row in table.itertuples():
         name = getattr(row, by) if by else ""
         look = style[name] | {"linestyle": "none", "label": name} | ({} if by else {"color": COLOURS["phalar"]})
@@ -167,18 +137,16 @@ def forest(
         diamond = {"markerfacecolor": "none", "markersize": 8, "linestyle": "none", "zorder": 1}
         axes.plot(*zip(*shown, strict=True), "D", color="#222222", label="paper", **diamond)
     axes.axvline(0, color=CHANCE, linewidth=1.2, zorder=0.5)
-    axes.set(xlabel=xlabel, ylim=(height - 0.7, 0.3))
-    axes.set_yticks(list(rows.values()), [label for _, label in rows], fontsize=10)
+    axes.set(xlabel=xlabel, ylim=(0.3 - len(rows), 0.7))
+    for tick, (_, label) in zip(axes.set_yticks([*rows.values()], [b or a for a, b in rows]), rows, strict=True):
+        tick.label1.set(fontsize=10, weight="normal" if label else "bold")
     axes.tick_params(axis="y", length=0)
     axes.grid(False, axis="y")
-    figure.set_size_inches(8.2, 1.1 - 0.36 * height)
     legend(figure, "outside upper right", ncols=len(series) + 1)
     return figure
 
 
-def bars(
-    table: Mapping[str, Mapping[str, float]], colours: Sequence[str] = SERIES, xlabel: str = "share (%)"
-) -> Figure:
+def bars(table: Mapping[str, Mapping], colours: Sequence[str] = SERIES, xlabel: str = "share (%)") -> Figure:
     """How wholes divide into kinds: a stacked bar a row of the table, shares from 0 to 1 by name."""
     frame = 100 * pd.DataFrame.from_dict(table, orient="index")
     figure, axes = plt.subplots(figsize=(7.4, 0.9 + 0.46 * len(frame)))
@@ -191,22 +159,14 @@ def bars(
 
 
 def curves(
-    histories: Mapping[str, Sequence[Sequence[dict]]],
-    measure: str = "valid",
-    candidates: int | None = None,
-    axes: Axes | None = None,
+    histories: Mapping[str, Sequence], measure: str = "valid", candidates: int | None = None, axes: Axes | None = None
 ) -> Figure:
     """Learning curves: a measure against training pairs seen, the mean over seeds in a band from lowest to highest.
 
-    Parameters
-    ----------
-    histories : mapping of variant to histories, one a seed
-        Entries with ``pairs`` and, where it was taken, the measure. Means are taken where all seeds were measured; a
-        variant that never was is left out. In the legend, after its name, is where a variant ends.
-    measure : {"valid", "loss"}
-        Validation accuracy, a share; or the training loss, which is smoothed over a fortieth of its steps.
-    candidates : int, optional
-        K of the accuracy; chance is 1 / K.
+    ``histories`` are by variant, one a seed: entries with ``pairs`` and, where it was taken, a ``measure``: ``valid``,
+    validation accuracy (a share, among so many ``candidates``), or ``loss``, smoothed over a fortieth of its steps.
+    Means are taken where all seeds were measured; a variant that never was is left out. In the legend, after its name,
+    is where a variant ends.
     """
     alone, style = axes is None, styles(histories)
     if alone:
@@ -222,11 +182,11 @@ def curves(
         mean, look = both.mean(axis=1), style[variant] | {"marker": "o" if measure == "valid" else ""}
         axes.plot(mean, label=f"{variant}  {mean.iloc[-1]:.3g}", markersize=4, linewidth=1.8, **look)
         axes.fill_between(both.index, both.min(axis=1), both.max(axis=1), color=look["color"], alpha=0.15, linewidth=0)
-    if measure == "valid" and candidates:
+    if candidates:
         axes.axhline(100 / candidates, color=CHANCE, linestyle=":", label="chance")
-        axes.set(ylabel=f"validation top-1 among {candidates} (%)", ylim=(0, 102))
-    else:
-        axes.set_ylabel("training loss" if measure == "loss" else "validation top-1 (%)")
+        axes.set_ylim(0, 102)
+    among = f" among {candidates}" if candidates else ""
+    axes.set_ylabel("training loss" if measure == "loss" else f"validation top-1{among} (%)")
     axes.set_xlabel("training pairs seen")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     if alone:
@@ -235,12 +195,7 @@ def curves(
 
 
 def lines(
-    panels: Mapping[str, Mapping[str, ArrayLike]],
-    x: ArrayLike,
-    xlabel: str,
-    ylabel: str,
-    colours: Mapping[str, str] | None = None,
-    **properties,
+    panels: Mapping[str, Mapping], x: ArrayLike, xlabel: str, ylabel: str, colours: Mapping | None = None, **properties
 ) -> Figure:
     """Curves over one axis, panels side by side on common axes; the same name has the same colour in all.
 
@@ -249,8 +204,7 @@ def lines(
     """
     size = (7.6 if len(panels) == 1 else 2.0 + 4.1 * len(panels), 3.5)
     figure, grid = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
-    names = dict.fromkeys(name for named in panels.values() for name in named)
-    colours = dict(zip(names, cycle(SERIES))) | dict(colours or {})
+    colours = dict(zip(dict.fromkeys(chain(*panels.values())), cycle(SERIES))) | dict(colours or {})
     for axes, (title, named) in zip(grid[0], panels.items(), strict=True):
         for name, values in named.items():
             axes.plot(x, values, color=colours[name], label=name, linewidth=1.8)
@@ -266,10 +220,8 @@ def stems(panels: Mapping[str, ArrayLike], xlabel: str, x: ArrayLike | None = No
     shade = properties.pop("color", REAL)
     figure, grid = small_multiples(len(panels), columns, (9.2 / columns, 1.9), sharex=True, sharey=True)
     for axes, (title, values) in zip(grid, panels.items(), strict=True):
-        place = np.arange(len(values)) if x is None else np.asarray(x)
-        axes.axhline(0, color="#bbbbbb", linewidth=0.8)
-        axes.vlines(place, 0, np.asarray(values), color=shade, linewidth=1.6)
-        axes.plot(place, values, "o", color=shade, markersize=4.5)
+        drawn = axes.stem(np.arange(len(values)) if x is None else x, values, basefmt="#bbbbbb")
+        plt.setp((drawn.markerline, drawn.stemlines), color=shade)
         axes.set_title(title, fontsize=10, loc="left")
         axes.grid(False, axis="x")
         axes.set(xlabel=xlabel if axes.get_subplotspec().is_last_row() else "", **properties)
@@ -312,11 +264,9 @@ def arrow(axes: Axes, z: complex, shade: str = COMPLEX, start: complex = 0, widt
 
 
 def phasors(panels: Mapping[str, Mapping[str, complex]], columns: int = 6) -> Figure:
-    """Complex numbers as arrows from the origin, a plane each panel, on one scale, the same colour for the same name.
-
-    ``panels`` is a mapping of title to mapping of name to complex.
-    """
-    names = list(dict.fromkeys(name for arrows in panels.values() for name in arrows))
+    """Complex numbers, by title and name, as arrows from the origin, a plane a title, on one scale; the same colour for
+    the same name."""
+    names = list(dict.fromkeys(chain(*panels.values())))
     colours = dict(zip(names, (CHANCE, COMPLEX) if len(names) == 2 else cycle(SERIES), strict=False))
     reach = max(1.0, *(abs(complex(z)) for arrows in panels.values() for z in arrows.values()))
     figure, grid = planes(list(panels), columns, reach)
@@ -331,16 +281,9 @@ def phasors(panels: Mapping[str, Mapping[str, complex]], columns: int = 6) -> Fi
 def trajectories(
     paths: Mapping[str, ArrayLike], values: ArrayLike | None = None, label: str = "", columns: int = 4
 ) -> Figure:
-    """Paths of complex numbers (S,), from dark to light, a ring at their start, each panel on its own scale.
-
-    Parameters
-    ----------
-    paths : mapping of title to (S,) complex
-    values : (S,), optional
-        What the colour stands for, such as a shift in seconds; the position in the path if not given.
-    label : str
-        Of the colour bar, which is drawn if ``values`` are given.
-    """
+    """Paths of complex numbers (S,), by title, from dark to light, a ring at their start, each on its own scale.
+    ``values`` (S,) are what the colour stands for, such as a shift in seconds, told by a bar with a ``label``; the
+    position in the path if not given."""
     paths = {title: np.asarray(path) for title, path in paths.items()}
     figure, grid = planes(list(paths), columns, [max(np.abs(path).max(), 1e-12) for path in paths.values()])
     for axes, path in zip(grid, paths.values(), strict=True):
