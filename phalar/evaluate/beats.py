@@ -1,13 +1,10 @@
 """Zero-shot beat tracking: a model that never saw a beat finds them by the metronome that fits (paper section 4,
 "Beats"; book notebook *Beats*).
 
-How the similarity map comes about is in ``metronomes.py``. Two ways lead from a map to beats:
-
-- **As published** (:func:`published_beats`): the map is differentiated over time, only the steepest rises are kept,
-  specks are cleaned away, and what remains is summed over tempi: an onset curve, for any beat tracker.
-- **Ours** (:func:`path_beats`): beats are a path through the map. One at time t in tempo b earns what the map holds
-  there, and the next comes a beat of that tempo later, in the same tempo or one close by. The best path is found
-  exactly, by dynamic programming from the end.
+Two ways lead from a map of ``metronomes.py`` to beats. **As published** it is differentiated over time, only the
+steepest rises are kept, specks are cleaned away, and what remains is summed over tempi: an onset curve, for any beat
+tracker. **Ours**: beats are a path through the map. One at time t in tempo b earns what the map holds there, and the
+next comes a beat of that tempo later, in the same tempo or one close by. The best path is found exactly.
 """
 
 import warnings
@@ -63,9 +60,8 @@ def published_beats(beat_map: BeatMap) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Prior:
-    """What the path takes for likely before it sees the map. The unit of costs and earnings is the standard deviation
-    of the contrast, held for a second: earnings count by the time that a beat covers, else quick tempi would win by
-    their number."""
+    """What the path takes for likely before it sees the map. Costs and earnings are in standard deviations of the
+    contrast, held for a second: earnings count by the time that a beat covers, else quick tempi would win."""
 
     lowest: float = 55.0  # beats a minute
     highest: float = 215.0

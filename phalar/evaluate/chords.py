@@ -1,9 +1,8 @@
 """What harmony a frozen embedding holds, read by one matrix (paper section 4, "Chords"; book notebook *Chords*).
 
-A window of 5 s slides over a recording; its embedding is labelled by the chord at the window's start, as published, or
-at its centre. A probe learns from some recordings and names the windows of others. Three things decide what its
-accuracy means: which labels are one class, what test and training recordings share, and what else could have been read.
-Windows are a table, one row each; what a probe is shown of them is an array with as many rows.
+A window of 5 s slides over a recording; its embedding is labelled by the chord at its start, as published, or at its
+centre. A probe learns from some recordings and names the windows of others. Three things decide what its accuracy
+means: which labels are one class, what test and training recordings share, and what else could have been read.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -53,9 +52,8 @@ VOCABULARIES = {
     name: ("N", *(f"{root}:{quality}" for quality in qualities.split() for root in PITCH_CLASSES))
     for name, qualities in QUALITIES.items()
 }
-"""Classes by vocabulary. ``published`` knows triads spelt with sharps; every other label becomes N: flats, sevenths,
-diminished chords. The others are ``mir_eval.chord``'s comparisons of these names: a label is of the class that they
-call equal, and of none where they leave it out."""
+"""Classes by vocabulary. ``published`` knows triads spelt with sharps; every other label becomes N. The others are
+``mir_eval.chord``'s comparisons: a label is of the class that they call equal, and of none where they leave it out."""
 
 
 @cache
@@ -82,13 +80,11 @@ def _apart(chords: Chords) -> tuple[np.ndarray, list[str]]:
 
 
 def windows(tracks: Sequence[Track], hop: float) -> pd.DataFrame:
-    """All windows that lie within the tracks, ``hop`` seconds apart (published: 0.02): ``track`` and its tags
-    ``player``, ``progression`` and ``piece``; ``begin``, in samples at 16 kHz; the labels at ``start`` and ``centre``.
-
-    The first one begins at a moment below one hop that is drawn by the track's name: players of one piece keep to one
-    click, and a probe could know windows at the same moments by heart. An InputError for an impossible hop, and for a
-    track without chords or shorter than a window.
-    """
+    """All windows that lie within the tracks, ``hop`` seconds apart (published: 0.02), a row each: ``track`` and its
+    tags ``player``, ``progression`` and ``piece``; ``begin``, in samples at 16 kHz; the labels at ``start`` and
+    ``centre``. The first begins below one hop, drawn by the track's name: players of one piece keep to one click, and a
+    probe could know windows at the same moments by heart. An InputError for an impossible hop, and for a track without
+    chords or shorter than a window."""
     step = round(hop * SAMPLE_RATE)
     if not 1 <= step <= 60 * SAMPLE_RATE:
         raise InputError(f"hop={hop!r}: seconds between windows must be above 0 and at most 60 (published: 0.02)")
@@ -342,9 +338,8 @@ def segments(times: Sequence[float], labels: Sequence[str], hop: float) -> Chord
 
 
 def weighted_scores(reference: Chords, estimated: Chords) -> dict[str, float]:
-    """``mir_eval``'s scores over the time that both cover: for each of ``MEASURES`` a share of the time it is about
-    (``majmin`` leaves out what has no major or minor triad), NaN where there is none. An InputError for no common time.
-    """
+    """``mir_eval``'s scores over the time that both cover, by measure: shares of the time that it is about, NaN where
+    there is none. An InputError for no common time."""
     begin, end = max(reference[0][0], estimated[0][0]), min(reference[-1][1], estimated[-1][1])
     if end <= begin:
         raise InputError(f"reference and estimated chords share no time ({begin:.2f} to {end:.2f} s)")

@@ -149,11 +149,6 @@ def winding(z: np.ndarray) -> np.ndarray:
     return np.angle(z[1:] * z[:-1].conj()).sum(axis=0) / (2 * np.pi)
 
 
-def arc(z: np.ndarray) -> np.ndarray:
-    """Share of the circle that the angle of trajectories (J, ...) passes through, 0..1."""
-    return np.minimum(1.0, np.ptp(np.unwrap(np.angle(z), axis=0), axis=0) / (2 * np.pi))
-
-
 def steadiness(z: np.ndarray, seconds: np.ndarray, frequency: float) -> np.ndarray:
     """R² of z(s) = a exp(-2 pi i f s) about the origin with the best complex a, (J, ...) to (...): with power
     P = sum |z|² the least-squares residual is P - |sum z exp(2 pi i f s)|² / J. A frequency of 0 Hz stands still."""
@@ -176,7 +171,9 @@ def motion(z: np.ndarray, seconds: np.ndarray, length: int) -> dict[str, np.ndar
     still, unaliased = steadiness(z, seconds, 0.0), table[:, ALIASES.index(0)]
     component = np.broadcast_to(k, z.shape[1:]) if z.ndim == 3 else 1 + table.max(axis=1).argmax(axis=0)
     table = np.take_along_axis(table, component[None, None] - 1, axis=0)[0]
-    best, covered, radius = table.max(axis=0), arc(z), np.abs(z)
+    best, radius = table.max(axis=0), np.abs(z)
+    # Share of the circle that the angle passes through.
+    covered = np.minimum(1.0, np.ptp(np.unwrap(np.angle(z), axis=0), axis=0) / (2 * np.pi))
     own = table[ALIASES.index(0)]
     first = own if z.ndim == 3 else unaliased.max(axis=0)
     return {

@@ -1,9 +1,8 @@
 """Scorers that learn nothing: what a model must beat before its score means that it hears coherence.
 
-Two submixes of one excerpt share a tempo, a key and a level. A corpus in which these tell pieces apart would let any
-model win, so each is made a rule of its own and ranks the same pairs as a model does. ``random``, ``loudness``,
-``tempo``, ``chroma`` and ``tempo + chroma`` know nothing of *when*. The ``aligned`` rules compare moment by moment: no
-shortcuts, but the honest baseline without learning. Book page *Retrieval*.
+Two submixes of one excerpt share a tempo, a key and a level. Would these tell pieces apart, any model would win: so
+each is a rule of its own and ranks the same pairs as a model. The ``aligned`` rules compare moment by moment: no
+shortcuts, but the honest baseline without learning; the others know nothing of *when*. Book page *Retrieval*.
 """
 
 from collections.abc import Sequence
@@ -34,12 +33,10 @@ Features = dict[str, np.ndarray]
 
 @torch.inference_mode()
 def features(waves: np.ndarray) -> Features:
-    """What the rules know of clips (n, N) at 16 kHz, N of 2 s or more; float64, and zeros where a clip is silent.
-
-    ``noise`` (n, 64): nothing, drawn from a digest of the samples. ``level`` (n, 1): LUFS, at least -70. ``rhythm``
-    (n, lags): autocorrelation of the onset curve. ``chroma`` (n, 12): magnitude of each pitch class over the whole
-    clip, less their mean. ``onsets`` (n, T): the onset curve. ``pitches`` (n, 12 F): chroma of every 0.2 s, likewise.
-    """
+    """What the rules know of clips (n, N) at 16 kHz, N of 2 s or more; float64, zeros where a clip is silent. ``noise``
+    (n, 64): nothing, drawn from a digest of the samples. ``level`` (n, 1): LUFS, at least -70. ``rhythm`` (n, lags):
+    autocorrelation of the onset curve. ``chroma`` (n, 12): magnitude of each pitch class over the clip, less their
+    mean. ``onsets`` (n, T): the onset curve. ``pitches`` (n, 12 F): chroma of every 0.2 s, likewise."""
     audio = torch.from_numpy(np.ascontiguousarray(waves, dtype=np.float32))
     constant_q, mel = _front_ends()
     onsets = onset_curve(mel(audio).double().numpy())
@@ -128,14 +125,14 @@ def compare(rule: str, mixes: Features, stems: Features) -> np.ndarray:
     return found[0] if len(found) == 1 else sum(_over(each - each.mean(), np.asarray(each.std())) for each in found)
 
 
-def by_rules(names: Sequence[str] = tuple(RULES)) -> Scorer:
-    """Rules as one scorer for ``retrieval.evaluate``: features of every clip are made once, for all of them."""
+def by_rules() -> Scorer:
+    """All rules as one scorer for ``retrieval.evaluate``: features of every clip are made once, for all of them."""
 
     def scores(cuts: Cuts) -> dict[str, np.ndarray]:
         parts = [features(np.concatenate([waves for _, waves in part])) for part in in_batches(cuts)]
         known = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         mixes, stems = ({name: rows[side::2] for name, rows in known.items()} for side in (0, 1))
-        return {name: compare(name, mixes, stems) for name in names}
+        return {name: compare(name, mixes, stems) for name in RULES}
 
     return scores
 

@@ -1,8 +1,7 @@
 """What a score depends on: pitch, or time? Book notebook *Chords*, "What the score itself listens to".
 
-The stems are moved away from their mixes, all alike, and the mixes look for them once more. A model that matches
-harmony must mind a transposition, which in a constant-Q spectrogram of 12 bins an octave is a shift by as many bins;
-one that matches rhythm must mind a delay.
+The stems are moved away from their mixes, and the mixes look for them once more. A model that matches harmony must mind
+a transposition (in a constant-Q spectrogram a shift by as many bins), one that matches rhythm a delay.
 """
 
 from dataclasses import replace
