@@ -31,15 +31,9 @@ def play(rng, beat=0.5, root=0, gain=0.2, phase=None, seconds=SECONDS):
     return (gain * (wave / np.sqrt((wave**2).mean()) + 1e-3 * rng.normal(size=len(wave)))).astype(np.float32)
 
 
-def pairs_of(side, pieces):
+def pairs_of(side):
     """Mixes and stems (2, n, N), each made for itself."""
-    return np.array([[side(i), side(i)] for i in pieces]).swapaxes(0, 1)
-
-
-def accuracies(sides, names):
-    """Top-1 accuracy among all pairs, by rule, of mixes and stems (n, N)."""
-    mixes, stems = map(features, sides)
-    return {name: retrieval.top1(compare(name, mixes, stems), len(sides[0])).mean() for name in names}
+    return np.array([[side(i), side(i)] for i in range(PIECES)]).swapaxes(0, 1)
 
 
 @pytest.mark.parametrize(("shared", "solver"), [("level", "loudness"), ("tempo", "tempo"), ("key", "chroma")])
@@ -47,19 +41,18 @@ def test_what_is_shared_is_found_by_its_rule_and_by_no_other(shared, solver):
     rng = np.random.default_rng(7)
 
     def side(i):
-        def pick(what):
-            return i if shared == what else rng.integers(PIECES)
+        beat, key, level = (i if shared == what else rng.integers(PIECES) for what in ("tempo", "key", "level"))
+        return play(rng, BEATS[beat], key, 0.02 * 10 ** (level / 10))
 
-        return play(rng, BEATS[pick("tempo")], pick("key"), 0.02 * 10 ** (pick("level") / 10))
-
-    accuracy = accuracies(pairs_of(side, range(PIECES)), BLIND)
+    known = [features(waves) for waves in pairs_of(side)]
+    accuracy = {name: retrieval.top1(compare(name, *known), PIECES).mean() for name in BLIND}
     assert accuracy.pop(solver) > 0.9
     assert max(accuracy.values()) < 0.35, accuracy
 
 
 def test_only_the_aligned_rule_hears_when():
     rng = np.random.default_rng(7)
-    sides = pairs_of(lambda i: play(rng, PHASED, rng.integers(PIECES), phase=PHASED * i / PIECES), range(PIECES))
+    sides = pairs_of(lambda i: play(rng, PHASED, rng.integers(PIECES), phase=PHASED * i / PIECES))
     known = [features(side) for side in sides]
     aligned, tempo = (compare(rule, *known) for rule in ("aligned onsets", "tempo"))
     assert retrieval.top1(aligned, PIECES).mean() > 0.9
