@@ -101,49 +101,11 @@ def points(
         axes.set_xticks(range(len(places)), places, **slant)
     else:
         axes.set_xticks(places, [f"{place:g}" for place in places])
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=min(0.0, 110 * np.nanmin(table[["value", "low"]].to_numpy(float))))
     axes.set(**{"xlabel": x, "ylabel": "top-1 (%)"} | labels)
     if alone:
         legend(axes.figure)
     return axes.figure
-
-
-def forest(
-    table: pd.DataFrame, by: str | None = None, reference: Mapping | None = None, xlabel: str = "difference (points)"
-) -> Figure:
-    """Estimates with their intervals against a line at zero, a row a label, under the headings of their groups.
-
-    ``table`` has columns ``label``, ``value``, ``low``, ``high`` (shares; the last two NaN where there is no interval)
-    and, if there are any, ``group`` (a heading), all in the order of their first appearance. ``by`` is a column, such
-    as the corpus, whose values have a colour each, side by side within a row. ``reference``, shares by label, are the
-    paper's numbers: an open diamond in the rows that are shown.
-    """
-    series = list(dict.fromkeys(table[by])) if by else [""]
-    style, offsets = styles(series), dict(zip(series, _dodge(len(series), -0.6), strict=True))
-    table = table if "group" in table else table.assign(group="")
-    rows = {}
-    for group, label in table[["group", "label"]].itertuples(index=False):
-        rows |= {row: 0 for row in ((group, ""), (group, label)) if any(row)}
-    rows = {row: -i for i, row in enumerate(rows)}  # from the top, headings among them
-    figure, axes = plt.subplots(figsize=(8.2, 1.5 + 0.36 * len(rows)))
-    for row in table.itertuples():
-        name = getattr(row, by) if by else ""
-        look = style[name] | {"linestyle": "none", "label": name} | ({} if by else {"color": COLOURS["phalar"]})
-        bars = np.nan_to_num([[row.value - row.low], [row.high - row.value]]).clip(0)
-        y = rows[row.group, row.label] + offsets[name]
-        axes.errorbar(100 * row.value, y, xerr=100 * bars, markersize=5, elinewidth=1.6, **look)
-    shown = [(100 * reference[label], y) for (_, label), y in rows.items() if label in (reference or {})]
-    if shown:
-        diamond = {"markerfacecolor": "none", "markersize": 8, "linestyle": "none", "zorder": 1}
-        axes.plot(*zip(*shown, strict=True), "D", color="#222222", label="paper", **diamond)
-    axes.axvline(0, color=CHANCE, linewidth=1.2, zorder=0.5)
-    axes.set(xlabel=xlabel, ylim=(0.3 - len(rows), 0.7))
-    for tick, (_, label) in zip(axes.set_yticks([*rows.values()], [b or a for a, b in rows]), rows, strict=True):
-        tick.label1.set(fontsize=10, weight="normal" if label else "bold")
-    axes.tick_params(axis="y", length=0)
-    axes.grid(False, axis="y")
-    legend(figure, "outside upper right", ncols=len(series) + 1)
-    return figure
 
 
 def bars(table: Mapping[str, Mapping], colours: Sequence[str] = SERIES, xlabel: str = "share (%)") -> Figure:

@@ -40,23 +40,11 @@ def test_a_model_has_one_colour_and_those_without_one_are_told_apart():
     assert len({(look["color"], look["linestyle"]) for look in found.values()}) == 21
 
 
-def test_a_forest_has_a_dot_and_an_interval_for_every_row_under_its_heading():
-    groups = {"paper": ["gap", "mel"], "added": ["cell"]}
-    rows = [(g, v, c, i / 10) for g, vs in groups.items() for v in vs for i, c in enumerate(("band", "studio"))]
-    found = table(rows, "group", "label", "corpus", "value")
-    axes = plots.forest(found, "corpus", {"gap": 0.189, "cosine": 0.09}).axes[0]
-    heights = dict(zip([t.get_text() for t in axes.get_yticklabels()], axes.get_yticks(), strict=True))
-    assert sorted(heights, key=heights.get, reverse=True) == ["paper", "gap", "mel", "added", "cell"]
-    for marker, value in (("o", 0), ("s", 10)):
-        assert [line.get_xdata()[0] for line in dots(axes, marker)] == [value] * 3
-    assert {(-2, 3), (8, 13)} <= set(bars(axes))
-    (diamond,) = dots(axes, "D")  # of the paper's two numbers, the one whose row is shown
-    assert (diamond.get_xdata()[0], diamond.get_ydata()[0]) == (pytest.approx(18.9), heights["gap"])
-
-
 def test_a_row_without_an_interval_has_its_dot():
-    axes = plots.forest(pd.DataFrame({"label": ["a"], "value": [0.1], "low": [np.nan], "high": [np.nan]})).axes[0]
-    assert dots(axes, "o")[0].get_xdata()[0] == pytest.approx(10)
+    found = pd.DataFrame({"row": ["a", "b"], "by": "c", "value": [0.1, -0.2], "low": np.nan, "high": np.nan})
+    axes = plots.points(found, "row", "by").axes[0]
+    assert list(dots(axes, "o")[0].get_ydata()) == pytest.approx([10, -20])
+    assert axes.get_ylim()[0] < -20
 
 
 @pytest.mark.parametrize("x", [[16, 64], ["band", "studio"]])
