@@ -1,5 +1,7 @@
 """A difference counts only beyond the luck of seeds and of tracks, and nothing that cannot be judged is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -111,6 +113,20 @@ def test_a_rival_at_chance_and_an_untrained_model_prove_nothing():
     found = verdicts(a_run(np.random.default_rng(4), untrained, seeds=5))
     assert [claim for claim, verdict in found.items() if verdict is REPRODUCED] == ["Less than half the size of COCOLA"]
     assert NOT not in found.values(), "a model that has learned nothing refutes nothing"
+
+
+def test_seeds_that_scatter_far_more_than_tracks_do_are_luck_whatever_their_intervals():
+    """Recorded one by one, each surely above zero: three seeds that agree by chance."""
+    entry = next(entry for entry in claims.registry() if entry["claim"].startswith("Some features rotate"))
+    about = {"experiment": "rotation", "dataset": "band", "split": "test", "metric": entry["evidence"]["metric"]}
+    rows = [Record(variant="untrained", value=0.1, ci_low=0.09, ci_high=0.11, **about)]
+    for seed, gained in enumerate((0.05, 0.2, 0.6)):
+        apart = about | {"variant": "trained - untrained", "seed": seed}
+        rows.append(Record(value=gained, ci_low=gained - 0.02, ci_high=gained + 0.02, **apart))
+        rows.append(Record(variant="trained", seed=seed, value=0.1 + gained, ci_low=0.1, ci_high=0.9, **about))
+    assert verdicts(frame(rows))[entry["claim"]] is SHOWN
+    close = [replace(row, value=0.3, ci_low=0.28, ci_high=0.32) if " - " in row.variant else row for row in rows]
+    assert verdicts(frame(close))[entry["claim"]] is REPRODUCED
 
 
 def test_the_reference_run_of_one_seed_judges_no_model():

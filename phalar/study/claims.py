@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from scipy.stats import t as student
 
 from phalar.evaluate.statistics import holm
 from phalar.study.compare import DIFFERENCE, LATE_RISE, P_RAW, P_VALUE, Effect, Verdict, judge, together
@@ -102,11 +103,19 @@ def stressed(look: Look, name: str) -> Evidence:
 
 def _unpaired(a: Measured, b: Measured) -> Measured:
     """a - b of two separate results. The interval reaches as far as any two values of theirs: never too narrow."""
-    return a._replace(value=a.value - b.value, low=a.low - b.high, high=a.high - b.low)
+    sd = math.hypot(a.sd, 0.0 if math.isnan(b.sd) else b.sd)
+    return a._replace(value=a.value - b.value, low=a.low - b.high, high=a.high - b.low, sd=sd)
 
 
 def _effect(row: Measured, seeds: int, level: float = math.nan) -> Effect:
-    return Effect(row.value, row.low, row.high, seeds=seeds, level=level)
+    """Of a difference that was recorded seed by seed: no surer than Student's t test over the seeds is."""
+    effect = Effect(row.value, row.low, row.high, seeds=seeds, level=level)
+    if math.isnan(row.sd):
+        return effect
+    error, freedom = max(row.sd, 1e-12) / math.sqrt(row.seeds), row.seeds - 1
+    half = float(student.ppf(0.975, freedom)) * error
+    p = max(effect.p_value(), float(2 * student.sf(abs(row.value) / error, freedom)))
+    return replace(effect, low=min(row.low, row.value - half), high=max(row.high, row.value + half), p=p)
 
 
 def evidence(look: Look, entry: Mapping[str, Any]) -> Evidence:

@@ -3,6 +3,7 @@
 A stand-in corpus never borrows the name of the data set it stands for: it has rows of its own, right below.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -82,6 +83,7 @@ class Measured(NamedTuple):
     n: int | None
     seeds: int
     steps: int | None
+    sd: float = math.nan  # over seeds; NaN where there is one
 
     def __str__(self) -> str:
         """In per cent with the interval, for a sentence or a cell: ``"91.2 % [88.0, 93.9]"``."""
@@ -106,7 +108,9 @@ def measured(
         rows = rows[[each is steps[-1] or each == steps[-1] for each in steps]] if len(set(steps)) > 1 else rows
         n, k, newest = (None if pd.isna(x) else int(x) for x in (rows["n"].max(), k, steps[-1]))
         ends = rows["ci_low"].min(), rows["ci_high"].max()
-        found[dataset, variant, k] = Measured(dataset, variant, k, rows["value"].mean(), *ends, n, len(rows), newest)
+        found[dataset, variant, k] = Measured(
+            dataset, variant, k, rows["value"].mean(), *ends, n, len(rows), newest, rows["value"].std()
+        )
     return found
 
 
