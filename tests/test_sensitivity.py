@@ -46,8 +46,6 @@ def test_what_leaves_the_spectrogram_is_lost_and_its_floor_comes_in():
     floor = picture.amin(dim=(1, 2), keepdim=True).expand(2, 5, 4)
     assert torch.equal(transposed(picture, 5), torch.cat([floor, picture[:, :-5]], dim=1))
     assert torch.equal(transposed(picture, -5), torch.cat([picture[:, 5:], floor], dim=1))
-    with pytest.raises(InputError, match="96 bins"):
-        transposed(picture, -96)
 
 
 def test_a_late_stem_sounds_later(pairs):
@@ -55,10 +53,8 @@ def test_a_late_stem_sounds_later(pairs):
     assert np.array_equal(late(pair, 0.125).audio()[1][shift:], pair.audio()[1][:-shift])
     early = late(pairs[0], 0.125).audio()[1]  # there is nothing before its start
     assert np.array_equal(early[:-shift], pairs[0].audio()[1][shift:])
-    with pytest.raises(InputError, match="0 or more"):
-        late(pair, -1.0)
-    with pytest.raises(InputError, match="shorter delay"):
-        late(pair, 9.0)
+    with pytest.raises(InputError, match="outside track"):
+        late(pair, 9.0).audio()
 
 
 def test_scores_are_those_of_the_changed_stems_one_by_one(stirred, pairs):

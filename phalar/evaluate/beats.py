@@ -183,10 +183,8 @@ def score(
         if track.beats is None:
             raise InputError(f"track {track.id} of {track.dataset} has no beats to compare with")
         sound = track.excerpt().sum(axis=0), track.sample_rate
-        key, find = (
-            [name, getattr(tracker, "weights", ""), fingerprint.of_sound(*sound), code],
-            partial(tracker, *sound),
-        )
+        find = partial(tracker, *sound)
+        key = [name, getattr(tracker, "weights", ""), fingerprint.of_sound(*sound), code]
         found = fingerprint.cached("beats", key, lambda find=find: {"beats": find()})["beats"] if keep else find()
         about = {"tracker": name, "track": track.id, "genre": track.tags.get("genre"), "feel": track.tags.get("feel")}
         rows.append(about | beat_scores(track.beats[:, 0], found) | {"beats": found})

@@ -69,11 +69,6 @@ def class_of(label: str, vocabulary: str = "majmin") -> int:
     return int(equal.argmax()) if equal.any() else OUTSIDE
 
 
-def labels_at(chords: Chords, times: np.ndarray) -> list[str]:
-    """The label at each moment (T,), seconds in order: of two chords that meet, the one that begins; "X" if none."""
-    return mir_eval.util.interpolate_intervals(*_apart(chords), times, fill_value="X")
-
-
 def _apart(chords: Chords) -> tuple[np.ndarray, list[str]]:
     """Spans (n, 2) and labels, as mir_eval takes them."""
     return np.array([chord[:2] for chord in chords]), [chord[2] for chord in chords]
@@ -97,7 +92,9 @@ def windows(tracks: Sequence[Track], hop: float) -> pd.DataFrame:
         drawn = int.from_bytes(blake2b(f"window/{track.id}".encode(), digest_size=8).digest(), "little") / 2**64
         begin = np.arange(int(drawn * min(step, last + 1)), last + 1, step)
         table = {"track": track.id} | {tag: track.tags.get(tag) for tag in ("player", "progression", "piece")}
-        table |= {name: labels_at(track.chords, begin / SAMPLE_RATE + later) for name, later in MOMENTS.items()}
+        for name, later in MOMENTS.items():  # of two chords that meet, the one that begins; "X" if none
+            times = begin / SAMPLE_RATE + later
+            table[name] = mir_eval.util.interpolate_intervals(*_apart(track.chords), times, fill_value="X")
         tables.append(pd.DataFrame(table | {"begin": begin}))
     return pd.concat(tables, ignore_index=True)
 
