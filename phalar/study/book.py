@@ -129,15 +129,22 @@ def training_markdown(notes: Mapping[str, Any]) -> str:
 
 
 def bench_markdown(printed: Iterable[Mapping]) -> str:
-    """What ``phalar bench ... --json`` printed on the machine of the reference run, as a table; of two, the last."""
-    rows = []
-    for each in {each["benchmark"]: each for each in printed}.values():
-        ours, theirs, ratio = each["ours"], each["reference"], each["ratio"]
-        if theirs is None:  # given up before it got there
-            theirs, ratio = f"not in {ours * each['at_least']:.0f}", f"more than {each['at_least']:.1f}"
-        shown = [x if isinstance(x, str) else f"{float(f'{x:.3g}'):,g}" for x in (ours, theirs, ratio)]
-        rows.append([each["benchmark"], each["unit"], *shown])
-    return tables.markdown_table(["", "unit", "ours", "reference", "ratio"], rows) if rows else tables.NOT_RUN
+    """What ``phalar bench ... --json`` printed, as a table: of two of a name the last, each followed by its rivals. The
+    caption names the processors, where they are known."""
+    rows, last = [], {each["benchmark"]: each for each in printed}
+    for name, each in last.items():
+        rivals = {f"{name}, against {rival}": speed for rival, speed in each.get("rivals", {}).items()}
+        for label, theirs in {name: each["reference"], **rivals}.items():
+            ours, ratio = each["ours"], "–"
+            if theirs is None:  # given up before it got there
+                theirs, ratio = f"not in {ours * each['at_least']:.0f}", f"more than {each['at_least']:.1f}"
+            elif not isinstance(theirs, str):  # a text says why there is no speed
+                ratio = ours / theirs
+            shown = [x if isinstance(x, str) else f"{float(f'{x:.3g}'):,g}" for x in (ours, theirs, ratio)]
+            rows.append([label, each["unit"], *shown])
+    on = [f"{name} on {each['processor']}" for name, each in last.items() if "processor" in each]
+    caption = f"Measured: {'; '.join(on)}." if on else ""
+    return tables.markdown_table(["", "unit", "ours", "reference", "ratio"], rows, caption) if rows else tables.NOT_RUN
 
 
 def _notebook(name: str, run: Study) -> dict[str, bytes]:

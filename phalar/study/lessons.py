@@ -99,8 +99,8 @@ class Verdict:
 
 
 class Exercise:
-    """Arguments of some ``cases`` (one empty, if a value is asked for), the ``right`` answer, what to say to a wrong one,
-    and usual mistakes with what to say to each. ``view`` makes comparable what may be said in several ways."""
+    """Arguments of some ``cases`` (one empty, if a value is asked for), the ``right`` answer, what to say to a wrong
+    one, and usual mistakes with what to say to each. ``view`` makes comparable what may be said in several ways."""
 
     def __init__(self, cases: Sequence[tuple], right: Callable, wrong: str, *mistakes: tuple[Callable, str], view=None):
         self.cases, self.right, self.wrong, self.mistakes = cases, right, wrong, mistakes
