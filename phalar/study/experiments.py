@@ -82,7 +82,7 @@ def settings(
             absent[name] = str(error)
     made["corpora"] = [*made["corpora"], *found]
     if made["trained"] is None:
-        can = [name for name in made["corpora"] if corpora.load(name, "train", limit=1, progress=progress)]
+        can = [name for name in made["corpora"] if corpora.pieces(name, "train", 1)]
         made["trained"] = [name for name in can if name in found] or can
     return made, absent
 
