@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import SHARED
 
-from phalar.datasets.annotated import GENRES, number_beats, read_beats, read_chords, read_take
+from phalar.datasets.annotated import GENRES, read_beats, read_chords, read_take
 from phalar.datasets.files import KNOWN_FAULT
 from phalar.datasets.listing import Copy
 from phalar.datasets.prepare import DATASETS, dataset
@@ -46,13 +46,6 @@ def name_of(track) -> str:
 def document(*annotations: dict, duration: object = 20.0) -> str:
     contour = {"namespace": "pitch_contour", "time": 543.742, "data": {"time": [0.0], "value": [None]}}
     return json.dumps({"annotations": [contour, *annotations], "file_metadata": {"duration": duration}})
-
-
-def beat_lists(**lists: list[float]) -> str:
-    """As GTZAN-Rhythm has them: an annotation for each list, told apart by the sandbox alone."""
-    sandboxes = {kind: {"annotation_type": kind.replace("_", "-")} for kind in lists}
-    data = {kind: [{"time": time, "duration": 0.0, "value": 1.0} for time in times] for kind, times in lists.items()}
-    return document(*({"namespace": "beat", "data": data[kind], "sandbox": sandboxes[kind]} for kind in lists))
 
 
 def chord_annotation(chords, metadata=None, durations=True) -> dict:
@@ -100,50 +93,22 @@ def test_a_whole_copy_of_gtzan_is_found_from_any_of_its_folders(tmp_path, place,
     listing = dataset("gtzan").list(tmp_path / root, annotations=beats)
     assert [track.id for track in listing.tracks if track.beats is None] == ["reggae.00086", "rock.00099"]
     assert [problem.what.startswith(KNOWN_FAULT) for problem in listing.problems] == [True, False]
-    with pytest.raises(InputError, match=r"gtzan_blues_00000\.beats or blues\.00000\.wav\.jams"):
+    with pytest.raises(InputError, match=r"gtzan_blues_00000\.beats"):
         dataset("gtzan").list(tmp_path / root, annotations=tmp_path / "Data" / "images_original")
     with pytest.raises(InputError, match=r"blues/blues.00000.wav"):
         dataset("gtzan").list(beats)
 
 
-def test_all_forms_of_beats_give_the_same_at_any_depth_of_folder(tmp_path):
+def test_beats_are_found_at_any_depth_of_folder_and_read_in_any_spacing(tmp_path):
     put(tmp_path / "genres" / "blues" / "blues.00000.wav")
-    text = "0.5\t3\n1.0\t1\n1.5\t2\n2.0\t3\n2.5\t1\n"
-    put(tmp_path / "a" / "gtzan" / "annotations" / "beats" / "gtzan_blues_00000.beats", text)
-    put(tmp_path / "b" / "beats" / "gtzan_blues_00000.beats", text)
-    lists = {"8th_note": [0.75, 1.25], "downbeat": [1.0, 2.5], "beat": [2.5, 2.0, 1.5, 1.0, 0.5]}
-    put(tmp_path / "c" / "jams" / "blues.00000.wav.jams", beat_lists(**lists))
-    for place in ("a", "a/gtzan", "a/gtzan/annotations", "a/gtzan/annotations/beats", "b", "b/beats", "c", "c/jams"):
+    put(tmp_path / "a" / "gtzan" / "annotations" / "beats" / "gtzan_blues_00000.beats", "0.5\t3\n1.0\t1\n")
+    for place in ("a", "a/gtzan", "a/gtzan/annotations", "a/gtzan/annotations/beats"):
         listing = dataset("gtzan").list(tmp_path / "genres", annotations=tmp_path / place)
-        assert listing.tracks[0].beats.tolist() == [[0.5, 3], [1.0, 1], [1.5, 2], [2.0, 3], [2.5, 1]]
+        assert listing.tracks[0].beats.tolist() == [[0.5, 3], [1.0, 1]]
         assert listing.problems == ()
     for other in ("0.5\t1\r\n1.0\t2\r\n", "0.5 1\n\n1.0 2", "5.000e-01\t1.000e+00\n1.0e+00\t2.0e+00\n"):
         assert read_beats(other).tolist() == [[0.5, 1], [1.0, 2]]
     assert read_beats("0.5\n1.0\n").tolist() == [[0.5, 0], [1.0, 0]]
-
-
-@pytest.mark.parametrize(
-    ("downbeats", "numbers"),
-    [
-        ([], [0, 0, 0, 0, 0, 0]),
-        ([1], [1, 2, 3, 4, 5, 6]),
-        ([3], [0, 0, 1, 2, 3, 4]),  # how long the bar of the pick-up is, nothing tells
-        ([2, 4], [2, 1, 2, 1, 2, 3]),
-        ([4, 6], [0, 0, 0, 1, 2, 1]),  # a pick-up longer than the bar
-        ([3.02, 5.98], [2, 3, 1, 2, 3, 1]),  # within 50 ms
-        ([3.4, 6], [0, 0, 0, 0, 0, 0]),  # off the beat
-        ([3, 3.01], [0, 0, 0, 0, 0, 0]),  # two on one beat
-        ([-5, 3], [0, 0, 0, 0, 0, 0]),
-    ],
-)
-def test_numbers_follow_from_downbeats_or_stay_unknown(downbeats, numbers):
-    assert number_beats([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], downbeats) == numbers
-    many = np.arange(0.0, 50_000.0, 0.25).tolist()  # a hostile amount takes no quadratic memory
-    assert number_beats(many, many[::4]) == [1, 2, 3, 4] * (len(many) // 4)
-
-
-def one_beat(time: object) -> str:
-    return beat_lists(beat=[time])
 
 
 def one_chord(*chords: tuple[float, float, object]) -> str:
@@ -157,14 +122,11 @@ HOSTILE = {
         b"9" * 5000 + b"\t1\n", b"0.5\t1\n1.5\t2\n1.0\t3\n", b"0.5\t1\n0.5\t2\n", b"0.5\t1\n1.0\n", b"0.5\t1\t7\n",
         b"0.5\t0\n", b"0.5\t1.5\n", b"0.5\t1e30\n", b"0.5\tnan\n", b"0" * (17 << 20),
     ),
-    "beat.jams": (
-        "{", one_beat(0.5)[:-7], '{"annotations": ' + "[" * 100_000, b"\xff\xfe\xfa{", "{}", '{"annotations": 5}',
-        *(one_beat(time) for time in ("0.5", math.nan, math.inf, -1e-9, None, 10**400)),
-        '{"annotations": ["beat", null, 5]}', beat_lists(downbeat=[0.5]), beat_lists(beat=[]),
-        beat_lists(beat=[0.5, 0.5]), one_beat(12321).replace("12321", "9" * 5000), " " * (17 << 20),
-    ),
     "chord.jams": (
-        "", document(*BOTH)[:-40], document(), document(*BOTH[:1] * 2), document(*BOTH[1:]), one_chord(),
+        "", "{", "{}", '{"annotations": 5}', '{"annotations": ["chord", null, 5]}', '{"annotations": ' + "[" * 100_000,
+        b"\xff\xfe\xfa{", " " * (17 << 20), one_chord((12321, 12322, "C")).replace("12321", "9" * 5000),
+        *(one_chord((time, 1.0, "C")) for time in (math.nan, math.inf, -1e-9)),
+        document(*BOTH)[:-40], document(), document(*BOTH[:1] * 2), document(*BOTH[1:]), one_chord(),
         *(one_chord((0.0, 1.0, label)) for label in (7, " ", None)),
         *(one_chord((start, end, "C")) for start, end in ENDS),
         one_chord((0.0, 2.0, "C"), (1.0, 3.0, "F")), one_chord((0.0, 1.0, "C"), (0.0, 1.0, "F")),
@@ -185,7 +147,7 @@ def test_hostile_annotations_are_one_clear_problem_each(tmp_path, kind):
 
 
 def test_all_real_beat_files(shared):
-    """Counts as in the fact sheet, and the numbers in the bar are those that the downbeats alone imply."""
+    """Counts as in the fact sheet."""
     files = sorted((shared / "gtzan" / "beat_this_annotations" / "gtzan" / "annotations" / "beats").glob("*.beats"))
     beats = {path.stem.removeprefix("gtzan_").replace("_", "."): read_beats(path.read_text()) for path in files}
     counts = [len(found) for found in beats.values()]
@@ -194,23 +156,17 @@ def test_all_real_beat_files(shared):
     assert Counter(found[:, 1].max() for found in beats.values()) == {4: 933, 3: 49, 2: 7, 5: 4, 0: 6}
     late = [found[-1, 0] for found in beats.values() if found[-1, 0] > 30]
     assert (len(late), max(late)) == (33, 30.521)
-    for path, (name, found) in zip(files, beats.items(), strict=True):
+    for path, found in list(zip(files, beats.values(), strict=True))[::10]:
         table = np.loadtxt(path, ndmin=2)  # the second implementation
         assert np.array_equal(found[:, : table.shape[1]], table)
-        times, numbers = found.T.tolist()
-        assert name in ONE_COLUMN or number_beats(times, found[found[:, 1] == 1, 0].tolist()) == numbers
 
 
-def test_the_real_clips_and_the_rhythm_file_that_is_the_text_file_before_rounding(shared):
+def test_the_real_clips(shared):
     beats = shared / "gtzan" / "beat_this_annotations" / "gtzan"
     listing = dataset("gtzan").list(shared / "gtzan" / "genres", annotations=beats)
     assert Counter(track.tags["genre"] for track in listing.tracks) == dict.fromkeys(GENRES, 5) | {"jazz": 4}
     assert listing.problems == ()
     assert all(track.beats is not None for track in listing.tracks)
-    precise = read_beats((shared / "gtzan" / "GTZAN-Rhythm_excerpt" / "jams" / "blues.00000.wav.jams").read_text())
-    (text,) = beats.rglob("gtzan_blues_00000.beats")
-    assert len(precise) == 16
-    assert np.abs(precise - read_beats(text.read_text())[:16]).max(axis=0).tolist() == [pytest.approx(0, abs=1e-3), 0]
 
 
 # GuitarSet

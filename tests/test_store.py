@@ -184,3 +184,15 @@ def test_a_writer_killed_at_any_moment_leaves_whole_tracks_only(tmp_path):
         tracks = store.open_store(tmp_path)
         assert len(tracks) >= 2  # at most the one in hand is missing
         assert all(np.ptp(one.excerpt()) == 0 for one in tracks)  # each of one turn
+
+
+def die_at_three(item: int) -> int:
+    return os.abort() if item == 3 else -item
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_process_that_dies_costs_the_one_item_it_had_in_hand(jobs):
+    done = dict(store.in_processes(die_at_three, range(7), jobs))
+    assert isinstance(died := done.pop(3), RunError)
+    assert "its process died" in str(died)
+    assert done == {item: -item for item in (0, 1, 2, 4, 5, 6)}

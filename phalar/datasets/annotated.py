@@ -1,11 +1,9 @@
-"""The data sets of single recordings with annotations: beats of GTZAN, chords of GuitarSet; and JAMS, their format.
+"""The data sets of single recordings: beats of GTZAN, chords of GuitarSet. As in :mod:`phalar.datasets.multitracks`.
 
-A row and a function each, as in :mod:`phalar.datasets.multitracks`.
-
-JAMS (Humphrey et al. 2014) is JSON: a list of annotations, each of a *namespace* (``"chord"``, ``"beat"``) and each a
-list of observations. Real files hold several annotations of one namespace, so metadata must tell which is which. The
-readers take a file's text; what is not as it should be is one of the errors that :meth:`Copy.read` reports by path.
-Book page *Real data sets*.
+JAMS (Humphrey et al. 2014) is JSON: a list of annotations, each of a *namespace* (``"chord"``) and each a list of
+observations. Real files hold several annotations of one namespace, so metadata must tell which is which. The readers
+take a file's text; what is not as it should be is one of the errors that :meth:`Copy.read` reports by path. Book page
+*Real data sets*.
 """
 
 import json
@@ -14,7 +12,6 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -26,30 +23,18 @@ from phalar.errors import InputError
 Chords = tuple[tuple[float, float, str], ...]  # rising: start, end (seconds) and label
 LATEST = 86_400.0  # seconds: no recording of these data sets lasts a day
 LONGEST_BAR = 99  # beats; GTZAN's longest has 5
-COINCIDE = 0.05  # seconds between a downbeat and the beat that it is
 OVERLAP = 1e-3  # seconds by which rounding may let chords overlap
 
 
-class Annotation(NamedTuple):
-    """One annotator's observations in order of time: (seconds, length or None, value). ``source`` and ``kind`` are the
-    file's ``data_source`` and ``annotation_type``."""
-
-    observations: list[tuple[float, float | None, object]]
-    source: str
-    kind: str
-
-
-def read_jams(text: str, namespace: str) -> list[Annotation]:
-    """The annotations of one namespace; the others are passed over unread."""
+def read_jams(text: str, namespace: str) -> list[tuple[str, list[tuple[float, float | None, object]]]]:
+    """The annotations of one namespace: each its ``data_source``, and its observations in order of time: (seconds,
+    length or None, value)."""
     found = []
     for entry in json.loads(text)["annotations"]:
         if entry["namespace"] == namespace:
-            seen = [
-                (_seconds(each["time"]), _length(each.get("duration")), each.get("value")) for each in entry["data"]
-            ]
+            seen = [(_seconds(one["time"]), _length(one.get("duration")), one.get("value")) for one in entry["data"]]
             source = entry.get("annotation_metadata", {}).get("data_source")
-            kind = entry.get("sandbox", {}).get("annotation_type")
-            found.append(Annotation(sorted(seen, key=lambda each: each[0]), str(source or ""), str(kind or "")))
+            found.append((source or "", sorted(seen, key=lambda each: each[0])))
     return found
 
 
@@ -64,54 +49,23 @@ def _length(value: float | None) -> float | None:
     return None if value is None or value != value else _seconds(value)
 
 
-def _beats(times: list[float], numbers: list[float], lowest: int = 0) -> np.ndarray:
+def _beats(times: list[float], numbers: list[float] | None = None) -> np.ndarray:
     """Rising seconds, and numbers in the bar counted from 1, or 0 if not known: (beats, 2)."""
     if not times or any(following <= time for time, following in pairwise(times)):
         raise InputError("holds no beats, or their times do not rise")
-    if wrong := [number for number in numbers if number not in range(lowest, LONGEST_BAR + 1)]:
+    if wrong := [number for number in numbers or [] if number not in range(1, LONGEST_BAR + 1)]:
         raise InputError(f"a beat has the number {wrong[0]!r:.40} in its bar; it counts from 1")
-    return np.column_stack([[_seconds(time) for time in times], numbers]).astype(float)
+    return np.column_stack([[_seconds(time) for time in times], numbers or [0] * len(times)]).astype(float)
 
 
 def read_beats(text: str) -> np.ndarray:
-    """Beats of a clip of GTZAN (beats, 2), in any of the forms in which they are handed round.
-
-    ``.beats``: one beat a line, its time in seconds and, after a tab, its number in the bar; six files have times only.
-    ``.jams`` (GTZAN-Rhythm): times of the beats and times of the downbeats, from which the numbers follow.
-    """
-    if text.lstrip().startswith("{"):
-        annotations = read_jams(text, "beat")
-        lists = {each.kind: [time for time, *_ in each.observations] for each in annotations}
-        if len(lists) < len(annotations):
-            raise InputError("has two annotations of one sandbox.annotation_type")
-        times = lists["beat"]
-        return _beats(times, number_beats(times, lists.get("downbeat", [])))
-    times, *numbers = np.array([line.split() for line in text.splitlines() if line.strip()], float).T.tolist()
-    return _beats(times, *numbers, lowest=1) if numbers else _beats(times, [0] * len(times))
-
-
-def number_beats(times: list[float], downbeats: list[float]) -> list[int]:
-    """Numbers of beats in their bars, given which of them begin one.
-
-    Beats before the first downbeat (a pick-up) are counted back from it, as if their bar were as long as the first
-    whole one. Numbers are 0 where they do not follow: in a pick-up without a whole bar as long, and throughout if there
-    are no downbeats or one of them is not (within 50 ms) on a beat of its own.
-    """
-    beats, bars, numbers = np.asarray(times), np.asarray(downbeats), [0] * len(times)
-    if not len(beats) or not len(bars):
-        return numbers
-    firsts = np.searchsorted((beats[1:] + beats[:-1]) / 2, bars).tolist()  # the beat nearest to each downbeat
-    if np.abs(beats[firsts] - bars).max() <= COINCIDE and len(set(firsts)) == len(firsts):
-        for first, end in pairwise([*firsts, len(times)]):
-            numbers[first:end] = range(1, end - first + 1)
-        pick_up, bar = firsts[0], firsts[1] - firsts[0] if len(firsts) > 1 else 0
-        if pick_up < bar:
-            numbers[:pick_up] = range(bar - pick_up + 1, bar + 1)
-    return numbers
+    """Beats of a clip of GTZAN (beats, 2) from a ``.beats`` file: one a line, its time in seconds and, after a tab, its
+    number in the bar; six files have times only."""
+    return _beats(*np.array([line.split() for line in text.splitlines() if line.strip()], float).T.tolist())
 
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
-CLIP = rf"((?:{'|'.join(GENRES)})\.\d{{5}})"
+CLIP = rf"((?:{'|'.join(GENRES)})[._]\d{{5}})"
 WITHOUT_BEATS = "reggae.00086"  # in the published beat files, which are 999
 
 
@@ -124,22 +78,20 @@ WITHOUT_BEATS = "reggae.00086"  # in the published beat files, which are 999
     citation="G. Tzanetakis, P. Cook: Musical genre classification of audio signals. IEEE Trans. Speech and Audio "
     "Processing 10(5), 2002. Beats: U. Marchand and others: GTZAN-Rhythm. ISMIR late-breaking session, 2015.",
     expected={"test": 1000},
-    options={"annotations": (None, "folder of the beat annotations (.beats files, or GTZAN-Rhythm's .jams)")},
+    options={"annotations": (None, "folder of the beat annotations (.beats files)")},
 )
 def gtzan(copy: Copy, annotations: Path | None = None) -> Iterator[Track]:
     """``[genres/|Data/genres_original/]GENRE/GENRE.NNNNN.wav`` (or au) of Tzanetakis and Cook (2002).
 
     A track is a clip of half a minute, its one stem is called ``"mix"``, its tag is ``genre``, and all are for testing.
-    ``annotations`` is the folder of the beats, or one above: ``.beats`` of beat_this_annotations or gtzan_tempo_beat,
-    or the ``.jams`` of GTZAN-Rhythm. A clip whose beats are missing or unreadable is listed without.
+    ``annotations`` is the folder of the beats, or one above: the ``.beats`` of beat_this_annotations or
+    gtzan_tempo_beat. A clip whose beats are missing or unreadable is listed without.
     """
     clips = copy.files(rf"{CLIP}\.(?:wav|au)", "a folder with blues/blues.00000.wav and so on")
     if annotations is None:
         copy.report(copy.root, f"{NOTE}no beats are listed: name the folder of the annotations")
     else:
-        clip = CLIP.replace(r"\.", "[._]")
-        pattern = rf"(?:gtzan_)?{clip}(?:\.wav|\.au)?\.(?:beats|jams)"
-        found = Copy(annotations).files(pattern, "gtzan_blues_00000.beats or blues.00000.wav.jams")
+        found = Copy(annotations).files(rf"gtzan_{CLIP}\.beats", "gtzan_blues_00000.beats and so on")
         found = {name.replace("_", "."): path for name, path in found.items()}
     for name, path in clips.items():
         beats = None
@@ -205,12 +157,12 @@ def read_chords(text: str, chords: str) -> Chords:
     The two annotations are told apart by metadata: only the performed one says how it was made. Raises InputError if
     there is not exactly one of the kind, or its chords overlap, have no label, or do not end.
     """
-    annotations = [each for each in read_jams(text, "chord") if bool(each.source) == (chords == "performed")]
-    if len(annotations) != 1 or not annotations[0].observations:
-        raise InputError(f"{len(annotations)} chord annotations are of the kind {chords!r} where 1 was expected")
-    seen, found = annotations[0].observations, []
+    kind = [seen for source, seen in read_jams(text, "chord") if bool(source) == (chords == "performed")]
+    if len(kind) != 1 or not kind[0]:
+        raise InputError(f"{len(kind)} chord annotations are of the kind {chords!r} where 1 was expected")
+    found, limits = [], [*(start for start, *_ in kind[0][1:]), None]
     last = _length(json.loads(text).get("file_metadata", {}).get("duration"))
-    for (start, length, label), limit in zip(seen, [*(start for start, *_ in seen[1:]), None], strict=True):
+    for (start, length, label), limit in zip(kind[0], limits, strict=True):
         end = start + length if length is not None else last if limit is None else limit
         if end is None or end <= start or (limit is not None and end > limit + OVERLAP) or not label.strip():
             raise InputError(f"the chord {label!r:.40} at {start} s does not end, or not between there and the next")
@@ -223,8 +175,6 @@ def read_take(text: str, chords: str) -> tuple[Chords, np.ndarray | None]:
     annotations = read_jams(text, "beat_position")
     if len(annotations) > 1:
         raise InputError(f"{len(annotations)} annotations of beat positions where 1 was expected")
-    times, positions = [], []
-    for time, _, value in annotations[0].observations if annotations else []:
-        times.append(time)
-        positions.append(value["position"])
-    return read_chords(text, chords), _beats(times, positions, lowest=1) if times else None
+    seen = annotations[0][1] if annotations else []
+    beats = _beats([time for time, *_ in seen], [value["position"] for *_, value in seen]) if seen else None
+    return read_chords(text, chords), beats

@@ -79,19 +79,16 @@ def write_track(
     and ``. _ -`` only. The rest is as in :class:`phalar.datasets.tracks.Track`, tags plain JSON values. Gives the
     track's record; raises InputError if the audio or the description cannot be stored.
     """
-    stems = list(stems)
-    pitched = None if pitched is None else [bool(each) for each in pitched]
-    if not track_id or not all(c.isalnum() or c in "._-" for c in track_id) or track_id.startswith("."):
+    stems, pitched = list(stems), None if pitched is None else [bool(each) for each in pitched]
+    if not re.fullmatch(r"[\w-][\w.-]*", track_id):
         raise InputError(f"track id {track_id!r} cannot name a file: use letters, digits and . _ -")
     if split not in SPLITS:
         raise InputError(f"split {split!r} of track {track_id} is none of {', '.join(SPLITS)}")
     if audio.dtype != np.int16 or audio.ndim != 2 or audio.shape[0] != len(stems) or audio.size == 0:
-        raise InputError(
-            f"audio of track {track_id} is {audio.dtype} {audio.shape}: it must be int16 ({len(stems)} stems, samples)"
-        )
+        due = f"int16 ({len(stems)} stems, samples)"
+        raise InputError(f"audio of track {track_id} is {audio.dtype} {audio.shape}: it must be {due}")
     if pitched is not None and len(pitched) != len(stems):
         raise InputError(f"track {track_id} has {len(stems)} stems, and pitched tells of {len(pitched)}")
-    audio_file, record_file = _files(folder, track_id)
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(audio), allow_pickle=False)
     data = buffer.getbuffer()
@@ -101,7 +98,7 @@ def write_track(
         "stems": stems,
         "num_samples": audio.shape[1],
         "tags": tags or {},
-        "file": f"{audio_file.parent.name}/{audio_file.name}",
+        "file": f"tracks/{track_id}.npy",
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
         "beats": None if beats is None else np.asarray(beats).round(4).tolist(),
@@ -113,8 +110,8 @@ def write_track(
     text = json.dumps(made)
     if record(folder, track_id) == json.loads(text):
         return made  # another process was quicker: not whole for a moment would be worse than nothing
-    record_file.unlink(missing_ok=True)  # from here until the end the track is not whole, and says so
-    for path, content in ((audio_file, data), (record_file, text.encode())):
+    _record_file(folder, track_id).unlink(missing_ok=True)  # from here on the track is not whole, and says so
+    for path, content in ((folder / made["file"], data), (_record_file(folder, track_id), text.encode())):
         with paths.replacing(path) as temporary:
             temporary.write_bytes(content)
     return made
@@ -141,12 +138,55 @@ def open_store(folder: Path, track_ids: Iterable[str] | None = None) -> list[Tra
     is damaged or of another version, it lacks one of ``track_ids``, or a track's audio is missing or cut short. Taught
     in ``book/corpora.md``.
     """
-    index = _read_index(folder)
-    records = {record["id"]: record for record in index["tracks"]}
+    path = folder / "index.json"
+    try:
+        index = json.loads(path.read_bytes())
+        if index["format"] != FORMAT:
+            raise ValueError(f"format {index['format']}, where this version reads {FORMAT}")
+        records = {record["id"]: record for record in index["tracks"]}
+    except FileNotFoundError as error:
+        raise RunError(f"no data set at {folder}: there is no index.json; make the data set first") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged or of another version ({error}): delete it, make the set again") from error
     wanted = sorted(records if track_ids is None else set(track_ids))
     if absent := [track_id for track_id in wanted if track_id not in records]:
         raise RunError(f"{folder} has no track {absent[0]} ({len(absent)} missing in all): make the data set again")
     return [_track(folder, index, records[track_id]) for track_id in wanted]
+
+
+def _track(folder: Path, index: dict, record: dict) -> Track:
+    path = folder / record["file"]
+    if (size := path.stat().st_size if path.is_file() else 0) != record["bytes"]:
+        what = f"{size} bytes where the index says {record['bytes']}: it is missing or cut short"
+        raise RunError(f"{path} has {what}; make the data set {index['dataset']} again (what is whole is kept)")
+
+    def each(name: str, make: Callable) -> object:
+        return None if record.get(name) is None else make(record[name])  # a store may be older
+
+    return Track(
+        **{name: record[name] for name in ("id", "split", "num_samples", "tags")},
+        **{name: index[name] for name in ("dataset", "sample_rate")},
+        stems=tuple(record["stems"]),
+        audio=StoredAudio(path, (len(record["stems"]), record["num_samples"])),
+        beats=each("beats", lambda beats: np.array(beats).reshape(-1, 2)),
+        chords=each("chords", lambda chords: tuple(map(tuple, chords))),
+        notes=each("notes", lambda notes: tuple(np.array(stem).reshape(-1, 3) for stem in notes)),
+        sounding=each("sounding", lambda stems: tuple(np.array(spans, np.int64).reshape(-1, 2) for spans in stems)),
+        pitched=each("pitched", tuple),
+    )
+
+
+def record(folder: Path, track_id: str) -> dict | None:
+    """A whole track's record, or None."""
+    try:
+        made = json.loads(_record_file(folder, track_id).read_bytes())
+        return made if (folder / made["file"]).stat().st_size == made["bytes"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _record_file(folder: Path, track_id: str) -> Path:
+    return folder / "tracks" / f"{track_id}.json"
 
 
 def sweep(folder: Path, older_than: float = 3600) -> None:
@@ -155,60 +195,6 @@ def sweep(folder: Path, older_than: float = 3600) -> None:
         with suppress(FileNotFoundError):  # another process swept it, or finished it
             if time.time() - path.stat().st_mtime > older_than:
                 path.unlink()
-
-
-def _files(folder: Path, track_id: str) -> tuple[Path, Path]:
-    return folder / "tracks" / f"{track_id}.npy", folder / "tracks" / f"{track_id}.json"
-
-
-def record(folder: Path, track_id: str) -> dict | None:
-    """A whole track's record, or None."""
-    audio_file, record_file = _files(folder, track_id)
-    try:
-        made = json.loads(record_file.read_bytes())
-        return made if audio_file.stat().st_size == made["bytes"] else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _read_index(folder: Path) -> dict:
-    path = folder / "index.json"
-    try:
-        index = json.loads(path.read_bytes())
-        version = index["format"]
-    except FileNotFoundError as error:
-        raise RunError(f"no data set at {folder}: there is no index.json; make the data set first") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged ({error}): delete it and make the data set again") from error
-    if version != FORMAT:
-        raise RunError(f"{path} has format {version}, this version reads {FORMAT}: delete {folder} and make it again")
-    return index
-
-
-def _track(folder: Path, index: dict, record: dict) -> Track:
-    path = folder / record["file"]
-    size = path.stat().st_size if path.is_file() else 0
-    if size != record["bytes"]:
-        raise RunError(
-            f"{path} has {size} bytes where the index says {record['bytes']}: it is missing or cut short; make the "
-            f"data set {index['dataset']} again (what is whole is kept)"
-        )
-    chords, notes, pitched = record["chords"], record["notes"], record.get("pitched")  # a store may be older
-    return Track(
-        id=record["id"],
-        dataset=index["dataset"],
-        split=record["split"],
-        stems=tuple(record["stems"]),
-        sample_rate=index["sample_rate"],
-        num_samples=record["num_samples"],
-        audio=StoredAudio(path, (len(record["stems"]), record["num_samples"])),
-        tags=record["tags"],
-        beats=None if record["beats"] is None else np.array(record["beats"]).reshape(-1, 2),
-        chords=None if chords is None else tuple((start, end, label) for start, end, label in chords),
-        notes=None if notes is None else tuple(np.array(stem).reshape(-1, 3) for stem in notes),
-        sounding=tuple(np.array(spans, np.int64).reshape(-1, 2) for spans in record["sounding"]),
-        pitched=None if pitched is None else tuple(pitched),
-    )
 
 
 def processors() -> int:
