@@ -70,9 +70,8 @@ def tables(tracks: Sequence[Track]) -> Tables:
     samples = np.array([track.num_samples for track in tracks])
     per_stem = _blocks(samples) + 1  # one more than there are, so that no two spans of different stems touch
     origin = np.cumsum(stems * per_stem) - stems * per_stem
-    spans = [
-        stem for track in tracks for stem in (sounding(track.excerpt()) if track.sounding is None else track.sounding)
-    ]
+    known = (sounding(track.excerpt()) if track.sounding is None else track.sounding for track in tracks)
+    spans = [stem for stems_of_track in known for stem in stems_of_track]
     first = np.cumsum(stems) - stems  # number of a track's first stem among all
     begin = np.repeat(origin, stems) + (np.arange(len(spans)) - np.repeat(first, stems)) * np.repeat(per_stem, stems)
     edges = np.concatenate(spans) + np.repeat(begin, [len(each) for each in spans])[:, None]
@@ -90,9 +89,7 @@ def draw(known: Tables, size: int, length: int, rng: np.random.Generator) -> Cut
     a track does not seem to have two stems that sound within one excerpt.
     """
     if size > len(known.tracks):
-        raise InputError(
-            f"batch of {size} pairs from {len(known.tracks)} tracks; a batch needs as many different tracks"
-        )
+        raise InputError(f"batch of {size} pairs from {len(known.tracks)} tracks; it needs as many different tracks")
     # Largest of log(weight) + Gumbel noise: a draw without replacement, by weight (Efraimidis and Spirakis 2006).
     keys = np.log(known.weights) + rng.gumbel(size=len(known.weights))
     track = np.argsort(-keys, kind="stable")[:size]
@@ -108,11 +105,8 @@ def draw(known: Tables, size: int, length: int, rng: np.random.Generator) -> Cut
         open_pairs = open_pairs[~found]
         if not len(open_pairs):
             return Cuts(track, start, anchor, positive, length, silent)
-    lost = known.tracks[track[open_pairs[0]]]
-    raise RunError(
-        f"track {lost.id} of {lost.dataset}: {ROUNDS * TRIES} excerpts of {length} samples in a row had a silent side; "
-        "leave this track out"
-    )
+    lost, what = known.tracks[track[open_pairs[0]]], f"{ROUNDS * TRIES} excerpts of {length} samples in a row"
+    raise RunError(f"track {lost.id} of {lost.dataset}: {what} had a silent side; leave this track out")
 
 
 def _try(

@@ -107,14 +107,13 @@ class Copy:
         a track in no split's folder, None if it has none; without it such tracks are not looked for. ``layout`` says
         what was expected where there is no track, which is an InputError.
         """
-        like, found = re.compile(pattern, re.IGNORECASE), {}
-
-        def walk(place: Path, split: str | None, depth: int) -> None:
+        found, places = {}, [(self.root, None, DEPTH)]
+        for place, split, depth in places:
             for name in self.entries(place)[0]:
                 path = place / name
                 if split is None and name.lower() in SPLIT_FOLDERS:
-                    walk(path, SPLIT_FOLDERS[name.lower()], 0)
-                elif like.fullmatch(name) and (split or split_of):
+                    places.append((path, SPLIT_FOLDERS[name.lower()], 0))
+                elif re.fullmatch(pattern, name, re.IGNORECASE) and (split or split_of):
                     own = split or split_of(name)
                     if name in found:
                         self.report(path, f"is there already, as {found[name].path}: only that one is used")
@@ -125,20 +124,17 @@ class Copy:
                 elif split:
                     self.report(path, "has no track's name, so it is none")
                 elif depth and name != "omitted":  # of Slakh: pieces that are there twice
-                    walk(path, None, depth - 1)
-
-        walk(self.root, None, DEPTH)
+                    places.append((path, None, depth - 1))
         return list(self._any(found, layout).values())
 
     def files(self, pattern: str, layout: str) -> dict[str, Path]:
         """Files whose names match, at most so deep below the root, by the pattern's first group; else as `tracks`."""
-        found, waiting = {}, [(self.root, DEPTH + 1)]
-        while waiting:
-            place, depth = waiting.pop(0)
+        found, places = {}, [(self.root, DEPTH + 1)]
+        for place, depth in places:
             folders, names = self.entries(place)
             matches = ((place / name, re.fullmatch(pattern, name)) for name in names)
             found = {match[1]: path for path, match in matches if match} | found
-            waiting += [(place / name, depth - 1) for name in folders if depth]
+            places += [(place / name, depth - 1) for name in folders if depth]
         return dict(sorted(self._any(found, layout).items()))
 
     def _any(self, found: dict, layout: str) -> dict:

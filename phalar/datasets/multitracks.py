@@ -26,10 +26,9 @@ from phalar.errors import InputError
 def moisesdb(copy: Copy, unit: str = "source") -> Iterator[Track | None]:
     """``[train|valid|test/]SONG/STEM/SOURCE.wav`` and ``SONG/data.json``; songs and sources are UUIDs.
 
-    Songs moved into split folders have the split of their folder, others the published one, whatever else is there.
-    With the unit ``"source"``, as PHALAR and COCOLA have it, every file is a stem (kick and snare are two); with
-    ``"stem"``, as the official library has it, the files of a folder (all drums) are summed. Scores of the two do not
-    compare. Stems are named by their ``trackType`` (``"kick_drum"``) or their folder (tag ``stem_names``).
+    Songs moved into split folders have the split of their folder, others the published one. With the unit ``"source"``,
+    as PHALAR and COCOLA have it, every file is a stem (kick and snare are two); with ``"stem"``, as the official
+    library, the files of a folder are summed. Stems are named by their ``trackType`` or their folder.
     """
     one_of("unit", unit, ("source", "stem"))
     splits = published("moisesdb")
@@ -72,11 +71,10 @@ def _read_song(text: str) -> tuple[dict, dict[str, str]]:
 def slakh2100(copy: Copy) -> Iterator[Track | None]:
     """``[train|validation|test/]TrackNNNNN/stems/SNN.flac`` (or wav), and ``TrackNNNNN/metadata.yaml``.
 
-    The full set, its copy at 16 kHz and BabySlakh (without splits) are laid out alike. Tracks have the split of their
-    folder, or the one that redux gives their number. The folder ``omitted`` is never opened, and tracks that redux
-    omits, so that no MIDI file comes twice, are left out wherever they are. The files alone decide what is a stem, less
-    white noise, endless tones and one of two that are equal; metadata, which are wrong in places, only name them, by
-    ``inst_class`` (``"Bass"``). Tags ``programs`` and ``is_drum`` tell of each stem, ``composition`` of the MIDI file.
+    Tracks have the split of their folder, or the one that redux gives their number (BabySlakh has no splits). Tracks
+    that redux omits, so that no MIDI file comes twice, are left out wherever they are. The files alone decide what is a
+    stem, less white noise, endless tones and one of two that are equal; metadata, which are wrong in places, only name
+    them. Tags ``programs`` and ``is_drum`` tell of each stem, ``composition`` of the MIDI file.
     """
     known = published("slakh2100")
     layout = "folders Track00001, Track00002, ..., or train, validation and test with such folders in them"
@@ -143,10 +141,9 @@ ENSEMBLES = ("string", "brass", "woodwind", "random")
 def cocochorales(copy: Copy, ensembles: str = "all") -> Iterator[Track | None]:
     """``train|valid|test/ENSEMBLE_trackNNNNNN/stems_audio/N_INSTRUMENT.wav``, of the full or the tiny set.
 
-    ``ensembles`` is ``"all"``, or some of ``string``, ``brass``, ``woodwind`` and ``random``, with commas between. The
-    word random has two meanings: here, as in the data set and in COCOLA, it is the one ensemble whose instruments were
-    drawn at random. PHALAR's published loader, told ``random``, takes all four: ``"all"`` here. Stems are in order of
-    their voices (soprano first), named by their instruments; tags ``ensemble`` and ``tempo`` (BPM).
+    ``ensembles`` is ``"all"``, or some, with commas between. The word random has two meanings: here, as in the data set
+    and in COCOLA, it is the one ensemble whose instruments were drawn at random. PHALAR's published loader, told
+    ``random``, takes all four: ``"all"`` here. Stems are in order of their voices (soprano first).
     """
     wanted = ENSEMBLES if ensembles == "all" else [name.strip() for name in ensembles.split(",")]
     if not set(wanted) <= set(ENSEMBLES):
@@ -182,7 +179,7 @@ def musdb18hq(copy: Copy) -> Iterator[Track | None]:
     """``train|test/ARTIST - TITLE/{mixture,drums,bass,other,vocals}.wav``. The mixture is not a stem.
 
     Fourteen songs of ``train`` are in the split valid, as the ``musdb`` package (0.4.3) has them. Songs in the errata
-    are used, as everybody uses them. Ids have ``_`` for spaces; the tag ``title`` has the name as it is.
+    are used, as everybody uses them.
     """
     if any(copy.root.glob("*/*.stem.mp4")):
         raise InputError(f"{copy.root} holds MUSDB18 as .stem.mp4: take MUSDB18-HQ, which is wav, or decode it to wav")
@@ -210,9 +207,8 @@ def musdb18hq(copy: Copy) -> Iterator[Track | None]:
 def folder(copy: Copy, split: str = "test") -> Iterator[Track | None]:
     """Anybody's own: ``[train|valid|test/]TRACK/[stems/]STEM.wav``, or any other format of libsndfile.
 
-    The copy is the very folder that holds a folder for each track or split; ``split`` is that of all tracks in no
-    folder of a split. Stems are named by their files; one named mix, mixture or master is none. Those in a folder named
-    stems are taken, if there are any, else those beside it.
+    The copy is the very folder that holds a folder for each track or split; ``split`` is that of tracks in no folder of
+    a split. Stems are named by their files; one named mix, mixture or master is none.
     """
     one_of("split", split, SPLITS)
     no_mix, exact_first = (

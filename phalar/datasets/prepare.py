@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,6 @@ import numpy as np
 from tqdm import tqdm
 
 from phalar import paths
-from phalar.audio import SAMPLE_RATE
 from phalar.datasets import annotated, multitracks, store
 from phalar.datasets.files import DamagedFile, Listing, Problem, keep, lost, open_track
 from phalar.datasets.listing import Dataset, track_ids
@@ -105,9 +105,8 @@ def load(name: str, split: str | None = None, *, limit: int | None = None) -> li
     except RunError as error:
         raise RunError(f"{error} ({remedy})") from error
     tracks.sort(key=lambda track: blake2b(track.id.encode()).digest())
-    splits = SPLITS if split is None else [split]
-    chosen = [track for each in splits for track in [track for track in tracks if track.split == each][:limit]]
-    return sorted(chosen, key=lambda track: track.id)
+    parts = ([track for track in tracks if track.split == each][:limit] for each in (split and [split]) or SPLITS)
+    return sorted(chain.from_iterable(parts), key=lambda track: track.id)
 
 
 class Summary(NamedTuple):
@@ -134,17 +133,15 @@ def check(
     Reads folders, metadata, headers and the last frame of each file, so minutes for the largest set, not hours. Damage
     in the middle of a file shows when it is decoded, by :func:`prepare`. Arguments and InputError are as there.
     """
-    found, serious, stems, samples = Counter(), 0, 0, 0
+    expected = dict(dataset(name).expected)
+    found, serious, stems, seconds = Counter(dict.fromkeys(expected, 0)), 0, 0, 0.0
     for track, problems in _open(dataset(name).list(root, **options or {}), f"checking {name}", progress):
         serious += sum(problem.serious for problem in problems)
         yield from problems
         if track is not None:
             found[track.split] += 1
-            stems += len(track.stems)
-            samples += track.num_samples
-    expected = dict(dataset(name).expected)
-    found = {split: found[split] for split in [*expected, *sorted(found.keys() - expected.keys())]}
-    yield Summary(found, expected, stems, samples / SAMPLE_RATE / 3600, serious)
+            stems, seconds = stems + len(track.stems), seconds + track.duration
+    yield Summary(dict(found), expected, stems, seconds / 3600, serious)
 
 
 def _open(listing: Listing, what: str, progress: bool) -> Iterator[tuple[Track | None, list[Problem]]]:
@@ -207,16 +204,20 @@ def prepare(
                 made, source = _made(where, track), _digest(root, track)
                 if made is None or made["source"] != source or made["left_out"]:
                     tasks[track] = source
-        total, free = sum(map(_size, tasks)), shutil.disk_usage(where).free
-        if SPARE * total > free:
-            what = f"{SPARE * total / 1e9:.1f} GB more, and the disk has {free / 1e9:.1f} GB free"
+        sizes = {track.id: 2 * len(track.stems) * track.num_samples for track in tasks}  # bytes
+        need, free = SPARE * sum(sizes.values()), shutil.disk_usage(where).free
+        if need > free:
+            what = f"{need / 1e9:.1f} GB more, and the disk has {free / 1e9:.1f} GB free"
             raise RunError(
                 f"{where} needs {what}: make room, or set PHALAR_CACHE (now {paths.cache()}) to a larger disk"
             )
-        with tqdm(total=total, desc=f"preparing {title}", unit="B", unit_scale=True, disable=not progress) as bar:
+        bar = tqdm(
+            total=sum(sizes.values()), desc=f"preparing {title}", unit="B", unit_scale=True, disable=not progress
+        )
+        with bar:
             try:
                 for (track, _), outcome in in_processes(partial(_store, where), [*tasks.items()], jobs):
-                    bar.update(_size(track))
+                    bar.update(sizes[track.id])
                     if isinstance(outcome, OSError):  # the disk is full or gone: the next track would fare no better
                         what = f"track {track.id} could not be stored in {where}: {outcome}"
                         raise RunError(f"{what}; what is done is kept, run the same command to go on") from outcome
@@ -240,11 +241,6 @@ def _locked(where: Path, how: int) -> Iterator[object]:
         yield lock
 
 
-def _size(track: Track) -> int:
-    """Bytes that a track will take."""
-    return 2 * len(track.stems) * track.num_samples
-
-
 def _digest(root: Path, track: Track) -> str:
     """Of everything that a stored track depends on, but for the samples; equal wherever the copy lies."""
     stems = [[[os.path.relpath(path, root), path.stat().st_size] for path in stem] for stem in track.audio.stems]
@@ -261,42 +257,33 @@ def _made(where: Path, track: Track) -> dict | None:
 
 
 def _store(where: Path, task: tuple[Track, str]) -> list[Problem]:
-    """Convert a track and store it, in a process of its own; what was wrong with it."""
-    with _locked(where, fcntl.LOCK_SH):
-        usable, audio, scale, problems = convert(task[0])
-        if usable is None:
-            return problems
-        silent = [i for i, stem in enumerate(audio) if not stem.any()]
-        left_out = [[problem.path.name, problem.what] for problem in problems]
-        made = {"source": task[1], "scale": scale, "silent": silent, "left_out": left_out}
-        about = {key: getattr(usable, key) for key in ("split", "stems", "beats", "chords", "pitched")}
-        store.write_track(where, usable.id, audio, tags={**usable.tags, "prepared": made}, **about)
-        return problems
-
-
-def convert(track: Track) -> tuple[Track | None, np.ndarray | None, float, list[Problem]]:
-    """A track's audio as it is stored: (S, samples) int16, as long as the shortest stem.
+    """Convert a track and store it, in a process of its own: (S, samples) int16, as long as the shortest stem. What was
+    wrong with it: stems that could not be decoded are left out.
 
     A 16-bit mono file at 16 kHz comes out bit for bit. What sums, or rings in the resampling filter, beyond full scale
     would wrap around: then all stems of the track are scaled by the same constant, so that they still sum to the mix.
-    Returns the track with the stems that could be decoded and their audio (None if too few could), the scale, and what
-    is wrong with each stem left out.
     """
-    sounds, problems = {}, []
-    for i in range(len(track.stems)):
-        try:
-            sounds[i] = track.audio.read_stem(i)
-        except DamagedFile as error:
-            problems.append(error.problem)
-    usable = keep(track, list(sounds))
-    if usable is None:
-        return None, None, 1.0, [*problems, lost(track, len(sounds))]
-    length = min(map(len, sounds.values()))  # without a damaged stem the track may be longer
-    peak = max(float(np.abs(sound[:length]).max()) for sound in sounds.values())
-    scale, audio = 1 / max(peak, 1.0), np.empty((len(sounds), length), np.int16)
-    for row, sound in zip(audio, sounds.values(), strict=True):
-        row[:] = np.clip(np.rint(sound[:length] * np.float32(scale * FULL_SCALE)), -FULL_SCALE, FULL_SCALE - 1)
-    return usable, audio, scale, problems
+    (track, source), sounds, problems = task, {}, []
+    with _locked(where, fcntl.LOCK_SH):
+        for i in range(len(track.stems)):
+            try:
+                sounds[i] = track.audio.read_stem(i)
+            except DamagedFile as error:
+                problems.append(error.problem)
+        usable = keep(track, list(sounds))
+        if usable is None:
+            return [*problems, lost(track, len(sounds))]
+        length = min(map(len, sounds.values()))  # without a damaged stem the track may be longer
+        peak = max(float(np.abs(sound[:length]).max()) for sound in sounds.values())
+        scale, audio = 1 / max(peak, 1.0), np.empty((len(sounds), length), np.int16)
+        for row, sound in zip(audio, sounds.values(), strict=True):
+            row[:] = np.clip(np.rint(sound[:length] * np.float32(scale * FULL_SCALE)), -FULL_SCALE, FULL_SCALE - 1)
+        silent = [i for i, stem in enumerate(audio) if not stem.any()]
+        left_out = [[problem.path.name, problem.what] for problem in problems]
+        tags = usable.tags | {"prepared": {"source": source, "scale": scale, "silent": silent, "left_out": left_out}}
+        about = {key: getattr(usable, key) for key in ("split", "stems", "beats", "chords", "pitched")}
+        store.write_track(where, usable.id, audio, tags=tags, **about)
+        return problems
 
 
 def _finish(title: str, where: Path, root: Path, found: Sequence[Track], problems: list[Problem]) -> Prepared:
@@ -309,14 +296,11 @@ def _finish(title: str, where: Path, root: Path, found: Sequence[Track], problem
     _write(where / "problems.json", {"dataset": title, **counts, "problems": rows})
     if made:
         store.write_index(where, title)
-    failed = len(found) - len(made)
+    failed, serious = len(found) - len(made), [problem for problem in problems if problem.serious]
     if failed > FAILURES * len(found) or not made:
-        serious = [problem for problem in problems if problem.serious]
         first = min(serious, key=lambda problem: problem.path.is_dir(), default=Problem(root, "is empty"))
-        raise RunError(
-            f"{failed} of {len(found)} tracks of {title} could not be prepared, such as {first.path} {first.what}; the "
-            f"other {len(made)} are in {where}, where problems.json lists what is wrong"
-        )
+        what = f"{failed} of {len(found)} tracks of {title} could not be prepared, such as {first.path} {first.what}"
+        raise RunError(f"{what}; the other {len(made)} are in {where}, where problems.json lists what is wrong")
     return Prepared(title, where, len(found), len(made), silent, tuple(problems))
 
 

@@ -84,10 +84,8 @@ class Track:
         outside the track, or has no samples; RunError if the stored audio is missing or cut short.
         """
         if not 0 <= start < self.num_samples:
-            raise InputError(
-                f"start={start} is outside track {self.id}, which has {self.num_samples} samples: "
-                f"choose 0 to {self.num_samples - 1}"
-            )
+            last = self.num_samples - 1
+            raise InputError(f"start={start} is outside track {self.id}, which ends: choose 0 to {last}")
         length = self.num_samples - start if length is None else length
         if length < 1:
             raise InputError(f"length={length}: an excerpt needs at least one sample")
@@ -134,8 +132,7 @@ def draw_stems(stems: int, rng: np.random.Generator) -> tuple[tuple[int, ...], t
     """
     if stems < 2:
         raise InputError(f"a track with {stems} stem(s) has no pair; at least 2 are needed")
-    order = rng.permutation(stems)
-    first = int(rng.integers(1, stems))
+    order, first = rng.permutation(stems), int(rng.integers(1, stems))
     second = int(rng.integers(1, stems - first + 1))
     return tuple(sorted(order[:first].tolist())), tuple(sorted(order[first : first + second].tolist()))
 
@@ -153,6 +150,5 @@ def draw_pair(track: Track, length: int, rng: np.random.Generator) -> tuple[Pair
         waves = pair.audio()
         if np.abs(waves).max(axis=1).min() > SILENCE:
             return pair, waves, tries
-    raise RunError(
-        f"track {track.id}: {TRIES} excerpts of {length} samples in a row had a silent side; leave this track out"
-    )
+    what = f"{TRIES} excerpts of {length} samples in a row had a silent side"
+    raise RunError(f"track {track.id}: {what}; leave this track out")
