@@ -46,12 +46,6 @@ def test_anchor_and_positive_share_no_stem_and_both_have_some(stems, seed):
     assert set(anchor) | set(positive) <= set(range(stems))
 
 
-def test_every_split_of_three_stems_can_come_up():
-    seen = {draw_stems(3, np.random.default_rng(seed)) for seed in range(500)}
-    # ordered pairs of disjoint non-empty subsets of three things: 3^3 - 2 * 2^3 + 1 = 12
-    assert len(seen) == 12
-
-
 def test_both_sides_are_cut_at_the_same_place_and_are_sums_of_stems(tmp_path):
     track = invent_track(tmp_path, 0)
     pair, waves, _ = draw_pair(track, 2 * RATE, np.random.default_rng(3))

@@ -8,16 +8,8 @@ import pytest
 import soundfile
 import soxr
 
-from phalar.datasets.files import (
-    DamagedFile,
-    FileAudio,
-    Header,
-    Listing,
-    open_track,
-    open_tracks,
-    read_header,
-    read_sound,
-)
+from phalar.datasets import files
+from phalar.datasets.files import DamagedFile, FileAudio, Header, open_track, read_header, read_sound
 from phalar.datasets.listing import Copy, Found
 from phalar.errors import RunError
 
@@ -52,11 +44,11 @@ def test_a_file_of_any_rate_is_read_as_16_khz_mono(tmp_path, rate):
 
 
 def test_channels_are_averaged_and_files_summed(tmp_path):
-    files = tuple(tmp_path / f"{channels}.wav" for channels in (1, 2, 3))
-    for channels, path in enumerate(files, 1):
+    places = tuple(tmp_path / f"{channels}.wav" for channels in (1, 2, 3))
+    for channels, path in enumerate(places, 1):
         soundfile.write(path, sound(16_000, 1.0, channels, channels), 16_000, subtype="FLOAT")
     expected = sum(sound(16_000, 1.0, channels, channels).mean(axis=1) for channels in (1, 2, 3))
-    both = FileAudio((files, files[:1])).read(100, 900)
+    both = FileAudio((places, places[:1])).read(100, 900)
     assert both.shape == (2, 800)
     np.testing.assert_allclose(both[0], expected[100:900], atol=1e-6)
 
@@ -64,7 +56,7 @@ def test_channels_are_averaged_and_files_summed(tmp_path):
 def test_a_listing_opens_as_tracks_cut_to_their_shortest_stem(tmp_path):
     about = {"chords": ((0.0, 1.0, "C:maj"),), "pitched": (False, True, True), "beats": np.array([[0.5, 1], [1.0, 0]])}
     plain = track(tmp_path / "a", [2.0, 1.5, 1.8], 44_100, **about)
-    (one,), problems = open_tracks(Listing("mine", (plain,), ()))
+    (one,), problems = files.open_tracks(files.Listing("mine", (plain,), ()))
     assert (one.id, one.split, one.sample_rate, one.num_samples) == ("a", "train", 16_000, 24_000)
     assert one.excerpt(23_000, 2_000).shape == (3, 2_000)
     assert not one.excerpt(23_000, 2_000)[:, 1_000:].any()
@@ -100,15 +92,8 @@ def patch(path, at: int, form: str, value: int):
     path.write_bytes(data)
 
 
-HARM = {
-    "empty": lambda path: path.write_bytes(b""),
-    "text": lambda path: path.write_text("a letter, no sound\n" * 99),
-    "half": lambda path: os.truncate(path, path.stat().st_size // 2),
-    "no channels": lambda path: patch(path, 22, "<H", 0),
-    "1 Hz": lambda path: patch(path, 24, "<I", 1),
+HARM = {  # beside those of test_corrupt
     "2 MHz": lambda path: patch(path, 24, "<I", 2_000_000),
-    "claims too much": lambda path: patch(path, 40, "<I", 10**9),
-    "claims too little": lambda path: patch(path, 40, "<I", 100),
     "claims nothing": lambda path: patch(path, 40, "<I", 0),
     "gone": lambda path: path.unlink(),
     "a folder": lambda path: (path.unlink(), path.mkdir()),
