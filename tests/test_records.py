@@ -121,6 +121,9 @@ def test_files_of_several_machines_become_one_with_the_newest_of_each(tmp_path):
     assert read(tmp_path / "a")["value"].tolist() == [0.2, 0.9]
     with pytest.raises(InputError, match="none does not exist"):
         merge([tmp_path / "none"], tmp_path / "a")
+    with pytest.raises(InputError, match="nothing to merge"):
+        merge([], tmp_path / "a")
+    assert read(tmp_path / "a")["value"].tolist() == [0.2, 0.9], "as it was"
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]
 
 
@@ -138,6 +141,10 @@ def test_results_over_seeds_never_hide_the_worst_and_never_mix_lengths():
     assert str(row) == "85.0\u00a0% [70.0, 93.0]"
     longer = frame([record(), record(seed=1, steps=999, value=0.99, ci_high=1.0)])
     assert tables.measured(longer)["chorales", "phalar", 64].value == 0.99
+    for steps in ((None, 999), (999, None)):  # weights of unknown length are of another length
+        known = frame([record(seed=seed, steps=each, value=0.99 if each else 0.8, ci_low=0.7, ci_high=1.0)
+                       for seed, each in enumerate(steps)])  # fmt: skip
+        assert tables.measured(known)["chorales", "phalar", 64].value == (0.99 if steps[1] else 0.8)
 
 
 def test_paper_this_run_and_reference_have_a_column_each():

@@ -200,9 +200,12 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
 def merge(sources: Iterable[Path | str], target: Path | str) -> int:
     """Bring results files together in one, oldest first, of each measurement (`KEY`) the newest; returns how many.
 
-    The target may be one of the sources, and is written whole or not at all. A missing source is an InputError.
+    The target may be one of the sources, and is written whole or not at all. A missing source, or none, is an
+    InputError.
     """
-    found = []
+    found, sources = [], list(sources)
+    if not sources:
+        raise InputError("there is nothing to merge; give results files that a run wrote")
     for source in map(place, sources):
         if not source.is_file():
             raise InputError(f"results file {source} does not exist; give files that a run wrote")

@@ -260,7 +260,8 @@ def _execute(notebook: Path, target: Path, parameters: dict[str, Any], root: Pat
     about = {"parameters": parameters, "kernel_name": "python3", "cwd": str(root), "progress_bar": title and bar}
     # Papermill's own warnings are about how it uses its libraries; the kernel's remarks would drown the progress.
     about |= {"stdout_file": stream, "stderr_file": stream, "extra_arguments": ["--log-level=50"]}
-    reason = target.unlink(missing_ok=True)
+    target.unlink(missing_ok=True)
+    reason = None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

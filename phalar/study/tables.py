@@ -104,9 +104,9 @@ def measured(
     chosen, found = records[chosen].assign(dataset=records["dataset"].map(canonical)), {}
     chosen = chosen.drop_duplicates(["dataset", "variant", "k", "seed", "steps"], keep="last")
     for (dataset, variant, k), rows in chosen.groupby(["dataset", "variant", "k"], dropna=False, sort=False):
-        steps = rows["steps"].tolist()
-        rows = rows[[each is steps[-1] or each == steps[-1] for each in steps]] if len(set(steps)) > 1 else rows
-        n, k, newest = (None if pd.isna(x) else int(x) for x in (rows["n"].max(), k, steps[-1]))
+        newest = rows["steps"].iloc[-1]
+        rows = rows[rows["steps"].isna() if pd.isna(newest) else (rows["steps"] == newest).fillna(False)]
+        n, k, newest = (None if pd.isna(x) else int(x) for x in (rows["n"].max(), k, newest))
         ends = rows["ci_low"].min(), rows["ci_high"].max()
         found[dataset, variant, k] = Measured(
             dataset, variant, k, rows["value"].mean(), *ends, n, len(rows), newest, rows["value"].std()
