@@ -74,7 +74,7 @@ def render(
     in ``book/corpora.md``.
     """
     where = folder(name)
-    missing = store.incomplete(where, [piece for piece in pieces(name, split, limit) if ids is None or piece in ids])
+    missing = store.incomplete(where, pieces(name, split, limit, ids))
     if missing:
         where.mkdir(parents=True, exist_ok=True)
         store.sweep(where)
@@ -102,7 +102,7 @@ def load(
     there or not. Parameters and errors are those of :func:`render`: what is not asked for is not rendered."""
     if name not in CORPORA and name in prepared.names():
         return [track for track in prepared.load(name, split, limit=limit) if ids is None or track.id in ids]
-    wanted = [piece for piece in pieces(name, split, limit) if ids is None or piece in ids]
+    wanted = pieces(name, split, limit, ids)
     where = render(name, split, limit=limit, ids=ids, jobs=jobs, progress=progress)
     try:
         return store.open_store(where, wanted)
@@ -125,14 +125,19 @@ def _corpus(name: str) -> Corpus:
     return CORPORA[name]
 
 
-def pieces(name: str, split: str | None = None, limit: int | None = None) -> list[str]:
-    """Ids of the pieces meant, sorted; none is rendered. A larger limit takes what a smaller one did, and more."""
+def pieces(
+    name: str, split: str | None = None, limit: int | None = None, ids: Collection[str] | None = None
+) -> list[str]:
+    """Ids of the pieces meant, sorted, if ``ids`` are given of these alone; none is rendered. A larger limit takes what
+    a smaller one did, and more."""
     if split is not None and split not in SPLITS:
         raise InputError(f"there is no split {split!r}: choose one of {', '.join(SPLITS)}")
     if limit is not None and limit < 1:
         raise InputError(f"limit={limit}: at least one piece of each split is needed")
     if name not in CORPORA and name in prepared.names():
-        return [track.id for track in prepared.load(name, split, limit=limit)]
+        found = [track.id for track in prepared.load(name, split, limit=limit)]
+        return [piece for piece in found if ids is None or piece in ids]
     known = _corpus(name).module.pieces()
     splits = SPLITS if split is None else [split]
-    return sorted(piece for each in splits for piece in [p for p, own in known.items() if own == each][:limit])
+    found = [piece for each in splits for piece in [p for p, own in known.items() if own == each][:limit]]
+    return sorted(piece for piece in found if ids is None or piece in ids)

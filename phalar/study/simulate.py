@@ -62,7 +62,7 @@ def invented(rng: np.random.Generator, effects: Mapping[str, float], seeds: int,
         where, effect = claim.get("evidence", {}), effects.get(claim["claim"], 0.0)
         if "paired" in where:
             for name in set(where.get("datasets", TRACKS)) & set(TRACKS):
-                by_track[where["paired"], name, 64] = values(LEVEL - effect, hard[name])
+                by_track[where["paired"], name, claims.K] = values(LEVEL - effect, hard[name])
         elif "against" in where:
             ours, rival = where["against"][0], where["against"][-1]
             about = {"experiment": where["experiment"], "dataset": "invented", "split": where.get("split", "test")}
@@ -72,7 +72,7 @@ def invented(rng: np.random.Generator, effects: Mapping[str, float], seeds: int,
             apart = {"metric": f"{where['metric']}_minus_{rival.split()[0]}", "variant": ours}
             written_apart(a, np.repeat(b, seeds, axis=0), **apart, **about)
         elif "stress" in where:
-            about = {"experiment": "limits", "variant": "phalar", "metric": "top1", "k": 64}
+            about = {"experiment": "limits", "variant": "phalar", "metric": "top1", "k": claims.K}
             # The same weights on both: training's luck is one.
             luck_of = rng.normal(0, luck, (seeds, 1))
             plain, hurt = (drawn(rng, mean + luck_of, others, seeds, 0.0) for mean in (LEVEL, LEVEL - effect))
@@ -80,7 +80,7 @@ def invented(rng: np.random.Generator, effects: Mapping[str, float], seeds: int,
                 written(found, dataset=name, **about)
             apart = {"metric": claims.PLAIN_MINUS, "dataset": where["stress"], "split": "test"}
             written_apart(plain, hurt, **(about | apart))
-    by_track |= {("phalar", name, 64): values(LEVEL, hard[name]) for name in TRACKS}
+    by_track |= {("phalar", name, claims.K): values(LEVEL, hard[name]) for name in TRACKS}
     for (variant, dataset, k), found in by_track.items():
         written(found, experiment="ablations", dataset=dataset, variant=variant, k=k, metric="top1")
         flat = {"experiment": "ablations", "dataset": dataset, "variant": variant, "split": "test"}
