@@ -274,11 +274,11 @@ class Evaluate:
         tracks = corpora.load(name, "test", ids=ids, progress=True)
         return _estimates(chords.evaluate(network, tracks, hop).to_dict("records"), network, "chords", name)
 
-    def sensitivity(*, model="reference", corpus: str, limit=0, k=64):
-        """How much a model minds a stem that is transposed, or late."""
+    def sensitivity(*, model="reference", corpus: str, limit=0):
+        """How often a model prefers a stem in its key and place to one transposed, or late."""
         network = matching.resolve_model(model)
-        found = sensitivity.evaluate(network, corpus, k, limit=limit)
-        return _estimates(found.to_dict("records"), network, "sensitivity", corpus)
+        found = sensitivity.evaluate(retrieval.by_model(network), corpus, limit=limit).set_index("scorer")
+        return _estimates(found.loc["symmetrised"].to_dict("records"), network, "sensitivity", corpus)
 
 
 class Datasets:

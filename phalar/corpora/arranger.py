@@ -1,5 +1,7 @@
 """From a lead sheet to a band's parts: a key, a tempo, a form, who plays where, and then each player's patterns."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from phalar.corpora import parts
@@ -28,18 +30,24 @@ def styles_for(sheet: LeadSheet) -> list[str]:
 
 
 def arrange(
-    sheet: LeadSheet, style: str, rng: np.random.Generator, seconds: tuple[float, float] = (40, 60)
+    sheet: LeadSheet,
+    style: str,
+    rng: np.random.Generator,
+    seconds: tuple[float, float] = (40, 60),
+    paces: Sequence[float] = (1.0,),
 ) -> Arrangement:
     """Arrange a tune for a band: four to nine parts, the drums first, then the bass.
 
     The ``style`` is one of :func:`styles_for` the sheet, which has best chords of the style's ``colour``; ``rng``
-    decides key, tempo, form, players and what they play; the piece lasts between the two ``seconds``. An `InputError`
-    if the style does not fit the metre, or nothing fits between the lengths. Taught in ``book/band-and-studio.md``.
+    decides key, tempo (one of the style's times one of ``paces``), form, players and what they play; the piece lasts
+    between the two ``seconds``. An `InputError` if the style does not fit the metre, or nothing fits between the
+    lengths. Taught in ``book/band-and-studio.md``.
     """
     if style not in styles_for(sheet):
         raise InputError(f"there is no style {style!r} for the metre of {sheet.id}: choose one of {styles_for(sheet)}")
     known = styles()[style]
-    bpm, tonic = float(rng.choice(known.bpm)), int(rng.choice(KEYS[sheet.mode], p=KEY_SHARES))
+    bpm = float(round(rng.choice(known.bpm) * rng.choice(paces)))
+    tonic = int(rng.choice(KEYS[sheet.mode], p=KEY_SHARES))
     chart = lay_out(sheet, bpm, tonic, seconds, rng)
     band = _players(known, rng)
     tune = parts.melody(chart, known, band[3][1], rng)  # the others listen to the lead

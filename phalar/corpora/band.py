@@ -8,10 +8,11 @@ import numpy as np
 
 from phalar.corpora import arranger, performance, rendering, seeds, tunes
 from phalar.corpora.leadsheet import Arrangement
-from phalar.corpora.styles import styles, table
+from phalar.corpora.styles import styles, table, transposed
 
 SEED = 0
 SECONDS = (40.0, 55.0)  # shortest and longest piece as written; a last note may ring a little longer
+PACES = (0.87, 1.0, 1.15)  # by which a piece is slower or faster than its style's tempi
 BALANCE = 1.5  # standard deviation, in dB, of what a piece's mix adds to the gain of each role
 
 
@@ -37,12 +38,14 @@ def mixed(page: Arrangement, rng: np.random.Generator) -> list[float]:
     return [table()["gains"][part.role] + BALANCE * float(rng.standard_normal()) for part in page.parts]
 
 
-def build(piece: str, folder: Path) -> None:
-    """Harmonise, arrange, perform, render and store one of :func:`pieces` in the store ``folder``."""
+def build(piece: str, folder: Path, semitones: int = 0) -> None:
+    """Harmonise, arrange, perform, render and store one of :func:`pieces` in the store ``folder``, so many semitones
+    higher than it is."""
 
     rng = seeds.generator("band", SEED, "arrangement", piece)
     name = style_of()[piece]
-    page = arranger.arrange(tunes.lead_sheet(piece, styles()[name].colour), name, rng, SECONDS)
+    page = arranger.arrange(tunes.lead_sheet(piece, styles()[name].colour), name, rng, SECONDS, PACES)
+    page = transposed(page, semitones)
     gains = mixed(page, rng)
     tags = {"style": name, "metre": page.metre, "roles": [part.role for part in page.parts]}
     tags |= {"gains": [round(gain, 2) for gain in gains], "sections": [name for _, name in page.sections], "seed": SEED}

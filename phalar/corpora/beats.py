@@ -18,7 +18,7 @@ from phalar import audio
 from phalar.corpora import arranger, performance, rendering, seeds, studio, tunes
 from phalar.corpora.band import mixed
 from phalar.corpora.leadsheet import Arrangement
-from phalar.corpora.styles import styles, table
+from phalar.corpora.styles import styles, table, transposed
 from phalar.datasets.store import FULL_SCALE, write_track
 
 SEED = 0
@@ -69,15 +69,16 @@ def pieces() -> dict[str, str]:
     return dict.fromkeys(castings(), "test")
 
 
-def build(piece: str, folder: Path) -> None:
-    """Arrange, perform, render and store one of :func:`pieces` in the store ``folder``, at 22.05 kHz."""
+def build(piece: str, folder: Path, semitones: int = 0) -> None:
+    """Arrange, perform, render and store one of :func:`pieces` in the store ``folder``, at 22.05 kHz, so many semitones
+    higher than it is."""
 
     rng = seeds.generator(SEED, "beats", piece)
     cast = castings()[piece]
     sheet = tunes.lead_sheet(piece, styles()[cast.style].colour)
     page = arranger.arrange(sheet, cast.style, rng, (SECONDS + 8, SECONDS + 20))
     page = replace(page, bpm=round(float(np.clip(page.bpm * np.exp(rng.uniform(-0.2, 0.2)), *TEMPI)), 1))
-    page = orchestrated(page, rng) if cast.genre == "classical" else page
+    page = transposed(orchestrated(page, rng) if cast.genre == "classical" else page, semitones)
     straight = cast.feel == "straight"
     feel = performance.TIGHT if straight else performance.draw_feel("expressive", rng)
     final = max(stroke.onset for part in page.parts for stroke in part.strokes)

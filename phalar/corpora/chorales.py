@@ -52,16 +52,16 @@ def ensemble(piece: str) -> str:
     return [*ENSEMBLES, "random"][split.index(piece) % 4]
 
 
-def build(piece: str, folder: Path) -> None:
-    """Perform, render and store one of :func:`pieces` in the store ``folder``."""
+def build(piece: str, folder: Path, semitones: int = 0) -> None:
+    """Perform, render and store one of :func:`pieces` in the store ``folder``, so many semitones higher than it is."""
 
     row = table()[piece]
     rng = seeds.generator(SEED, "performance", piece)
     name = ensemble(piece)
     players = ENSEMBLES.get(name) or [str(rng.choice(voice)) for voice in RANDOM_ENSEMBLE]
-    page = arrangement(piece, read(piece), players, rng)
+    page = styles.transposed(arrangement(piece, read(piece), players, rng), semitones)
     tags = {"bwv": piece.removeprefix("bwv"), "composer": "Johann Sebastian Bach", "group": row["group"]}
-    tags |= {"ensemble": name, "key": row["key"]}
+    tags |= {"ensemble": name}
     rendering.record(folder, page, performance.draw_feel("hymn", rng), rng, row["split"], tags)
 
 

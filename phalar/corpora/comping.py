@@ -13,7 +13,7 @@ from phalar.corpora import performance, rendering, seeds
 from phalar.corpora.chart import Bar, Chart
 from phalar.corpora.leadsheet import PITCH_CLASSES, Arrangement, Chord, Part, merged
 from phalar.corpora.parts import chordal
-from phalar.corpora.styles import table
+from phalar.corpora.styles import table, transposed
 
 SEED = 0
 SECONDS = 24.0  # about: an even number of bars, the progression begun again as often as it takes
@@ -64,8 +64,8 @@ def arrangement(piece: str, rng: np.random.Generator) -> Arrangement:
     return Arrangement(piece, page, style, int(bpm), 1.0, swing, key, mode, beats, chords, (), (part,))
 
 
-def build(piece: str, folder: Path) -> None:
-    """Perform, render and store one of :func:`pieces` in the store ``folder``."""
+def build(piece: str, folder: Path, semitones: int = 0) -> None:
+    """Perform, render and store one of :func:`pieces` in the store ``folder``, so many semitones higher than it is."""
 
     rng = seeds.generator(SEED, "comping", piece)
     name, page = piece.split("_")
@@ -74,4 +74,5 @@ def build(piece: str, folder: Path) -> None:
     feel = performance.Feel(velocity=5.0, lead_in=LEAD_IN, **habits)
     progression = page.split("-")[0]
     tags = {"player": name, "style": progression[:-1], "progression": progression, "piece": page}
-    rendering.record(folder, arrangement(piece, rng), feel, rng, pieces()[piece], tags, tail=TAIL)
+    page = transposed(arrangement(piece, rng), semitones)
+    rendering.record(folder, page, feel, rng, pieces()[piece], tags, tail=TAIL)

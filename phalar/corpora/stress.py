@@ -18,6 +18,7 @@ from phalar.audio import SAMPLE_RATE
 from phalar.corpora import performance, seeds, studio
 from phalar.corpora.leadsheet import NEAR, Arrangement, Part, Stroke
 from phalar.corpora.parts import fifth, lead
+from phalar.corpora.styles import transposed
 from phalar.datasets.store import FULL_SCALE, write_track
 
 SEED = 0
@@ -55,9 +56,10 @@ def pieces() -> dict[str, str]:
     return dict.fromkeys([piece for piece, split in studio.pieces().items() if split == "test"][:SONGS], "test")
 
 
-def build(name: str, piece: str, folder: Path) -> None:
-    """Make one excerpt, one of :func:`pieces`, of one of :data:`SETS`, into the store ``folder``."""
-    stress, page = SETS[name], passage(piece)
+def build(name: str, piece: str, folder: Path, semitones: int = 0) -> None:
+    """Make one excerpt, one of :func:`pieces`, of one of :data:`SETS`, into the store ``folder``, so many semitones
+    higher than it is."""
+    stress, page = SETS[name], transposed(passage(piece), semitones)
     if stress.kind == "pads":
         page = padded(page, seeds.generator(SEED, "stress", "pads", piece))
     # Same band, same habits, same studio in all sets: only the clock differs.

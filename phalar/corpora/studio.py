@@ -20,7 +20,7 @@ from phalar.corpora.leadsheet import Arrangement, Part, fold
 from phalar.corpora.rendering import DRUM_BANK, FLOOR, levelled, render_part, to_pcm
 from phalar.corpora.sampler import Note
 from phalar.corpora.soundfont import installed
-from phalar.corpora.styles import styles
+from phalar.corpora.styles import styles, transposed
 from phalar.datasets.store import write_track
 
 SEED = 0
@@ -83,9 +83,9 @@ pieces = partial(tunes.pieces, "studio")
 """The split of every piece, by id, in an order that has nothing to do with their names."""
 
 
-def build(piece: str, folder: Path) -> None:
-    """Arrange, record and store one of :func:`pieces` in the store ``folder``."""
-    page = arrangement(piece)
+def build(piece: str, folder: Path, semitones: int = 0) -> None:
+    """Arrange, record and store one of :func:`pieces` in the store ``folder``, so many semitones higher than it is."""
+    page = transposed(arrangement(piece), semitones)
     song = record(piece, page, feel(piece, page))
     write_track(
         folder,

@@ -1,13 +1,14 @@
 """The styles that a band knows, read from ``styles.yaml``: tempo, harmony, who plays, and every player's patterns."""
 
 import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
 
+from phalar.corpora.leadsheet import Arrangement, Part, fold
 from phalar.errors import InputError, RunError
 
 TABLE = Path(__file__).with_name("styles.yaml")
@@ -84,3 +85,24 @@ def instrument(name: str) -> Instrument:
     if name in table()["kits"] or name in table()["percussion"]:
         return Instrument(name, table()["kits"].get(name, 0), drums=True)
     raise InputError(f"no instrument {name!r}: choose one of {', '.join(table()['instruments'])}, or a kit")
+
+
+def transposed(page: Arrangement, semitones: int) -> Arrangement:
+    """The same piece in another key, 1 to 6 semitones above or below; drums stay. A part that this would take out of
+    its instrument's range is moved the other way to the same pitch classes, and a note that is still outside by an
+    octave. Taught in ``book/corpora.md``, "Twins"."""
+    if not semitones:
+        return page
+    ranges = {program: (low, high) for program, low, high in table()["instruments"].values()}
+
+    def moved(part: Part) -> Part:
+        if part.drums:
+            return part
+        low, high = ranges.get(part.program, (0, 127))
+        shifts = semitones, semitones - 12 if semitones > 0 else semitones + 12
+        by = min(shifts, key=lambda shift: sum(not low <= stroke.pitch + shift <= high for stroke in part.strokes))
+        return replace(part, strokes=tuple(replace(s, pitch=fold(s.pitch + by, (low, high))) for s in part.strokes))
+
+    chords = tuple(replace(chord, root=(chord.root + semitones) % 12) for chord in page.chords)
+    parts = tuple(moved(part) for part in page.parts)
+    return replace(page, tonic=(page.tonic + semitones) % 12, chords=chords, parts=parts)

@@ -7,7 +7,7 @@ array operations for the whole batch, and the same on every machine; where the s
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -29,7 +29,8 @@ class Tables:
     tracks: every data set has the same, whatever its size (paper section 4). All blocks of all stems lie on one line,
     one stem after the other, as long as the music, however unequal the tracks are; ``origin`` (n,) is where a track's
     first stem begins there, and ``edges`` (2 spans + 1,), rising, where a sounding span begins, where it ends, where
-    the next begins, ..., and a place beyond all others.
+    the next begins, ..., and a place beyond all others. ``pitched`` (n, S) bool: which stems a transposition moves;
+    all, where a track does not say.
     """
 
     tracks: tuple[Track, ...]
@@ -38,23 +39,26 @@ class Tables:
     weights: np.ndarray
     origin: np.ndarray
     edges: np.ndarray
+    pitched: np.ndarray
 
 
 @dataclass(frozen=True)
 class Cuts:
     """Where the pairs of a batch are cut: number of the track and first sample (B,) int64, which stems are summed to
-    the anchor and the positive (B, S) bool, ``length`` in samples; and how many silent cuts were drawn before these."""
+    the anchor and the positive (B, S) bool, on which pairs both sides have a pitch (B,) bool, ``length`` in samples;
+    and how many silent cuts were drawn before these."""
 
     track: np.ndarray
     start: np.ndarray
     anchor: np.ndarray
     positive: np.ndarray
+    pitched: np.ndarray
     length: int
     silent: int
 
     def __getitem__(self, part: slice) -> "Cuts":
         """Some of the pairs."""
-        arrays = (each[part] for each in (self.track, self.start, self.anchor, self.positive))
+        arrays = (each[part] for each in (self.track, self.start, self.anchor, self.positive, self.pitched))
         return Cuts(*arrays, self.length, self.silent)
 
 
@@ -77,42 +81,53 @@ def tables(tracks: Sequence[Track]) -> Tables:
     edges = np.concatenate(spans) + np.repeat(begin, [len(each) for each in spans])[:, None]
     beyond = np.iinfo(np.int64).max
     weights = np.array([1 / count[track.dataset] for track in tracks])
-    return Tables(tuple(tracks), stems, samples, weights, origin, np.append(edges.reshape(-1), beyond))
+    pitched = np.ones((len(tracks), stems.max()), bool)
+    for row, track in zip(pitched, tracks, strict=True):
+        row[: len(track.stems)] = True if track.pitched is None else track.pitched
+    return Tables(tuple(tracks), stems, samples, weights, origin, np.append(edges.reshape(-1), beyond), pitched)
 
 
-def draw(known: Tables, size: int, length: int, rng: np.random.Generator) -> Cuts:
+def of_one(known: Tables, dataset: str) -> Tables:
+    """The same tables, of which the tracks of one data set are drawn before all others."""
+    there = np.array([track.dataset == dataset for track in known.tracks])
+    return replace(known, weights=np.where(there, known.weights, known.weights * 1e-100))
+
+
+def draw(known: Tables, size: int, length: int, rng: np.random.Generator, pitched: float = 0.0) -> Cuts:
     """B = ``size`` pairs of ``length`` samples, all of different tracks. Taught in ``book/training.md``.
 
     Two excerpts of one piece are no fair negatives of each other, so no track comes twice. A cut in which one side is
-    silent is drawn again; sides are as in :func:`phalar.datasets.tracks.draw_stems`. A track that is shorter is cut at
-    its beginning and padded with zeros when read. Raises InputError if there are fewer tracks than pairs, RunError if
-    a track does not seem to have two stems that sound within one excerpt.
+    silent is drawn again; sides are as in :func:`phalar.datasets.tracks.draw_stems`, on the share ``pitched`` of the
+    tries without their drums. A track that is shorter is cut at its beginning and padded with zeros when read. Raises
+    InputError if there are fewer tracks than pairs, RunError if a track does not seem to have two stems that sound
+    within one excerpt.
     """
     if size > len(known.tracks):
         raise InputError(f"batch of {size} pairs from {len(known.tracks)} tracks; it needs as many different tracks")
     # Largest of log(weight) + Gumbel noise: a draw without replacement, by weight (Efraimidis and Spirakis 2006).
     keys = np.log(known.weights) + rng.gumbel(size=len(known.weights))
     track = np.argsort(-keys, kind="stable")[:size]
-    start, silent = np.zeros(size, np.int64), 0
+    start, silent, tuned = np.zeros(size, np.int64), 0, np.zeros(size, bool)
     anchor, positive = np.zeros((2, size, known.stems.max()), bool)
     open_pairs = np.arange(size)
     for _ in range(ROUNDS):
-        *cut, sounds = _try(known, track[open_pairs], length, rng)
+        *cut, sounds = _try(known, track[open_pairs], length, rng, pitched)
         found, first = sounds.any(axis=1), np.where(sounds.any(axis=1), sounds.argmax(axis=1), TRIES)
         silent += int(first.sum())
         done, row, column = open_pairs[found], np.flatnonzero(found), first[found]
-        start[done], anchor[done], positive[done] = (part[row, column] for part in cut)
+        start[done], anchor[done], positive[done], tuned[done] = (part[row, column] for part in cut)
         open_pairs = open_pairs[~found]
         if not len(open_pairs):
-            return Cuts(track, start, anchor, positive, length, silent)
+            return Cuts(track, start, anchor, positive, tuned, length, silent)
     lost, what = known.tracks[track[open_pairs[0]]], f"{ROUNDS * TRIES} excerpts of {length} samples in a row"
     raise RunError(f"track {lost.id} of {lost.dataset}: {what} had a silent side; leave this track out")
 
 
 def _try(
-    known: Tables, track: np.ndarray, length: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """TRIES cuts of each track: start (B, TRIES), anchor and positive (B, TRIES, S), and whether both sound."""
+    known: Tables, track: np.ndarray, length: int, rng: np.random.Generator, pitched: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """TRIES cuts of each track: start (B, TRIES), anchor and positive (B, TRIES, S), whether a stem with a pitch sounds
+    on both sides, and whether any does."""
     shape, every = (len(track), TRIES), np.arange(known.stems.max())
     stems, samples = known.stems[track][:, None], known.samples[track][:, None]
     start = (rng.random(shape) * (np.maximum(samples - length, 0) + 1)).astype(np.int64)
@@ -123,6 +138,10 @@ def _try(
     positives = 1 + (rng.random(shape) * (stems - anchors)).astype(np.int64)
     anchor = place < anchors[..., None]
     positive = ~anchor & (place < (anchors + positives)[..., None])
+    tuned = known.pitched[track][:, None]
+    if pitched:
+        kept = tuned | (rng.random(shape) >= pitched)[..., None]
+        anchor, positive = anchor & kept, positive & kept
     # A block counts only if it lies inside the excerpt as a whole; but a track's last block need not be full.
     first = _blocks(start)
     last = np.where(start + length >= samples, _blocks(samples), (start + length) // BLOCK)
@@ -130,7 +149,11 @@ def _try(
     passed = np.searchsorted(known.edges, begin + first[..., None], side="right")
     within = passed % 2 == 1  # more spans have begun than ended
     sounds = (within | (known.edges[passed] < begin + last[..., None])) & (first < last)[..., None]
-    return start, anchor, positive, (anchor & sounds).any(axis=2) & (positive & sounds).any(axis=2)
+
+    def both(heard: np.ndarray) -> np.ndarray:
+        return (anchor & heard).any(axis=2) & (positive & heard).any(axis=2)
+
+    return start, anchor, positive, both(sounds & tuned), both(sounds)
 
 
 def _blocks(samples: np.ndarray) -> np.ndarray:
@@ -167,7 +190,8 @@ class ResidentSource:
         self.audio = torch.empty(int(sizes.sum()), dtype=torch.int16, device=device)
         begin = np.concatenate([[0], np.cumsum(sizes)[:-1]])
         for track, first, size in zip(known.tracks, begin, sizes, strict=True):
-            whole = np.round(track.excerpt() * FULL_SCALE).astype(np.int16)
+            samples = size // len(track.stems)  # a twin may ring a little longer, or less long
+            whole = np.round(track.excerpt(0, int(samples)) * FULL_SCALE).astype(np.int16)
             self.audio[first : first + size] = torch.from_numpy(whole.reshape(-1)).to(device)
         self.device = device
         self.begin = torch.from_numpy(begin[:, None] + known.samples[:, None] * np.arange(stems)).to(device)

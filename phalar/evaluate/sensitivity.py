@@ -1,77 +1,42 @@
 """What a score depends on: pitch, or time? Book notebook *Chords*, "What the score itself listens to".
 
-The stems are moved away from their mixes, and the mixes look for them once more. A model that matches harmony must mind
-a transposition (in a constant-Q spectrogram a shift by as many bins), one that matches rhythm a delay.
+An excerpt meets itself moved: played once more in another key (a twin, the same performance note for note), or cut a
+little earlier, so that all comes late. Who hears the difference prefers, for an anchor of either, the positive of the
+same. Both directions count, for one alone is biased by what the scorer makes of a positive as such.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 
 from phalar import corpora, fingerprint
 from phalar.audio import SAMPLE_RATE
-from phalar.datasets.tracks import Pair
-from phalar.errors import InputError
+from phalar.datasets.tracks import SILENCE, Pair, Track
 from phalar.evaluate import retrieval
-from phalar.evaluate.retrieval import Cuts, Scorer, in_batches, scores_of
+from phalar.evaluate.retrieval import Scorer
 from phalar.evaluate.statistics import estimate
-from phalar.model.stem_model import StemModel
 
-UNCHANGED = "as it was"
-CHANGES = {UNCHANGED: (0, 0.0)} | {f"+{n} semitone{'s' * (n > 1)}": (n, 0.0) for n in (1, 2, 6, 12)}
-CHANGES |= {f"{seconds} s late": (0, seconds) for seconds in (0.05, 0.1, 0.25, 0.5)}
-"""How a stem is moved away from its mix, by name: semitones, and seconds."""
+SEMITONES = (-6, -5, -2, -1, 1, 2, 5, 6)
+SECONDS = (0.02, 0.05, 0.1, 0.25, 0.5)
 
 
-def by_changes(model: StemModel, changes: dict[str, tuple[int, float]] = CHANGES) -> Scorer:
-    """Scores of all mixes against all stems after each change of the stems, as a scorer for ``retrieval.evaluate``. An
-    InputError if the model does not look at a constant-Q spectrogram."""
-    if model.variant.frontend != "cqt":
-        raise InputError(f"{model.variant.name!r} has no constant-Q spectrogram, in which a semitone is a bin")
-
-    def picture(waves: list[np.ndarray]) -> Tensor:
-        return model.picture(torch.from_numpy(np.stack(waves).astype(np.float32)).to(model.device))
-
-    @torch.no_grad()
-    def scores(cuts: Cuts) -> dict[str, np.ndarray]:
-        mixes, stems = [], {name: [] for name in changes}
-        for chosen in in_batches(cuts):
-            mixes.append(model.encode_picture(picture([waves[0] for _, waves in chosen])))
-            for name, (semitones, seconds) in changes.items():
-                moved = [late(pair, seconds).audio()[1] if seconds else waves[1] for pair, waves in chosen]
-                stems[name].append(model.encode_picture(transposed(picture(moved), semitones)))
-        return {name: scores_of(model, torch.cat(mixes), torch.cat(moved)) for name, moved in stems.items()}
-
-    return scores
+def in_pitch(pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs without their drums, those left out of which a side is then empty or silent."""
+    found = []
+    for pair in pairs:
+        known = pair.track.pitched or [True] * len(pair.track.stems)
+        sides = {side: tuple(n for n in getattr(pair, side) if known[n]) for side in ("anchor", "positive")}
+        if all(sides.values()) and np.abs((tuned := replace(pair, **sides)).audio()).max(axis=1).min() > SILENCE:
+            found.append(tuned)
+    return found
 
 
-def evaluate(model: StemModel, corpus: str, k: int = 64, *, limit: int = 0, progress: bool = True) -> pd.DataFrame:
-    """How much a model minds each change, on one pair of each test track of a corpus, found or made: a table of
-    ``split`` (what was changed), ``metric``, ``k`` and ``estimate``. ``top1`` is among ``k`` (or as many as there are
-    tracks) after the change; ``preferred`` how often a stem in its place scores above the changed one."""
-    tracks = corpora.load(corpus, "test", limit=limit or None, progress=progress)
-    code = fingerprint.of_code("model", "evaluate/sensitivity.py")
-    key, label = [corpora.version(corpus), fingerprint.of_weights(model), code], f"move stems of {corpus}"
-    scores = retrieval.evaluate(by_changes(model), tracks, 1, key=key, label=label if progress else "")
-    rows, among = [], min(k, len(tracks))
-    for change, (moved,) in scores.items():
-        rows.append((f"stem {change}", "top1", among, estimate(retrieval.top1(moved, among))))
-        if change != UNCHANGED:
-            rows.append((f"stem {change}", "preferred", None, estimate(preferred(scores[UNCHANGED][0], moved))))
-    return pd.DataFrame(rows, columns=["split", "metric", "k", "estimate"]).astype({"k": object})
-
-
-def transposed(spectrogram: Tensor, semitones: int) -> Tensor:
-    """Constant-Q spectrograms (..., 96, T) moved along their frequency axis; their own floor comes in at the end."""
-    if not semitones:
-        return spectrogram
-    moved = spectrogram.roll(semitones, dims=-2)
-    entering = slice(semitones) if semitones > 0 else slice(semitones, None)
-    moved[..., entering, :] = spectrogram.amin(dim=(-2, -1), keepdim=True)
-    return moved
+def twins_of(pairs: Sequence[Pair], twins: Sequence[Track]) -> list[Pair]:
+    """The same cuts of the tracks' twins."""
+    by_id = {track.id: track for track in twins}
+    return [replace(pair, track=by_id[pair.track.id]) for pair in pairs]
 
 
 def late(pair: Pair, seconds: float) -> Pair:
@@ -82,7 +47,40 @@ def late(pair: Pair, seconds: float) -> Pair:
     return replace(pair, start=start)
 
 
-def preferred(scores: np.ndarray, moved: np.ndarray) -> np.ndarray:
-    """Whether each anchor scores its positive above the same positive moved, (n,): 1 or 0, and 0.5 for a tie."""
-    own, other = np.diagonal(scores), np.diagonal(moved)
-    return np.where(own == other, 0.5, (own > other).astype(float))
+def preferred(score: Scorer, pairs: Sequence[Pair], moved: Sequence[Pair]) -> dict[str, np.ndarray]:
+    """How often anchors score the positive of their own version above that of the other: for each pair (n,) the mean of
+    its two directions, each 1 or 0, and 0.5 for a tie; by the names that the scorer gives."""
+    found, n = {}, len(pairs)
+    for name, scores in score((pair, pair.audio()) for pair in (*pairs, *moved)).items():
+        own = np.diagonal(scores).reshape(2, n)
+        other = np.stack([np.diagonal(scores, n), np.diagonal(scores, -n)])
+        found[name] = (0.5 * (own == other) + (own > other)).mean(axis=0)
+    return found
+
+
+def evaluate(
+    score: Scorer, corpus: str, *, key: object = None, limit: int = 0, progress: bool = True, draws: int = 1
+) -> pd.DataFrame:
+    """What a scorer (``retrieval.by_model(model)``, ``scorers.by_rules()``) hears, on ``draws`` pairs of each test
+    track of a built-in corpus: a table of ``scorer`` (its name for the score), ``split`` (what was moved), ``metric``
+    (``preferred``) and ``estimate`` over tracks. For ``semitone`` the pairs are without their drums. With ``key``,
+    plain values that determine the scores, what was found is kept in the cache.
+    """
+    how = {"limit": limit or None, "progress": progress}
+    tracks = corpora.load(corpus, "test", **how)
+    pairs = [pair for draw in range(draws) for pair in retrieval.fixed_pairs(tracks, draw)]
+    tuned = in_pitch(pairs)
+    changes = {f"semitone {n:+d}": (tuned, n) for n in SEMITONES} | {f"late {s:g}": (pairs, s) for s in SECONDS}
+    rows = []
+    for change, (own, by) in changes.items():
+
+        def make(own: list[Pair] = own, by: float = by) -> dict[str, np.ndarray]:
+            if isinstance(by, float):
+                return preferred(score, own, [late(pair, by) for pair in own])
+            return preferred(score, own, twins_of(own, corpora.load(corpus, "test", semitones=by, **how)))
+
+        identity = [key, corpora.version(corpus), change, limit, draws, fingerprint.of_code("evaluate/sensitivity.py")]
+        found = make() if key is None else fingerprint.cached("sensitivity", identity, make)
+        ids = [pair.track.id for pair in own]
+        rows += [(name, change, "preferred", estimate(values, ids)) for name, values in found.items()]
+    return pd.DataFrame(rows, columns=["scorer", "split", "metric", "estimate"])

@@ -96,6 +96,15 @@ class TanhBilinearForm(nn.Module):
         return torch.tanh(self.norm(x)) @ self.W @ torch.tanh(self.norm(y)).T
 
 
+@torch.no_grad()
+def start_at(form: nn.Module, scale: float) -> None:
+    """Let a form's W begin as a multiple of the identity, so that the score of two embeddings is ``scale`` times their
+    inner product; at 0, or where there is no W of unit embeddings, it begins as it was made."""
+    if scale and isinstance(form, SesquilinearForm | BilinearForm):
+        size = math.sqrt(scale) if isinstance(form, SemidefiniteForm) else scale
+        form.W.copy_(size * torch.eye(len(form.W)))
+
+
 FORMS = {
     "sesquilinear": SesquilinearForm,
     "hermitian": HermitianForm,

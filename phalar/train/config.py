@@ -24,6 +24,12 @@ class Recipe:
     augment: bool = True  # a pair's common gain, and noise
     noise: float = 1.0  # share of the paper's chance of each noise
     picture_noise: float = 0.0  # chance of Gaussian noise on an item of what the backbone sees
+    identity: float = 0.0  # W begins as so many times the identity; 0: at random, as published
+    key: float = 0.0  # weight of the term that tells a pair's key (objective.key_loss); above 0 half a batch are twins
+    key_first: float = 0.0  # share of the steps, at the start, in which that term alone is learned, behind the backbone
+    key_lr: float = 1e-3  # Adam's rate in them
+    pitched: float = 0.0  # share of the pairs without their drums, once the contrastive loss has begun
+    one_corpus: float = 0.0  # share of the steps whose pairs are all of one corpus, and so harder to tell apart
     as_published: bool = False  # Muon, noises, crops and batch norms as the published code has them
 
 
@@ -35,6 +41,20 @@ PRESETS = {
     "short": Recipe(vector_lr=2e-2, form_lr=1e-2, warmup=0.05, decay=0.5, noise=0.0),
     # For some tens of thousands: a fifth of the paper's noise, so that a third of the clips have some.
     "long": Recipe(vector_lr=2e-2, form_lr=1e-2, warmup=0.03, decay=0.5, noise=0.2),
+    # Hears the key as well as the time: first the key alone, since who has learned time first never learns it.
+    "musical": Recipe(
+        muon_lr=8e-3,
+        vector_lr=8e-3,
+        form_lr=4e-3,
+        warmup=0.03,
+        decay=0.5,
+        noise=0.2,
+        target=1.0,
+        identity=5.0,
+        key=1.0,
+        key_first=0.06,
+        pitched=0.6,
+    ),
 }
 
 LEAST = {"steps": 1, "batch_size": 2, "shards": 1, "valid_every": 1, "limit": 0, "seed": 0}
@@ -68,6 +88,8 @@ class TrainConfig:
         for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise InputError(f"{name} = {getattr(self, name)}; it is at least {least}")
+        if self.recipe.key and self.batch_size % 2:
+            raise InputError(f"batch_size = {self.batch_size}; with twins it is even, each pair comes in two keys")
         if not 0 < self.recipe.target <= 1:
             raise InputError(f"target = {self.recipe.target}; the true pair's probability is above 0 and at most 1")
 
@@ -75,7 +97,7 @@ class TrainConfig:
     def hash(self) -> str:
         """Name of the run: settings, corpora's versions, and the code that training goes through."""
         data = [f"datasets/{name}.py" for name in ("tracks", "batches", "augment")]
-        code = fingerprint.of_code("model", "train", *data, "evaluate/retrieval.py")
+        code = fingerprint.of_code("model", "train", *data, "evaluate/retrieval.py", "evaluate/sensitivity.py")
         versions = [corpora.version(name) for name in self.corpora]
         return fingerprint.fingerprint([asdict(self), versions, code])
 

@@ -23,9 +23,10 @@ from phalar.datasets import batches
 from phalar.datasets.augment import augment, crop
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError, RunError
-from phalar.evaluate import retrieval
+from phalar.evaluate import retrieval, sensitivity
 from phalar.model import checkpoints, fused
 from phalar.model.assembly import StemModel, build
+from phalar.model.similarity import start_at
 from phalar.train import batch_norm, distributed
 from phalar.train.config import Recipe, TrainConfig
 from phalar.train.muon import Muon
@@ -61,7 +62,8 @@ def learning_rate_factor(step: int, steps: int, recipe: Recipe) -> float:
 
 def optimisers(model: StemModel, recipe: Recipe) -> dict[str, torch.optim.Optimizer]:
     """Muon for the encoder's weights of two or more dimensions, Adam for the rest and the similarity (in COCOLA also
-    for ``stem`` and ``head``, as its authors have it)."""
+    for ``stem`` and ``head``, as its authors have it); and, where the key is learned first, Adam for all behind the
+    backbone in those steps."""
     adams = ("stem", "head") if model.variant.backbone == "efficientnet" else ()
     matrices, vectors = [], []
     for name, weight in model.named_parameters():
@@ -69,7 +71,9 @@ def optimisers(model: StemModel, recipe: Recipe) -> dict[str, torch.optim.Optimi
             by_adam = weight.ndim < 2 or any(part in name for part in adams)
             (vectors if by_adam else matrices).append(weight)
     adam = [{"params": vectors, "lr": recipe.vector_lr}, {"params": [*model.form.parameters()], "lr": recipe.form_lr}]
-    return {
+    behind = [weight for name, weight in model.named_parameters() if not name.startswith("backbone.")]
+    first = {"key": torch.optim.AdamW(behind, recipe.key_lr, (0.9, 0.98))} if recipe.key_first else {}
+    return first | {
         "muon": Muon(matrices, recipe.muon_lr, recipe.momentum, recipe.weight_decay, recipe.as_published),
         "adam": torch.optim.AdamW(adam, betas=recipe.betas, eps=1e-10, weight_decay=recipe.weight_decay),
     }
@@ -117,11 +121,15 @@ class Trainer:
         if config.shards % world:
             raise InputError(f"{config.shards} shard(s) for {world} processes; give a multiple of {world} (--shards)")
         data = self._tracks("train")
-        if self.pairs > len(data):
+        self.halves = 2 if recipe.key else 1  # each pair, and the same in another key
+        if self.pairs > self.halves * len(data):
             raise InputError(f"batch_size = {self.pairs} but {len(data)} training tracks; use a smaller batch")
         fused.keep_freed()
         self.tables = batches.tables(data)
-        self.source = _source(self.tables, self.device)
+        self.sources = [_source(self.tables, self.device)]
+        if recipe.key:
+            twins = replace(self.tables, tracks=tuple(self._tracks("train", corpora.TWIN)))
+            self.sources.append(_source(twins, self.device))
         self.valid = self._tracks("valid") if rank == 0 else []
         self.mine = range(rank * config.shards // world, (rank + 1) * config.shards // world)
         self.model = build(config.variant, seed=config.seed).to(self.device)
@@ -131,33 +139,46 @@ class Trainer:
                 raise InputError(f"preset {config.preset!r}: processes share batch norms on GPUs only; train in one")
             self.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
         self.model.picture_noise = recipe.picture_noise
-        self.objective = Objective(self.model, recipe.target, config.negatives, joint)
+        start_at(self.model.form, recipe.identity)
+        self.key_steps = round(recipe.key_first * config.steps)
+        self.objective = Objective(self.model, recipe.target, config.negatives, joint, recipe.key)
         self.optimisers = optimisers(self.model, recipe)
         self.history, self.best = [], -1.0
         self.ahead = ThreadPoolExecutor(1, "batches")  # draws and reads the next step's pairs during this one
         self.coming: dict[int, Future] = {}
 
-    def _tracks(self, split: str) -> list[Track]:
-        how = {"limit": self.config.limit or None, "progress": self.progress}
+    def _tracks(self, split: str, semitones: int | str = 0) -> list[Track]:
+        how = {"limit": self.config.limit or None, "progress": self.progress, "semitones": semitones}
         return [track for name in self.config.corpora for track in corpora.load(name, split, **how)]
 
     def batch(self, step: int) -> tuple[list[Tensor], batches.Cuts]:
-        """This process's shards of a step, (2, B, N) each, with noise, and where all of the step's pairs were cut."""
+        """This process's shards of a step, (2, B, N) each, with noise, and where all of the step's pairs were cut. Of
+        twins the second half of a shard is the first in another key: the same cuts with the same gain and noise."""
         config, recipe = self.config, self.config.recipe
         rng = np.random.default_rng([config.seed, step, _DATA])
         low, high = (round(s * SAMPLE_RATE / LENGTH_STEP) for s in config.seconds)
         length = LENGTH_STEP * int(rng.integers(low, high + 1))
         # As published, noise is added to the longest excerpt, each pair of which is cropped at a place of its own.
         read = LENGTH_STEP * high if recipe.as_published else length
-        cuts = batches.draw(self.tables, self.pairs, read, rng)
+        known, pitched = self.tables, 1.0 if step < self.key_steps else recipe.pitched
+        if rng.random() < recipe.one_corpus:
+            known = batches.of_one(known, str(rng.choice(config.corpora)))
+        cuts = batches.draw(known, self.pairs // self.halves, read, rng, pitched)
         shards = []
         for i in self.mine:
-            waves = self.source.read(cuts[i * config.batch_size : (i + 1) * config.batch_size])
-            noise = torch.Generator(device=self.device).manual_seed(_seed(config.seed, step, _NOISE, i))
-            if recipe.augment:
-                waves = augment(waves, noise, recipe.noise, recipe.as_published)
-            shards.append(crop(waves, length, noise) if read > length else waves)
+            halves = []
+            for source in self.sources:
+                waves = source.read(self._shard(cuts, i))
+                noise = torch.Generator(device=self.device).manual_seed(_seed(config.seed, step, _NOISE, i))
+                if recipe.augment:
+                    waves = augment(waves, noise, recipe.noise, recipe.as_published)
+                halves.append(crop(waves, length, noise) if read > length else waves)
+            shards.append(torch.cat(halves, dim=1))
         return shards, cuts
+
+    def _shard(self, cuts: batches.Cuts, i: int) -> batches.Cuts:
+        size = self.config.batch_size // self.halves
+        return cuts[i * size : (i + 1) * size]
 
     def step(self) -> dict:
         """One step: pairs, loss, gradients, weights. Returns its entry in the history."""
@@ -167,15 +188,23 @@ class Trainer:
             self.coming[at + 1] = self.ahead.submit(self.batch, at + 1)
         shards, cuts = coming.result()
         seeds = [_seed(config.seed, at, _DROPOUT, i) for i in self.mine]
+        pitched = [
+            torch.from_numpy(self._shard(cuts, i).pitched).repeat(self.halves).to(self.device) for i in self.mine
+        ]
         self.model.train().zero_grad(set_to_none=True)
-        loss, right = self._gradients(shards, seeds)
+        key_alone = at < self.key_steps
+        self.model.backbone.requires_grad_(not key_alone and self.model.variant.backbone != "mert")
+        self.objective.contrast = not key_alone
+        loss, right = self._gradients(shards, seeds, pitched)
         size = torch.nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
         if not torch.isfinite(loss + size):
             self._stop(loss.item(), cuts.track)
-        for optimiser in self.optimisers.values():
-            for group in optimiser.param_groups:
-                full = group.setdefault("initial_lr", group["lr"])
-                group["lr"] = full * learning_rate_factor(at, config.steps, config.recipe)
+        for kind, optimiser in self.optimisers.items():
+            if (kind == "key") != key_alone:
+                continue
+            for group in optimiser.param_groups if not key_alone else ():
+                full, left = group.setdefault("initial_lr", group["lr"]), config.steps - self.key_steps
+                group["lr"] = full * learning_rate_factor(at - self.key_steps, left, config.recipe)
             optimiser.step()
         for norm in batch_norm.norms_of(self.model):  # what validation and every later use of the model go by
             distributed.average([norm.running_mean, norm.running_var])
@@ -184,10 +213,11 @@ class Trainer:
         self.history.append(entry)
         return entry
 
-    def _gradients(self, shards: list[Tensor], seeds: list[int]) -> tuple[Tensor, Tensor]:
-        """Loss and accuracy over all processes, with gradients; separable shards one by one, which saves memory."""
-        alone = [([waves], [seed]) for waves, seed in zip(shards, seeds, strict=True)]
-        parts, found = alone if self.objective.separable else [(shards, seeds)], torch.zeros(2, device=self.device)
+    def _gradients(self, *shards: list) -> tuple[Tensor, Tensor]:
+        """Loss and accuracy over all processes, with gradients, of shards' waves, seeds and pitched pairs; separable
+        shards one by one, which saves memory."""
+        alone = [[[each] for each in shard] for shard in zip(*shards, strict=True)]
+        parts, found = alone if self.objective.separable else [shards], torch.zeros(2, device=self.device)
         for part in parts:
             loss, right = self.objective(*part)
             (loss / len(parts)).backward()
@@ -208,7 +238,8 @@ class Trainer:
         )
 
     def validate(self) -> float:
-        """Top-1 among up to 64 on fixed validation pairs; keeps the weights when they are the best so far."""
+        """Top-1 among up to 64 on fixed validation pairs, or where the key is learned the mean of that and of how often
+        a pair is heard in key; keeps the weights when they are the best so far."""
         step = len(self.history)
         model = batch_norm.from_batches_alone(self.model).eval()
         sides = retrieval.embeddings(model, retrieval.cut_pairs(self.valid, draw=0))
@@ -216,11 +247,18 @@ class Trainer:
         if not np.isfinite(scores).all():
             raise RunError(f"validation scores are not finite at step {step} of {self.folder}; lower the rates")
         accuracy = float(retrieval.top1(scores, min(64, len(self.valid))).mean())
-        if accuracy > self.best:
-            self.best = accuracy
-            notes = {"steps": step, "valid": accuracy, "seed": self.config.seed, "corpora": self.config.corpora}
+        reached, parts = accuracy, {"valid": accuracy}
+        if self.config.recipe.key:
+            pairs = sensitivity.in_pitch(retrieval.fixed_pairs(self.valid, draw=0))
+            moved = sensitivity.twins_of(pairs, self._tracks("valid", corpora.TWIN))
+            heard = sensitivity.preferred(retrieval.by_model(model), pairs, moved)["symmetrised"]
+            parts["in_key"] = float(heard.mean())
+            reached = (accuracy + parts["in_key"]) / 2
+        if reached > self.best:
+            self.best = reached
+            notes = {"steps": step, **parts, "seed": self.config.seed, "corpora": self.config.corpora}
             checkpoints.save(model, self.folder / BEST, **notes)
-        self.history[-1]["valid"] = accuracy
+        self.history[-1] |= parts
         return accuracy
 
     def run(self) -> None:
