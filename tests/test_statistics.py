@@ -168,6 +168,3 @@ def test_unpaired_or_senseless_values_are_refused():
         for function in (difference, gain, p_value, lambda _, values: estimate(values)):
             with pytest.raises(InputError, match=why):
                 function(np.ones(3), bad)
-    for bad in ([0.1, np.nan], [-0.1], [1.1], [[0.1]], 0.1):
-        with pytest.raises(InputError, match="p values"):
-            holm(bad)

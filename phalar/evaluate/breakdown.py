@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from phalar.datasets.tracks import Pair, Track
-from phalar.errors import InputError
 from phalar.evaluate.retrieval import top1
 from phalar.evaluate.statistics import estimate
 
@@ -52,8 +51,6 @@ def outcomes(scores: np.ndarray, pairs: Sequence[Pair], k: int) -> pd.DataFrame:
     the second, and so on. A row a pair: ``track``, ``accuracy`` (0..1, the mean over all batches of K), ``anchor``
     and ``positive`` (the families in them, each once), ``anchor_stems`` and ``positive_stems`` (how many)."""
     draws = np.reshape(scores, (-1, *np.shape(scores)[-2:]))
-    if len(pairs) != draws.shape[0] * draws.shape[1]:
-        raise InputError(f"{len(pairs)} pairs, scores of shape {np.shape(scores)}: give those of the scores, in order")
     rows = []
     for pair, accuracy in zip(pairs, np.concatenate([top1(matrix, k) for matrix in draws]), strict=True):
         row, plays = {"track": f"{pair.track.dataset}/{pair.track.id}", "accuracy": accuracy}, families(pair.track)
@@ -76,8 +73,6 @@ def by_stems(found: pd.DataFrame, side: str) -> pd.DataFrame:
     """Accuracy against how many stems sound together in the ``"anchor"`` or the ``"positive"``, from `outcomes`: a row
     a number, ``stems``, with ``accuracy`` (mean over tracks of their means), ``low`` and ``high`` (95 % interval over
     tracks; NaN for fewer than `FEWEST`), ``tracks``, ``pairs``."""
-    if side not in ("anchor", "positive"):
-        raise InputError(f"side={side!r}: choose anchor or positive")
     return _over_tracks(found.rename(columns={f"{side}_stems": "stems"}), ["stems"])
 
 

@@ -29,7 +29,7 @@ from phalar.audio import SAMPLE_RATE, mono_16k
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError
 from phalar.evaluate.statistics import Estimate, difference, estimate
-from phalar.evaluate.trackers import madmom_chords
+from phalar.evaluate.trackers import kept, madmom_chords
 from phalar.model.complex_layers import complex_kaiming_
 from phalar.model.frontend import BINS_PER_OCTAVE, FMIN, HOP, ConstantQ, decibels
 from phalar.model.stem_model import StemModel
@@ -147,17 +147,14 @@ class PublishedProbe:
     """The published probe: one complex linear layer, logits its real part, trained by RAdam (learning rate 1e-3) on
     batches of 64 for 10 epochs; features as they are, no penalty, no class weights. Of real features, a real layer."""
 
-    def __init__(self, classes: int, epochs: int = 10, seed: int = 0) -> None:
-        self.classes, self.epochs, self.seed = classes, epochs, seed
-
-    def fit(self, shown: np.ndarray, targets: np.ndarray) -> "PublishedProbe":
+    def fit(self, shown: np.ndarray, targets: np.ndarray, classes: int, epochs: int = 10) -> "PublishedProbe":
         z, y = torch.as_tensor(shown), torch.as_tensor(targets)
-        self.weight, self.bias = torch.zeros(self.classes, z.shape[1], dtype=z.dtype), torch.zeros(self.classes)
+        self.weight, self.bias = torch.zeros(classes, z.shape[1], dtype=z.dtype), torch.zeros(classes)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+            torch.manual_seed(0)
             complex_kaiming_(self.weight) if z.is_complex() else torch.nn.init.kaiming_uniform_(self.weight, a=5**0.5)
             optimiser = torch.optim.RAdam([self.weight.requires_grad_(), self.bias.requires_grad_()], lr=1e-3)
-            for batch in (part for _ in range(self.epochs) for part in torch.randperm(len(y)).split(64)):
+            for batch in (part for _ in range(epochs) for part in torch.randperm(len(y)).split(64)):
                 optimiser.zero_grad()
                 F.cross_entropy(self.logits(z[batch]), y[batch]).backward()
                 optimiser.step()
@@ -199,16 +196,8 @@ def folds(groups: Sequence[str], count: int = 5) -> np.ndarray:
     groups, count = np.asarray(groups, dtype=str), min(count, len(set(groups)))
     if count < 2:
         raise InputError(f"{count} group in folds: at least two are needed to test on the unseen")
-    fold = np.empty(len(groups), dtype=int)
-    for number, (_, tested) in enumerate(GroupKFold(count, shuffle=True, random_state=0).split(groups, groups=groups)):
-        fold[tested] = number
-    return fold
-
-
-def leak(groups: Sequence[str], fold: np.ndarray) -> float:
-    """Share of windows of whose group (T,) there is another one in their training part: 1 is a complete leak."""
-    groups = np.asarray(groups)
-    return float(np.mean([np.isin(groups[fold == k], groups[fold != k]).mean() for k in np.unique(fold)]))
+    parts = GroupKFold(count, shuffle=True, random_state=0).split(groups, groups=groups)
+    return sum(number * np.isin(np.arange(len(groups)), tested) for number, (_, tested) in enumerate(parts))
 
 
 class Setting(NamedTuple):
@@ -258,7 +247,7 @@ def probe(
         if not chosen.any():
             raise InputError(f"fold {tested}: no labelled window remains to learn from; use fewer, larger folds")
         if setting.probe == "as published":
-            found = PublishedProbe(len(VOCABULARIES[setting.vocabulary])).fit(shown[chosen], truth[chosen])
+            found = PublishedProbe().fit(shown[chosen], truth[chosen], len(VOCABULARIES[setting.vocabulary]))
         elif setting.probe == "majority" or len(set(truth[chosen])) < 2:
             found = DummyClassifier().fit(shown[chosen], truth[chosen])
         else:
@@ -279,13 +268,13 @@ def by_recording(named: pd.DataFrame) -> pd.DataFrame:
 def accuracy(named: pd.DataFrame) -> Estimate:
     """Mean over recordings of the share of right windows; recordings of a piece are alike, so pieces are resampled."""
     table = by_recording(named)
-    return estimate(table["right"].to_numpy(), groups=table["piece"].tolist())
+    return estimate(table["right"], table["piece"])
 
 
 def apart(one: pd.DataFrame, other: pd.DataFrame) -> Estimate:
     """How much more accurate one probe is than another, recording by recording; pieces are resampled."""
     pair = by_recording(one).assign(other=by_recording(other)["right"]).dropna()
-    return difference(pair["right"].to_numpy(), pair["other"].to_numpy(), groups=pair["piece"].tolist())
+    return difference(pair["right"], pair["other"], pair["piece"])
 
 
 def measures(named: pd.DataFrame, setting: Setting, tracks: Sequence[Track], hop: float) -> dict[str, Estimate]:
@@ -295,7 +284,7 @@ def measures(named: pd.DataFrame, setting: Setting, tracks: Sequence[Track], hop
     scored, classes = named[named["truth"] != OUTSIDE], VOCABULARIES[setting.vocabulary]
     right = scored["truth"] == scored["predicted"]
     means = right.groupby(scored["fold"]).mean()
-    half = 1.96 * means.std() / len(means) ** 0.5 if len(means) > 1 else 0.0
+    half = np.nan_to_num(1.96 * means.sem())
     balanced = right * compute_sample_weight("balanced", scored["truth"])
     scores = frame_scores(named, tracks, setting.moment, [classes[k] for k in named["predicted"]], hop)
     meant = {"root": MEASURES[:1], "sevenths": MEASURES}.get(setting.vocabulary, MEASURES[:3])
@@ -303,7 +292,7 @@ def measures(named: pd.DataFrame, setting: Setting, tracks: Sequence[Track], hop
     return {
         "accuracy": accuracy(named),
         "accuracy_by_fold": Estimate(float(means.mean()), means.mean() - half, means.mean() + half, len(means)),
-        "balanced_accuracy": estimate(balanced.to_numpy(), groups=scored["piece"].tolist()),
+        "balanced_accuracy": estimate(balanced, scored["piece"]),
         **{name: scores[name] for name in meant if name in scores},
         "outside_vocabulary": Estimate(float(np.mean(lost)), n=len(named)),
     }
@@ -320,9 +309,8 @@ def frame_scores(
 def span_scores(tracks: Sequence[Track], spans: Mapping[str, Chords]) -> dict[str, Estimate]:
     """``mir_eval``'s weighted scores of chords by track, over tracks; intervals resample pieces."""
     rows = pd.DataFrame([weighted_scores(track.chords, spans[track.id]) for track in tracks])
-    rows.index = [str(track.tags.get("piece", track.id)) for track in tracks]
-    known = {name: rows[name].dropna() for name in MEASURES}
-    return {name: estimate(own.to_numpy(), groups=own.index.tolist()) for name, own in known.items() if len(own)}
+    pieces = pd.Series([str(track.tags.get("piece", track.id)) for track in tracks])
+    return {name: estimate(own, pieces[own.index]) for name in MEASURES if len(own := rows[name].dropna())}
 
 
 def segments(times: Sequence[float], labels: Sequence[str], hop: float) -> Chords:
@@ -349,10 +337,8 @@ def weighted_scores(reference: Chords, estimated: Chords) -> dict[str, float]:
 
 def recognised(track: Track) -> Chords:
     """The chords that madmom recognises in a recording, kept in the cache."""
-    sound = track.excerpt().sum(axis=0), track.sample_rate
-    key = ["madmom", fingerprint.of_sound(*sound), fingerprint.of_code("evaluate/trackers.py")]
-    found = fingerprint.cached("chords", key, lambda: {"chords": np.array(madmom_chords(*sound), "f8, f8, U20")})
-    return found["chords"].tolist()
+    find = kept("madmom chords", madmom_chords, "f8, f8, U20")
+    return find(track.excerpt().sum(axis=0), track.sample_rate).tolist()
 
 
 def evaluate(

@@ -10,9 +10,9 @@ and more of it than standing still does; else it is *magnitude-only* if its angl
 """
 
 import copy
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import islice
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ from phalar.errors import InputError
 from phalar.model import fused
 from phalar.model.backbone import TIME_REDUCTION, HarmonicBackbone
 from phalar.model.frontend import HOP, decibels
-from phalar.model.pooling import COMPONENTS, shortest_steps
+from phalar.model.pooling import COMPONENTS, SpectralPooling, shortest_steps
 from phalar.model.stem_model import StemModel
 
 BARS = 2  # how far a stem is moved
@@ -56,11 +56,6 @@ class Excerpt:
     def bar(self) -> int:
         """Beats in a bar."""
         return (len(self.late) - 1) // BARS
-
-    @property
-    def instrument(self) -> str:
-        """The stem's role in the piece, or its name where the corpus knows no roles."""
-        return (self.track.tags.get("roles") or self.track.stems)[self.stem]
 
     def mix(self) -> np.ndarray:
         """All stems but the moved one, at their place: (length,) float32."""
@@ -90,10 +85,9 @@ def choose(track: Track, seconds: float) -> Excerpt | None:
     length, bars = round(seconds * SAMPLE_RATE), np.flatnonzero(track.beats[:, 1] == 1)
     blocks = np.arange(0, track.num_samples, BLOCK)
     loud = np.maximum.reduceat(np.abs(track.excerpt()), blocks, axis=1) > SILENCE  # (stems, tenths of a second)
-    digest = hashlib.blake2b(f"rotation/{track.dataset}/{track.id}".encode(), digest_size=8).digest()
-    places = max(0, len(bars) - BARS) * len(track.stems)
-    for index in np.random.default_rng(int.from_bytes(digest, "big")).permutation(places):
-        bar, stem = divmod(int(index), len(track.stems))
+    digest = blake2b(f"rotation/{track.dataset}/{track.id}".encode(), digest_size=8).digest()
+    rng, places = np.random.default_rng(int.from_bytes(digest, "big")), max(0, len(bars) - BARS) * len(track.stems)
+    for bar, stem in (divmod(int(place), len(track.stems)) for place in rng.permutation(places)):
         times = track.beats[bars[bar] : bars[bar + BARS] + 1, 0]
         start, earliest = round(times[-1] * SAMPLE_RATE), round(times[0] * SAMPLE_RATE)
         if start + length <= track.num_samples:
@@ -110,12 +104,6 @@ def choose_all(tracks: Iterable[Track], count: int, seconds: float) -> list[Exce
     raise InputError("no track has beats and a stem that sounds long enough to be moved by two bars")
 
 
-def _of_loops(model: StemModel, batch: Tensor) -> Tensor:
-    reach = 104  # frames that cover half of the longest constant-Q kernel (16,384 samples)
-    magnitudes = model.frontend.transform(F.pad(batch[:, None], (reach * HOP,) * 2, mode="circular")[:, 0])
-    return decibels(magnitudes[..., reach : reach + batch.shape[1] // HOP])
-
-
 class Trace(NamedTuple):
     """What a network makes of J sounds, complex64: (J, D, C) and (J, 512)."""
 
@@ -124,19 +112,14 @@ class Trace(NamedTuple):
 
 
 @torch.inference_mode()
-def trace(model: StemModel, waves: np.ndarray, as_loops: bool = False) -> Trace:
-    """Waves (J, N) at 16 kHz through a network, as clips or, ``as_loops``, as if each played for ever. An InputError if
-    the model keeps no phases, or a loop is no whole number of steps."""
-    if not (model.variant.is_complex and model.variant.pooling == "spectral"):
+def trace(model: StemModel, waves: np.ndarray) -> Trace:
+    """Waves (J, N) at 16 kHz through a network. An InputError if it keeps no phases."""
+    kept = isinstance(model.backbone, HarmonicBackbone) and isinstance(model.pooling, SpectralPooling)
+    if not (kept and model.variant.is_complex):
         raise InputError(f"variant {model.variant.name!r} keeps no phases: take one that does, such as phalar")
-    if as_loops and waves.shape[1] % STEP:
-        raise InputError(f"a loop of {waves.shape[1]} samples is no whole number of steps of {STEP}")
-    pooled, embedding = [], []
-    for batch in torch.from_numpy(np.ascontiguousarray(waves, dtype=np.float32)).to(model.device).split(16):
-        z = model.pooling(model.backbone(_of_loops(model, batch) if as_loops else model.picture(batch)))
-        pooled.append(z.unflatten(1, (model.pooling.channels, -1)).cpu())
-        embedding.append(model.head(z).cpu())
-    return Trace(torch.cat(pooled), torch.cat(embedding))
+    batches = torch.from_numpy(np.ascontiguousarray(waves, dtype=np.float32)).to(model.device).split(16)
+    pooled = torch.cat([model.pooling(model.backbone(model.picture(batch))) for batch in batches])
+    return Trace(pooled.unflatten(1, (model.pooling.channels, -1)).cpu(), model.head(pooled).cpu())
 
 
 def period(length: int, components: int = COMPONENTS) -> int:
@@ -162,30 +145,26 @@ def motion(z: np.ndarray, seconds: np.ndarray, length: int) -> dict[str, np.ndar
 
     Arrays of the features' shape: ``winding``; ``arc``; ``spread``, the standard deviation of the radius over its mean;
     ``own``, R² of a uniform rotation at the component's own frequency, 0..1; ``best``, the same at whichever of its
-    frequencies explains most; ``component`` and ``alias``, k and n of that one; ``kind``, the index into `KINDS`;
-    ``strict``, whether it rotates by the rule without aliases."""
+    frequencies explains most; ``kind``, the index into `KINDS`; ``strict``, whether it rotates by the rule without
+    aliases."""
     z = np.asarray(z).astype(np.complex128)
     k = np.arange(1, (z.shape[2] if z.ndim == 3 else COMPONENTS) + 1)
     speeds = k[:, None] * SAMPLE_RATE / period(length) + np.array(ALIASES) * SAMPLE_RATE / STEP  # Hz
     table = np.stack([[steadiness(z, seconds, f) for f in row] for row in speeds])  # (k, n, features)
+    if z.ndim == 3:  # a pooled feature's component is its own
+        table[~np.broadcast_to(np.eye(len(k), dtype=bool)[:, None, None], table.shape)] = 0
     still, unaliased = steadiness(z, seconds, 0.0), table[:, ALIASES.index(0)]
-    component = np.broadcast_to(k, z.shape[1:]) if z.ndim == 3 else 1 + table.max(axis=1).argmax(axis=0)
-    table = np.take_along_axis(table, component[None, None] - 1, axis=0)[0]
-    best, radius = table.max(axis=0), np.abs(z)
+    component, best, radius = table.max(axis=1).argmax(axis=0), table.max(axis=(0, 1)), np.abs(z)
     # Share of the circle that the angle passes through.
     covered = np.minimum(1.0, np.ptp(np.unwrap(np.angle(z), axis=0), axis=0) / (2 * np.pi))
-    own = table[ALIASES.index(0)]
-    first = own if z.ndim == 3 else unaliased.max(axis=0)
     return {
         "winding": winding(z),
         "arc": covered,
         "spread": radius.std(axis=0) / np.maximum(radius.mean(axis=0), 1e-12),
-        "own": own,
+        "own": np.take_along_axis(unaliased, component[None], axis=0)[0],
         "best": best,
-        "component": component,
-        "alias": np.asarray(ALIASES)[table.argmax(axis=0)],
         "kind": np.where((best >= EXPLAINED) & (best > still), 0, np.where(covered < NARROW, 1, 2)),
-        "strict": (first >= EXPLAINED) & (first > still),
+        "strict": (unaliased.max(axis=0) >= EXPLAINED) & (unaliased.max(axis=0) > still),
     }
 
 
@@ -213,26 +192,28 @@ def turned(model: StemModel, pooled: Tensor, shifts: np.ndarray, length: int) ->
 def explained(truth: Tensor, predicted: Tensor) -> np.ndarray:
     """Share of the power of (J, ...) that a prediction explains, at each shift: 1 - |z - ẑ|² / |z|², (J,)."""
     truth, predicted = (z.flatten(1).to(torch.complex128) for z in (truth, predicted))
-    missed = (truth - predicted).abs().square().sum(dim=1)
-    return (1 - missed / truth.abs().square().sum(dim=1).clamp(min=1e-24)).numpy()
+    power, missed = (z.abs().square().sum(dim=1) for z in (truth, truth - predicted))
+    return (1 - missed / power.clamp(min=1e-24)).numpy()
 
 
 def wrapped(model: StemModel) -> StemModel:
-    """A copy of a model whose convolutions are circular in time: without borders, the twin is exact at whole steps. An
-    InputError if it has no harmonic backbone."""
-    if not isinstance(model.backbone, HarmonicBackbone):
-        raise InputError(f"variant {model.variant.name!r} has no harmonic backbone; there is nothing to wrap")
-    backbone = (copied := copy.deepcopy(model).eval()).backbone
+    """A copy of a model to which every sound, of a whole number of steps, is a loop that plays for ever: its transform
+    and its convolutions are circular in time. Without borders, the twin is exact at whole steps."""
+    copied, reach = copy.deepcopy(model).eval(), 104  # frames that cover half of the longest kernel, 16,384 samples
+    backbone = copied.backbone
+
+    def picture(audio: Tensor) -> Tensor:
+        around = F.pad(audio[:, None], (reach * HOP,) * 2, mode="circular")[:, 0]
+        return decibels(model.frontend.transform(around)[..., reach : reach + audio.shape[1] // HOP])
 
     def loop(layer: nn.Conv2d, inputs: tuple[Tensor]) -> Tensor:
         width = layer.kernel_size[1] // 2
         return F.pad(inputs[0], (width, width, 0, 0), mode="circular")
 
-    for layer in backbone.modules():
-        if isinstance(layer, nn.Conv2d):
-            layer.padding = layer.padding[0], 0  # zeros beyond the frequencies alone
-            layer.register_forward_pre_hook(loop)
-    backbone.forward = lambda spectrogram: backbone.plain(spectrogram, backbone.gains(len(spectrogram)))
+    for layer in filter(lambda layer: isinstance(layer, nn.Conv2d), backbone.modules()):
+        layer.padding = layer.padding[0], 0  # zeros beyond the frequencies alone
+        layer.register_forward_pre_hook(loop)
+    copied.picture, backbone.forward = picture, lambda seen: backbone.plain(seen, backbone.gains(len(seen)))
     return copied
 
 
@@ -244,14 +225,14 @@ def measure(model: StemModel, excerpt: Excerpt) -> dict[str, np.ndarray]:
     twin explains of the embeddings over shifts by whole steps and over all but 0."""
     shifts = excerpt.by_steps()
     seen, seconds = trace(model, excerpt.delayed(shifts)), shifts / SAMPLE_RATE
-    predicted = turned(model, seen.pooled[0], shifts, excerpt.length).embedding
+    twin = turned(model, seen.pooled[0], shifts, excerpt.length)
     found, rng = {}, np.random.default_rng(excerpt.start)
     for level, z in zip(LEVELS, seen, strict=True):
         for what, ways in (("", z.numpy()), ("null ", smooth_null(z.numpy(), rng))):
             moves = motion(ways, seconds, excerpt.length)
             found |= {f"{level} {what}{name}": values.astype(np.float32) for name, values in moves.items()}
     for name, chosen in (("whole", slice(3, None, 3)), ("all", slice(1, None))):
-        found[name] = explained(seen.embedding[chosen].flatten()[None], predicted[chosen].flatten()[None])[0]
+        found[name] = explained(*(each.embedding[chosen].flatten()[None] for each in (seen, twin)))[0]
     return found
 
 
@@ -260,8 +241,8 @@ def find_or_measure(model: StemModel, excerpts: Sequence[Excerpt], label: str) -
     fused.keep_freed()
     key, found = [fingerprint.of_weights(model), fingerprint.of_code("model", "evaluate/rotation.py")], []
     for one in tqdm(excerpts, desc=f"turn {label}", unit="excerpt", disable=not label, mininterval=2.0):
-        place = [corpora.version(one.track.dataset), one.track.id, one.stem, one.start]
-        found.append(fingerprint.cached("rotation", [*key, *place], lambda one=one: measure(model, one)))
+        place = [*key, corpora.version(one.track.dataset), one.track.id, one.stem, one.start]
+        found.append(fingerprint.cached("rotation", place, lambda one=one: measure(model, one)))
     return found
 
 

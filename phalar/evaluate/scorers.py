@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from functools import cache
 from hashlib import blake2b
 
+import librosa
 import numpy as np
 import torch
 from scipy.ndimage import convolve1d
+from sklearn.metrics.pairwise import cosine_similarity as cosine
 
 from phalar import corpora, fingerprint
 from phalar.audio import SAMPLE_RATE
@@ -63,11 +65,9 @@ def onset_curve(mel: np.ndarray) -> np.ndarray:
 
 def autocorrelation(curve: np.ndarray) -> np.ndarray:
     """Autocorrelation of curves (n, T) at :data:`LAGS`, as far as they reach, over that at lag 0: (n, lags)."""
-    length = curve.shape[1]
-    power = np.abs(np.fft.rfft(curve, 2 * length)) ** 2  # twice as long, so that the end does not meet the start
-    whole = np.fft.irfft(power)[:, :length]
     shortest, longest = (round(lag * FRAME_RATE) for lag in LAGS)
-    return _over(whole[:, shortest : longest + 1], whole[:, :1])
+    whole = librosa.autocorrelate(curve, max_size=longest + 1, axis=1)
+    return _over(whole[:, shortest:], whole[:, :1])
 
 
 def pitch_classes(constant_q: np.ndarray) -> np.ndarray:
@@ -80,8 +80,8 @@ def pitch_classes(constant_q: np.ndarray) -> np.ndarray:
 
 def _averaged(values: np.ndarray, frames: int) -> np.ndarray:
     """Means of so many neighbouring frames (last axis); an incomplete end is left out."""
-    whole = values.shape[-1] // frames
-    return values[..., : whole * frames].reshape(*values.shape[:-1], whole, frames).mean(axis=-1)
+    whole = values[..., : values.shape[-1] // frames * frames]
+    return whole.reshape(*values.shape[:-1], -1, frames).mean(axis=-1)
 
 
 def _noise(wave: np.ndarray) -> np.ndarray:
@@ -97,12 +97,6 @@ def _over(values: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Values over a scale, 0 where the scale is nothing but rounding."""
     sounds = scale > 1e-12
     return np.where(sounds, values / np.where(sounds, scale, 1), 0.0)
-
-
-def cosine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Cosines (n, m) of all rows of x (n, d) with all rows of y (m, d); 0 where one is zero."""
-    x, y = (_over(v, np.linalg.norm(v, axis=1, keepdims=True)) for v in (x, y))
-    return x @ y.T
 
 
 RULES = {

@@ -12,7 +12,7 @@ well: with several, an interval is as much wider as Student's t is than the norm
 degrees of freedom, and the p value is that of the same t.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,10 +40,7 @@ def estimate(values: np.ndarray, groups: Sequence | None = None, seed: int = 0, 
     """Mean of values (n,) or (seeds, n) with its bootstrap interval; an InputError for none or not finite ones.
     ``groups`` (n,) says which piece or progression each value belongs to: whole groups are then resampled, and are what
     the estimate's ``n`` counts. ``seed`` is that of the ``resamples``."""
-    values, sizes = _grouped(_checked(values), groups)
-    rng = np.random.default_rng(seed)
-    means = _means(values, _counts(len(sizes), rng, resamples), rng, sizes)
-    return _with_interval(values.sum(axis=1).mean() / sizes.sum(), means, values / sizes)
+    return _bootstrapped(np.positive, [_checked(values)], groups, seed, resamples)
 
 
 def difference(
@@ -52,11 +49,7 @@ def difference(
     """Mean of a less mean of b, (n,) or (seeds, n) each, with its bootstrap interval: surer than either number, since
     what is hard for one model is hard for the other. Unit i of both is the same track, cut at the same places; seeds
     need not be equally many; the other arguments are those of :func:`estimate`."""
-    (a, sizes), (b, _) = (_grouped(values, groups) for values in _paired(a, b))
-    rng = np.random.default_rng(seed)
-    counts = _counts(len(sizes), rng, resamples)
-    means = _means(a, counts, rng, sizes) - _means(b, counts, rng, sizes)
-    return _with_interval((a.sum(axis=1).mean() - b.sum(axis=1).mean()) / sizes.sum(), means, a / sizes, b / sizes)
+    return _bootstrapped(np.subtract, _paired(a, b), groups, seed, resamples)
 
 
 def gain(a: np.ndarray, b: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
@@ -66,11 +59,12 @@ def gain(a: np.ndarray, b: np.ndarray, seed: int = 0, resamples: int = RESAMPLES
     a, b = _paired(a, b)
     if b.mean() <= 0:
         raise InputError(f"a gain relative to a mean of {b.mean():g} means nothing; state the difference in points")
-    rng = np.random.default_rng(seed)
-    counts = _counts(a.shape[1], rng, resamples)
-    over, under = _means(a, counts, rng), _means(b, counts, rng)
-    ratios = np.divide(over, under, out=np.full(resamples, np.inf), where=under > 0)
-    return _with_interval(a.mean() / b.mean() - 1, ratios - 1, a, b * a.mean() / b.mean())
+    scale = a.mean() / b.mean() or 1.0  # both models' luck is in the units of a
+
+    def ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
+        return scale * np.divide(over, under, out=np.full(np.shape(over), np.inf), where=under > 0) - 1
+
+    return _bootstrapped(ratio, [a, scale * b], None, seed, resamples)
 
 
 def p_value(a: np.ndarray, b: np.ndarray, seed: int = 0) -> float:
@@ -109,27 +103,40 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     """p values (m,) of all comparisons that were made, corrected for being many by Holm's step-down method (1979): the
     smallest times m, the next times m - 1 and so on, none below the one before it, none above 1."""
     p_values = np.asarray(p_values, dtype=np.float64)
-    if p_values.ndim != 1 or not ((p_values >= 0) & (p_values <= 1)).all():
-        raise InputError(f"p values {p_values.tolist()} are not a list of numbers from 0 to 1")
     order = np.argsort(p_values, kind="stable")
     corrected = np.empty_like(p_values)
     corrected[order] = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
     return np.minimum(1.0, corrected)
 
 
-def _counts(n: int, rng: np.random.Generator, resamples: int) -> np.ndarray:
-    """How often each of n units is in each resample, (resamples, n)."""
-    return rng.multinomial(n, np.full(n, 1 / n), size=resamples)
+def _bootstrapped(
+    statistic: Callable, models: Sequence[np.ndarray], groups: Sequence | None, seed: int, resamples: int
+) -> Estimate:
+    """A statistic of the means of models (seeds, n), and between what ends it lies when units and seeds are drawn."""
+    sums, (sizes, *_) = zip(*(_grouped(values, groups) for values in models), strict=True)
+    n, rng, means = len(sizes), np.random.default_rng(seed), [each / sizes for each in sums]
+    value = float(statistic(*(each.sum(axis=1).mean() / sizes.sum() for each in sums)))
+    if n == 1:
+        return Estimate(value, n=n)
+    counts = rng.multinomial(n, np.full(n, 1 / n), size=resamples)  # how often each unit is in each resample
+    resampled = statistic(*(_means(each, counts, rng, sizes) for each in sums))
+    # A resample's own value at each end, not a mixture of two: next to an infinite one that would be no number.
+    ends = np.quantile(resampled, [0.025, 0.975], method="inverted_cdf")
+    freedom = _luck(*means)[1]
+    if np.isfinite(freedom):
+        ends = value + (ends - value) * student.ppf(0.975, freedom) / norm.ppf(0.975)
+    if len(models) == 1 and means[0].min() >= 0 and means[0].max() <= 1:
+        ends = ends.clip(0, 1)  # shares
+    return Estimate(value, *ends.tolist(), n)
 
 
-def _means(values: np.ndarray, counts: np.ndarray, rng: np.random.Generator, sizes: np.ndarray | float = 1.0):
-    """Means of resamples of values (seeds, n), (resamples,): units as counted, seeds drawn here."""
-    seeds = len(values)
-    weights = np.full((len(counts), 1), 1.0)
+def _means(sums: np.ndarray, counts: np.ndarray, rng: np.random.Generator, sizes: np.ndarray) -> np.ndarray:
+    """Means (resamples,) of sums (seeds, n) of so many values each: units as counted, seeds drawn here."""
+    seeds, weights = len(sums), np.ones((len(counts), 1))
     if seeds > 1:
         drawn = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=len(counts)) / seeds
         weights = 1 / seeds + (drawn - 1 / seeds) * np.sqrt(seeds / (seeds - 1))
-    return ((weights @ values) * counts).sum(axis=1) / (counts * sizes).sum(axis=1)
+    return ((weights @ sums) * counts).sum(axis=1) / (counts * sizes).sum(axis=1)
 
 
 def _luck(*models: np.ndarray) -> tuple[float, float]:
@@ -141,20 +148,6 @@ def _luck(*models: np.ndarray) -> tuple[float, float]:
     if max(map(len, models)) == 1 or not variances.sum():
         return variances.sum(), np.inf
     return variances.sum(), variances.sum() ** 2 / (variances**2 / [len(source) - 1 for source in sources]).sum()
-
-
-def _with_interval(value: float, resampled: np.ndarray, *models: np.ndarray) -> Estimate:
-    units = models[0].shape[1]
-    if units == 1:
-        return Estimate(float(value), n=units)
-    # A resample's own value at each end, not a mixture of two: next to an infinite one that would be no number.
-    ends = np.quantile(resampled, [0.025, 0.975], method="inverted_cdf")
-    freedom = _luck(*models)[1]
-    if np.isfinite(freedom):
-        ends = value + (ends - value) * student.ppf(0.975, freedom) / norm.ppf(0.975)
-    if len(models) == 1 and models[0].min() >= 0 and models[0].max() <= 1:
-        ends = ends.clip(0, 1)  # shares
-    return Estimate(float(value), float(ends[0]), float(ends[1]), units)
 
 
 def _grouped(values: np.ndarray, groups: Sequence | None) -> tuple[np.ndarray, np.ndarray]:

