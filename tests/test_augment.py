@@ -22,50 +22,18 @@ def only(monkeypatch, name, snr=(20, 20)):
         monkeypatch.setattr(augment, each, always if each == name else Noise(0.0, (0, 0)))
 
 
-def slope(noise):
-    """Decibels an octave from 100 Hz to 4 kHz of noise (clips, N)."""
-    power = torch.fft.rfft(noise).abs().square().mean(0).numpy()
-    frequency = np.fft.rfftfreq(noise.shape[-1], 1 / RATE)
-    octaves = np.arange(np.log2(100), np.log2(4000), 0.5)
-    level = [10 * np.log10(power[(frequency >= 2**o) & (frequency < 2 ** (o + 0.5))].mean()) for o in octaves]
-    return np.polyfit(octaves, level, 1)[0]
-
-
-@pytest.mark.parametrize(
-    ("name", "as_published", "per_octave"),
-    [
-        ("WHITE", False, 0),
-        ("PINK", False, -3.01),
-        ("BROWN", False, -6.02),
-        ("WHITE", True, 0),
-        ("PINK", True, -6.02),
-        ("BROWN", True, 0),
-    ],
-)
+@pytest.mark.parametrize(("name", "per_octave"), [("WHITE", (0, 0)), ("PINK", (-3.01, -6.02)), ("BROWN", (-6.02, 0))])
+@pytest.mark.parametrize("as_published", [False, True])
 def test_colours_fall_by_their_decibels_an_octave(monkeypatch, name, as_published, per_octave):
     """As published, pink noise is a sum of random walks, and brown noise is white."""
     only(monkeypatch, name)
     _, noise = augment.gaussian_noise(24, RATE, seeded(), as_published=as_published)
-    assert slope(noise) == pytest.approx(per_octave, abs=0.35)
+    power, frequency = torch.fft.rfft(noise).abs().square().mean(0).numpy(), np.fft.rfftfreq(RATE, 1 / RATE)
+    octaves = np.arange(np.log2(100), np.log2(4000), 0.5)
+    level = [10 * np.log10(power[(frequency >= 2**o) & (frequency < 2 ** (o + 0.5))].mean()) for o in octaves]
+    assert np.polyfit(octaves, level, 1)[0] == pytest.approx(per_octave[as_published], abs=0.35)
     level = 10 * torch.log10(noise.square().mean()).item()
     assert level == pytest.approx(-20, abs=2 if (name, as_published) == ("PINK", True) else 0.5)
-
-
-def test_published_pink_noise_is_below_what_the_picture_shows_as_a_random_walk_is(monkeypatch):
-    """Against walks made step by step: the share of the power above 100 Hz."""
-    only(monkeypatch, "PINK")
-    _, noise = augment.gaussian_noise(60, 5 * RATE, seeded(), as_published=True)
-    walks = torch.randn(60, 5 * RATE, generator=seeded(1)).cumsum(dim=1)
-
-    def audible(clips):
-        power = torch.fft.rfft(clips).abs().square()
-        return (power[:, 500:].sum() / power.sum()).item()
-
-    assert audible(noise) < 1e-3
-    assert 0.3 < audible(noise) / audible(walks) < 10
-    monkeypatch.undo()
-    only(monkeypatch, "PINK")
-    assert audible(augment.gaussian_noise(60, 5 * RATE, seeded())[1]) > 0.5
 
 
 @pytest.mark.parametrize("as_published", [False, True])

@@ -82,10 +82,8 @@ def test_windows_begin_within_the_piece_and_march_in_step_with_nothing(frames):
     assert 0 <= starts.min() < 32
     assert starts.max() <= frames - beats.WINDOW
     assert (np.diff(starts) > 0).all()
-    if frames > 3000:
-        assert np.diff(starts).mean() == pytest.approx(31.9, abs=0.5)
-        for period in (25, 32, 48, 64):  # beats of 240, 187.5, 125 and 94 a minute
-            assert abs(np.exp(2j * np.pi * (starts % period / period)).mean()) < 0.2
+    for period in (25, 32, 48, 64) if frames > 3000 else ():  # beats of 240, 187.5, 125 and 94 a minute
+        assert abs(np.exp(2j * np.pi * (starts % period / period)).mean()) < 0.2
 
 
 def test_a_metronome_is_most_like_itself_in_both_ways(stirred):
@@ -123,43 +121,29 @@ def test_the_map_reads_every_window_at_the_shift_that_clicks_there(stirred):
 
 
 @pytest.mark.parametrize("name", ["mel", "cocola"])
-def test_other_variants_have_maps_too_and_mert_has_none(stirred, name):
+def test_other_variants_have_maps_too(stirred, name):
     own = shifted_map(stirred(name), shifted_bank(stirred(name), (180.0,), 0.2), metronome(120, 5.2), SAMPLE_RATE)
     assert own.values.shape == (1, 520)
     assert np.isfinite(own.values).all()
-    mert = SimpleNamespace(variant=SimpleNamespace(backbone="mert", name="mert-real"))
-    with pytest.raises(InputError, match="'mert-real' has no picture of 10 ms frames"):
-        beats.picture_of(mert, metronome(120), SAMPLE_RATE)
-
-
-SECONDS = np.arange(8 * SAMPLE_RATE) / SAMPLE_RATE
-NOTHING = {
-    "silence": 0 * SECONDS,
-    "a low tone with overtones": sum(0.2 * np.sin(2 * np.pi * 110 * k * SECONDS) / k for k in range(1, 40)),
-    "a tone in 16 bits": np.round(3 * np.sin(2 * np.pi * 440 * SECONDS)) / 32768,
-    "less than a window": metronome(120, 4.79),
-    "no samples": np.empty(0),
-}
 
 
 def test_where_there_is_no_beat_none_is_found_and_the_score_says_so(model, small):
-    for what, samples in NOTHING.items():
+    t = np.arange(8 * SAMPLE_RATE) / SAMPLE_RATE
+    nothing = {
+        "silence": 0 * t,
+        "a low tone with overtones": sum(0.2 * np.sin(2 * np.pi * 110 * k * t) / k for k in range(1, 40)),
+        "a tone in 16 bits": np.round(3 * np.sin(2 * np.pi * 440 * t)) / 32768,
+        "less than a window": metronome(120, 4.79),
+        "no samples": np.empty(0),
+    }
+    for what, samples in nothing.items():
         for track in (ZeroShot(model).beats, ZeroShot(model).published_beats):
             found = track(samples.astype(np.float32), SAMPLE_RATE)
             assert found.shape == (0,), what
             assert set(beat_scores(np.array([0.5, 1.0, 1.5]), found).values()) == {0.0}
-
-
-def test_a_tracker_takes_any_waveform_and_gives_seconds_in_order_and_the_same_from_the_cache(model, small):
-    samples = np.zeros((2, 6 * 22_050), np.int16)
-    samples[:, ::11_025] = 20_000
-    found, again = (ZeroShot(model).beats(samples, 22_050) for _ in range(2))
-    assert len(found) > 3
-    assert (np.diff(found) > 0).all()
-    assert 0 <= found[0] < found[-1] < 6
-    assert found.tolist() == again.tolist()
-    with pytest.raises(InputError, match="NaN"):
-        ZeroShot(model).beats(np.full(100_000, np.nan), SAMPLE_RATE)
+    mert = SimpleNamespace(variant=SimpleNamespace(backbone="mert", name="mert-real"))
+    with pytest.raises(InputError, match="'mert-real' has no picture of 10 ms frames"):
+        beats.picture_of(mert, metronome(120), SAMPLE_RATE)
 
 
 def ideal(times, bpm, seconds=15.0, step=0.01, tempi=LADDER, width=0.04):
@@ -216,13 +200,6 @@ def test_the_prior_decides_only_where_the_map_does_not():
     assert contrast(raised) == pytest.approx(contrast(BeatMap(values, LADDER)), abs=1e-6), "when, not whether"
 
 
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("values", [np.zeros((72, 500)), np.full((72, 500), 3.7), np.zeros((72, 1)), np.zeros((72, 0))])
-def test_a_flat_map_has_no_beats(values):
-    for decode in (beats.published_beats, lambda beat_map: path_beats(beat_map)[0]):
-        assert len(decode(BeatMap(values, LADDER))) == 0
-
-
 def test_the_published_curve_against_its_definition():
     values = np.cumsum(np.random.default_rng(1).standard_normal((12, 300)) ** 3, axis=1)
     rise = np.zeros_like(values)
@@ -245,12 +222,13 @@ def test_the_table_has_a_row_for_each_tracker_and_track(tmp_path, small, stirred
         calls.append(rate)
         return np.arange(0.5, 6, 0.5)
 
-    for _ in range(2):
-        found = beats.evaluate(stirred("phalar"), tracks, published=0, others={"tap": tap}, progress=False)
+    known, found = (beats.evaluate(stirred("phalar"), tracks, 0, {"tap": tap}, progress=False) for _ in range(2))
     assert len(calls) == 2, "other people's trackers run once a piece"
-    assert found.groupby("tracker").size().to_dict() == {"phalar": 2, "untrained": 2, "tap": 2}
+    assert found.drop(columns="beats").equals(known.drop(columns="beats"))
+    assert found["tracker"].tolist() == np.repeat(["phalar", "untrained", "tap"], 2).tolist()
+    assert found["genre"].tolist() == ["blues", "rock"] * 3
     assert (found.loc[found["tracker"] == "tap", "f1"] == 1).all()
-    assert found["genre"].tolist()[:2] == ["blues", "rock"]
+    assert all((np.diff(own) > 0).all() and own[0] >= 0 and own[-1] < 6 for own in found["beats"] if len(own))
     with pytest.raises(InputError, match="track0 of invented has no beats"):
         beats.score("tap", tap, [invent_track(tmp_path, 0)], progress=False)
 
@@ -273,11 +251,7 @@ def test_means_have_intervals_over_pieces_and_what_training_adds_is_paired():
 
 def test_halves_take_genres_and_sounds_in_turn(monkeypatch, tmp_path):
     casts, one = corpus.castings(), invent_track(tmp_path, 0)
-
-    def load(name, split, ids, progress):
-        return [replace(one, id=piece) for piece in ids]
-
-    monkeypatch.setattr(beats.corpora, "load", load)
+    monkeypatch.setattr(beats.corpora, "load", lambda *_, ids, **__: [replace(one, id=piece) for piece in ids])
     for limit in (1, 10, 20):
         for half, found in beats.halves(limit).items():
             chosen = pd.DataFrame([casts[track.id] for track in found])
@@ -301,5 +275,3 @@ def test_gtzan_is_scored_where_it_has_beats_and_says_what_it_leaves_out(tmp_path
     with pytest.warns(PhalarWarning, match=r"1 clips are scored; 1 have no sound or beats: reggae\.00086"):
         found = beats.gtzan(tmp_path / "genres", notes)
     assert [track.id for track in found] == ["jazz.00003"]
-    with pytest.raises(InputError, match="nowhere"):
-        beats.gtzan(tmp_path / "nowhere", notes)

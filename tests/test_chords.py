@@ -17,12 +17,6 @@ from phalar.evaluate import chords
 from phalar.evaluate.chords import OUTSIDE, VOCABULARIES, WINDOW, Setting, class_of, folds, probe, windows
 
 
-def test_classes_are_the_published_number_and_are_their_own_class():
-    for name, count in {"published": 25, "majmin": 25, "root": 13, "sevenths": 61}.items():
-        assert [class_of(word, name) for word in VOCABULARIES[name]] == list(range(count))
-        assert VOCABULARIES[name][0] == "N"
-
-
 @pytest.mark.parametrize(
     ("vocabulary", "labels", "classes"),
     [
@@ -35,7 +29,8 @@ def test_classes_are_the_published_number_and_are_their_own_class():
     ],
 )
 def test_labels_have_the_class_that_mir_eval_calls_equal(vocabulary, labels, classes):
-    words = [*VOCABULARIES[vocabulary], "-"]  # the last one stands for none
+    words, counts = [*VOCABULARIES[vocabulary], "-"], {"published": 25, "majmin": 25, "root": 13, "sevenths": 61}
+    assert [class_of(word, vocabulary) for word in words[:-1]] == list(range(counts[vocabulary]))
     assert [words[class_of(label, vocabulary)] for label in labels.split()] == classes.split()
     if vocabulary != "published":
         with pytest.raises(InputError, match="'H:maj' cannot be read"):
@@ -87,7 +82,6 @@ def test_what_cannot_be_cut_or_probed_is_refused(invented):
     shown = np.random.default_rng(0).standard_normal((len(cut), 3))
     refused = {
         "hop=0.0: seconds between windows": lambda: windows(invented, 0.0),
-        "hop=61.0: seconds between windows": lambda: windows(invented, 61.0),
         "low_a of invented has no chords": lambda: windows([replace(invented[0], chords=None)], 1.0),
         "is shorter than a window of 5 s": lambda: windows([recording("low", "short", (0, 5), 4.0)], 1.0),
         "no probe 'linear'; choose from real part": lambda: probe(cut, shown, Setting("x", "linear")),
@@ -95,7 +89,6 @@ def test_what_cannot_be_cut_or_probed_is_refused(invented):
         "no tag 'player'": lambda: probe(cut.assign(player=None), shown, Setting("x", folds="player")),
         "no labelled window remains": lambda: probe(cut, shown, one, learn=np.zeros(len(cut), bool)),
         "1 group in folds": lambda: folds(["a", "a"]),
-        "recordings=-1": lambda: chords.choose(["a"], -1),
     }
     for message, call in refused.items():
         with pytest.raises(InputError, match=message):
@@ -114,16 +107,6 @@ def test_features_are_embeddings_made_once_and_found_again(invented, stirred, mo
     audio = [tracks[row.track].excerpt(row.begin, WINDOW)[0] for row in cut.itertuples()]
     direct = model.embed(audio, 16_000).numpy()
     assert np.abs(first["it"] - direct).max() < 1e-4 * np.abs(direct).max()
-
-
-def test_chroma_names_the_notes_at_the_moment_and_the_mean_does_not_say_when():
-    begin = np.array([32_000, 112_000, 40_000])
-    played = (recording("high", "x", roots, 10.0) for roots in ((0, 7), (7, 0)))
-    forth, back = (chords.signals(track.excerpt()[0], begin) for track in played)
-    assert (forth["chroma"].shape, forth["mean CQT"].shape) == ((3, 12), (3, 96))
-    for chroma in (forth["chroma"][0], back["chroma"][1]):
-        assert set(np.argsort(chroma)[-3:]) == {0, 4, 7}
-    assert np.abs(forth["mean CQT"][2] - back["mean CQT"][2]).max() < 0.15 * np.ptp(forth["mean CQT"][2])
 
 
 @pytest.mark.parametrize("kind", chords.FOLDS)
@@ -154,6 +137,7 @@ def table(targets, per=8):
     return pd.DataFrame(names | {"progression": names["piece"], "begin": 0, "start": labels, "centre": labels})
 
 
+@pytest.fixture
 def clouded():
     """Points that can be told apart, in any order, their table, and their classes."""
     z, targets = clouds(96, spread=0.4)
@@ -162,18 +146,20 @@ def clouded():
 
 
 @pytest.mark.parametrize("kind", chords.PROBES)
-def test_a_window_is_named_by_a_probe_that_never_met_its_group(kind):
-    z, cut = clouded()[:2]
+def test_a_window_is_named_by_a_probe_that_never_met_its_group(kind, clouded):
+    """What the probe of a fold names does not depend on the labels of that fold."""
+    z, cut, _ = clouded
     named = probe(cut, z, Setting("x", kind, folds="player"))
-    assert (named["predicted"] >= 0).all()
     assert named.groupby("player")["fold"].nunique().max() == 1
-    # What the probe of a fold names does not depend on the labels of that fold.
     here = named["fold"] == 0
     lied = cut.assign(start=np.where(here, "C:maj", cut["start"]))
     again = probe(lied, z, Setting("x", kind, folds="player"))
     assert (named["predicted"][here] == again["predicted"][here]).all()
-    if kind == "real part":
-        assert chords.accuracy(named).value > 0.8
+    assert chords.accuracy(named).value > 0.8 or kind != "real part"
+    # A modulus is blind to phases, and so is what looks at nothing.
+    turned = (z * np.exp(2j * np.pi * np.random.default_rng(0).random(z.shape))).astype(np.complex64)
+    same = (probe(cut, turned, Setting("x", kind, folds="player"))["predicted"] == named["predicted"]).all()
+    assert same == (kind in ("modulus", "majority"))
 
 
 def test_the_regularised_probe_sees_features_whatever_their_unit_and_direction():
@@ -186,14 +172,6 @@ def test_the_regularised_probe_sees_features_whatever_their_unit_and_direction()
     power = chords.Whitening().fit_transform(shown * np.logspace(0, 1, 24)).var(axis=0)
     assert power[0] > 0.95
     assert (np.diff(power) < 0).all(), "the weakest are raised least"
-
-
-def test_a_modulus_is_blind_to_phases_and_the_real_part_is_not():
-    z, cut = clouded()[:2]
-    turned = (z * np.exp(2j * np.pi * np.random.default_rng(0).random(z.shape))).astype(np.complex64)
-    for kind, same in (("modulus", True), ("real part", False)):
-        one, other = (probe(cut, shown, Setting("x", kind))["predicted"] for shown in (z, turned))
-        assert (one == other).all() == same
 
 
 def test_the_published_probe_is_a_complex_layer_read_by_its_real_part():
@@ -209,8 +187,8 @@ def test_the_published_probe_is_a_complex_layer_read_by_its_real_part():
     assert np.mean(long.predict(z) == targets) > max(0.9, np.mean(short[0].predict(z) == targets))
 
 
-def test_windows_without_a_class_or_not_to_learn_from_are_named_but_not_learned():
-    z, _, targets = clouded()
+def test_windows_without_a_class_or_not_to_learn_from_are_named_but_not_learned(clouded):
+    z, _, targets = clouded
     targets[::3] = OUTSIDE
     half = np.arange(96) % 8 < 4
     for learned, learn in ((targets != OUTSIDE, None), (half, half)):
@@ -260,11 +238,10 @@ def test_weighted_scores_are_those_of_mir_eval_where_both_cover_the_same_time():
         arrays = [(np.array([c[:2] for c in side]), [c[2] for c in side]) for side in sides]
         expected, found = mir_eval.chord.evaluate(*arrays[0], *arrays[1]), chords.weighted_scores(*sides)
         assert found == pytest.approx({name: expected[name] for name in found})
-    # Only the time that both cover is scored.
-    early, late = [(0.0, 1.0, "C:maj")], [(1.0, 9.0, "G:maj")]
-    assert chords.weighted_scores([*early, *late], early)["majmin"] == 1
-    assert chords.weighted_scores([*early, *late], late)["root"] == 1
-    scores = chords.weighted_scores([(0.0, 1.0, "B:hdim7")], [(0.0, 1.0, "B:min")])
+    # Only the time that both cover is scored, and only what a measure is about.
+    early, late = [(0.0, 1.0, "B:hdim7")], [(1.0, 9.0, "G:maj")]
+    assert chords.weighted_scores([*early, *late], late)["majmin"] == 1
+    scores = chords.weighted_scores([*early, *late], [(0.0, 1.0, "B:min")])
     assert np.isnan(scores["majmin"])
     assert scores["root"] == 1
     with pytest.raises(InputError, match="share no time"):

@@ -121,18 +121,6 @@ def test_a_signal_to_one_process_stops_both_with_everything_saved(pair):
     assert not any("Traceback" in process.stderr for process in ended)
 
 
-def test_a_process_stops_by_another_ones_signal_though_it_ignores_its_own():
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with distributed.deferred_signals() as signals:
-            os.kill(os.getpid(), signal.SIGINT)
-            assert not signals, "what is ignored stays so"
-        with pytest.raises(KeyboardInterrupt):
-            distributed.obey(signal.SIGINT)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("one_thread")
 def test_running_statistics_are_those_of_all_processes(pair, tmp_path):
     """Batch norm in the ablations' heads: after one step they are the mean of what each shard by itself gives."""

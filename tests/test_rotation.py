@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import nbformat
 import numpy as np
 import pytest
-import torch
 
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError
@@ -57,6 +56,10 @@ def test_excerpts_begin_at_a_downbeat_and_a_delayed_stem_is_what_was_played_that
     waves, shifts = excerpt.track.audio.waves, np.array([0, 1, 777, round(excerpt.late[-1] * RATE)])
     for shift, wave in zip(shifts, excerpt.delayed(shifts), strict=True):
         assert np.array_equal(wave, waves[excerpt.stem, excerpt.start - shift :][: excerpt.length])
+    assert np.array_equal(excerpt.by_steps(3)[::3], np.arange(len(excerpt.by_steps(1))) * STEP)
+    assert excerpt.late[-1] * RATE - STEP < excerpt.by_steps(3)[-1] <= excerpt.late[-1] * RATE
+    uneven = Excerpt(piece(), 0, SHORT, SHORT, np.array([0.0, 0.7, 1.2, 1.6, 2.4]))
+    assert uneven.by_beats(2)[1][[2, 3, 4, 6, 8]] / RATE == pytest.approx([0.7, 0.95, 1.2, 1.6, 2.4], abs=1e-4)
     others = [i for i in range(3) if i != excerpt.stem]
     assert np.allclose(excerpt.mix(), waves[others, excerpt.start : excerpt.start + excerpt.length].sum(axis=0))
 
@@ -67,20 +70,6 @@ def test_a_stem_that_rests_is_not_moved():
     assert rotation.choose(piece(silent=[0, 1]), 5.0) is None
     with pytest.raises(InputError, match="two bars"):
         rotation.choose_all([piece(seconds=6.0)], 1, 5.0)
-
-
-def test_shifts_hit_every_step_and_every_beat_even_or_not():
-    excerpt = rotation.choose(piece(), 5.0)
-    steps = excerpt.by_steps(3)
-    assert np.array_equal(steps[::3], np.arange(len(steps[::3])) * STEP)
-    assert excerpt.late[-1] * RATE - STEP < steps[-1] <= excerpt.late[-1] * RATE
-    uneven = Excerpt(piece(), 0, SHORT, SHORT, np.array([0.0, 0.7, 1.2, 1.6, 2.4]))
-    beats, samples = uneven.by_beats(2)
-    assert (uneven.bar, beats.tolist()) == (2, (np.arange(9) / 2).tolist())
-    assert np.allclose(samples[[2, 3, 4, 6, 8]] / RATE, [0.7, 0.95, 1.2, 1.6, 2.4])
-
-
-# --- the rule, read slowly: one way through the plane at a time, no arrays
 
 
 def slow_motion(way, seconds, speeds):
@@ -140,13 +129,6 @@ def test_a_uniform_rotation_rotates_at_its_own_frequency_or_an_alias(alias, k):
     assert motion["strict"] == (alias == 0), "the rule fixed first knows no aliases"
 
 
-def test_what_stands_still_is_magnitude_only_and_noise_wanders():
-    rng, seconds = np.random.default_rng(0), np.arange(38) * 0.32 / 3
-    noise = rng.standard_normal((2, 38, 10, 8)) + 1j * rng.standard_normal((2, 38, 10, 8))
-    assert (rotation.motion(1 + 0.2 * noise[0], seconds, SHORT)["kind"] == 1).mean() > 0.95
-    assert (rotation.motion(noise[1], seconds, SHORT)["kind"] == 2).mean() > 0.95
-
-
 def test_the_null_is_as_smooth_and_turns_no_way_in_particular():
     seconds = np.arange(57) * 0.32 / 3
     one_way = 0.5 + np.exp(-2j * np.pi * 2 / 6.08 * seconds)[:, None] * np.ones((1, 2000))
@@ -171,19 +153,6 @@ def test_what_was_measured_is_kept(seen, stirred, tmp_path, monkeypatch):
     assert (first["embedding best"] >= first["embedding own"]).all()
 
 
-# --- the analytic twin
-
-
-def test_a_delay_turns_pooled_components_as_the_transform_of_the_delayed_sequence(stirred):
-    """The ramp against the transform itself: a sequence of 20 steps, rolled by whole steps."""
-    model, length = stirred("phalar"), 20 * STEP - 160
-    sequence = torch.randn(1, 80, 20, generator=torch.Generator().manual_seed(0))
-    assert rotation.period(length) == 20 * STEP
-    spectrum = model.pooling.spectrum(sequence)[0].detach()
-    for shift, z in zip((0, 3, 11), rotation.turned(model, spectrum, [0, 3 * STEP, 11 * STEP], length)[0], strict=True):
-        assert torch.allclose(z, model.pooling.spectrum(sequence.roll(shift, dims=-1))[0], atol=1e-5)
-
-
 def test_at_whole_steps_a_loop_without_borders_is_exact_and_between_them_it_is_not(stirred, music):
     model, shifts = stirred("phalar"), [0, STEP, 13 * STEP, STEP // 2]
     wave = music(1, 7.0)[0, : 20 * STEP].numpy()
@@ -198,9 +167,6 @@ def test_at_whole_steps_a_loop_without_borders_is_exact_and_between_them_it_is_n
 def test_a_model_without_phases_is_refused(stirred, name):
     with pytest.raises(InputError, match=name):
         rotation.trace(stirred(name), np.zeros((1, SHORT)))
-
-
-# --- the pieces that move
 
 
 def test_the_interactive_pieces_hold_the_measured_numbers_and_nothing_breaks_out(seen, song):

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from music import invent_track
 from scipy.spatial.distance import cdist
 from scipy.stats import zscore
@@ -59,16 +58,6 @@ def test_only_the_aligned_rule_hears_when():
     far = np.roll(np.eye(PIECES, dtype=bool), PIECES // 2, axis=1)  # half a beat apart
     assert aligned[far].max() < 0.3
     assert tempo[far].min() > 0.9
-
-
-def test_a_pure_tone_has_its_own_pitch_class_and_hardly_another():
-    time = np.arange(2 * RATE) / RATE
-    keys = (48, 57, 66, 75, 84)
-    tones = np.stack([0.3 * np.sin(2 * np.pi * 440 * 2 ** ((midi - 69) / 12) * time) for midi in keys])
-    magnitudes = scorers._front_ends()[0](torch.from_numpy(tones.astype(np.float32))).double().numpy()
-    for midi, classes in zip(keys, scorers.pitch_classes(magnitudes).mean(axis=2), strict=True):
-        assert classes.argmax() == midi % 12
-        assert np.delete(classes, midi % 12).max() < 0.1 * classes.max()
 
 
 def test_autocorrelation_cosine_and_sums_of_cues_by_other_means():

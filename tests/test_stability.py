@@ -11,9 +11,6 @@ import torch
 from conftest import stir
 
 from phalar.model.assembly import build
-from phalar.model.complex_layers import ComplexRMSNorm, ModReLU
-from phalar.model.pooling import SpectralPooling
-from phalar.model.similarity import unit
 from phalar.train.muon import muon_update
 from phalar.train.objective import Objective
 
@@ -21,11 +18,13 @@ SAMPLES = 32_000
 BOUND = 1e3  # on the gradient's norm; music gives 0.3 in a fresh model, up to 30 in one at work
 
 
-def odd_clips(music) -> dict[str, torch.Tensor]:
-    """One clip (N,) of each kind that has no ordinary statistics."""
-    loud, click = music(1, seed=5)[0], torch.zeros(SAMPLES)
+@pytest.mark.parametrize("kind", ["fresh", "at work"])
+def test_loss_and_gradient_of_odd_clips(kind, music):
+    """With dropout, and with gains of the branches that are zero, and far from zero; one clip among others,
+    all of them, and nothing but silence."""
+    loud, click, model = music(1, seed=5)[0], torch.zeros(SAMPLES), build("phalar", seed=1)
     click[SAMPLES // 2] = 1
-    return {
+    clips = {
         "silent": torch.zeros(SAMPLES),
         "constant": torch.full((SAMPLES,), 0.3),
         "one sample": click,
@@ -33,13 +32,6 @@ def odd_clips(music) -> dict[str, torch.Tensor]:
         "least bits": torch.sign(loud) / 32768,
         "clipped": (1e4 * loud).clamp(-1, 1),
     }
-
-
-@pytest.mark.parametrize("kind", ["fresh", "at work"])
-def test_loss_and_gradient_of_odd_clips(kind, music):
-    """With dropout, and with gains of the branches that are zero, and far from zero; one clip among others,
-    all of them, and nothing but silence."""
-    model, clips = build("phalar", seed=1), odd_clips(music)
     model = (model if kind == "fresh" else stir(model)).train()
     batches = {"all": torch.stack(list(clips.values())).expand(2, -1, -1), "silence": torch.zeros(2, 3, SAMPLES)}
     for name, clip in clips.items():
@@ -53,21 +45,6 @@ def test_loss_and_gradient_of_odd_clips(kind, music):
         assert math.isfinite(loss.item()), name
         assert size < BOUND, name
         assert size > 0 or name == "silence"
-
-
-@pytest.mark.parametrize("size", [0.0, 1e-30, 1e-12, 1e-6, 1.0])
-def test_normalisations_at_and_near_zero(size):
-    """Spectral normalisation, RMS norm, modReLU and unit length, value and gradient."""
-    generator = torch.Generator().manual_seed(0)
-    sequence = (size * torch.randn(2, 80, 16, generator=generator)).requires_grad_()
-    spectrum = SpectralPooling(4).spectrum(sequence)
-    z = unit(ModReLU(640)(ComplexRMSNorm(640)(spectrum.flatten(1))))
-    (grad,) = torch.autograd.grad(torch.view_as_real(z).square().sum() + z.real.sum(), sequence)
-    assert torch.isfinite(z).all()
-    assert torch.isfinite(grad).all()
-    assert (squared := z.detach().abs().square().sum(-1)).max() <= 1 + 1e-5
-    assert size < 1e-6 or squared.min() > 0.9
-    assert spectrum.detach().abs().mean() <= 1 + 1e-5
 
 
 @pytest.mark.parametrize("as_published", [False, True])
