@@ -36,8 +36,8 @@ class _Later:
 beats, chords, cost, retrieval, sensitivity, statistics = (
     _Later(f"evaluate.{name}") for name in ("beats", "chords", "cost", "retrieval", "sensitivity", "statistics")
 )
-book, compare, experiments, profiles, records, run = (
-    _Later(f"study.{name}") for name in ("book", "compare", "experiments", "profiles", "records", "run")
+book, compare, experiments, records, run = (
+    _Later(f"study.{name}") for name in ("book", "compare", "experiments", "records", "run")
 )
 bench, copies, corpora, fingerprint = map(_Later, ("bench", "datasets.prepare", "corpora", "fingerprint"))
 checkpoints, matching, official = map(_Later, ("model.checkpoints", "matching", "model.official"))
@@ -172,7 +172,7 @@ def _estimates(rows: Iterable[dict], model, experiment: str, dataset: str, **abo
 
 
 def _records(made) -> dict:
-    return {"records": [record.as_dict() for record in made]}
+    return {"records": [vars(record) for record in made]}
 
 
 def _either(own: str, corpus: str | None, copy: Path | None) -> None:
@@ -186,7 +186,7 @@ def _problems(found) -> list[dict]:
 
 def _run(profile: str, override: Iterable[tuple[str, str]], **more):
     """The run of the study that a profile and ``-p NAME VALUE`` mean; values are Python literals, or else texts."""
-    chosen = {name: text if (value := profiles.literal(text)) is ... else value for name, text in override}
+    chosen = {name: text if (value := run.literal(text)) is ... else value for name, text in override}
     return run.study(profile, chosen | more)
 
 

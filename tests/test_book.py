@@ -15,7 +15,6 @@ from phalar.study.records import Record, append
 from phalar.study.run import study
 
 REPOSITORY = PACKAGE.parent
-COUNTS = dict.fromkeys(book.VARIANTS, 1) | {"phalar": 1_234_567}
 
 
 def stub(*outputs):
@@ -64,7 +63,7 @@ def run(tmp_path_factory):
 @pytest.fixture(autouse=True, scope="module")
 def counted():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(book, "parameter_counts", lambda: COUNTS)
+        patch.setattr(book, "count_parameters", lambda name: 1_234_567 if name == "phalar" else 1)
         yield
 
 
@@ -97,20 +96,11 @@ def test_the_book_is_whole_and_its_numbers_are_those_of_the_records(built, run):
     assert "120 steps" in text_of(built, "notebooks/retrieval")
     assert "torch.fft.rfft" in re.sub(r"<[^>]+>", "", text_of(built, "book/model")), "pages show the code they teach"
     assert (built.parent / "_static/mathjax/tex-chtml.js").is_file()
-    assert 'preload="none" src="../_static/media/retrieval/mix 1.ogg"' in text_of(built, "notebooks/retrieval")
-    assert (built.parent / "_static/media/retrieval/mix 1.ogg").read_bytes() == b"OggS sound"
+    (sound,) = re.findall(r'preload="none" src="([^"]*mix 1.ogg)"', text_of(built, "notebooks/retrieval"))
+    assert (built.parent / "notebooks" / sound).read_bytes() == b"OggS sound"
 
 
-def test_a_second_build_takes_over_what_did_not_change_and_a_fault_stops_it_every_time(built, run):
-    staged = run.root / "_build" / "book-src" / run.name
-
-    def files():
-        paths = [path for path in staged.rglob("*") if "_build" not in path.relative_to(staged).parts]
-        return {path: path.stat().st_mtime_ns for path in paths if path.is_file()}
-
-    before = files()
-    book.stage(run)
-    assert files() == before
+def test_a_fault_stops_the_build_every_time_and_leaves_the_last_good_book(built, run):
     page = run.root / "book" / "bibliography.md"
     good = page.read_text()
     page.write_text(good + "\n{{ run_stps }}\n\n![missing](figures/none.svg)\n")
@@ -142,7 +132,7 @@ ERROR = nbformat.v4.new_output("error", ename="ValueError", evalue="bad", traceb
 @pytest.mark.parametrize(
     ("outputs", "said"),
     [
-        (None, r"notebook retrieval: not executed .*phalar study run --profile tiny"),
+        (None, r"notebook retrieval: not executed, .*phalar study run --profile tiny"),
         ([ERROR], "cell 4 .* raised ValueError: bad"),
         ([html(media.player("none.ogg", "x"))], r"the file 'none\.ogg' that it plays or shows is gone"),
     ],

@@ -10,10 +10,9 @@ import pytest
 
 from phalar.errors import InputError, PhalarWarning, RunError
 from phalar.evaluate.statistics import Estimate
-from phalar.paths import repository
+from phalar.paths import PACKAGE, repository
 from phalar.study import book, records, tables
 from phalar.study.compare import differing
-from phalar.study.records import COLUMNS as FIELDS
 from phalar.study.records import Record, append, frame, merge, read
 
 
@@ -28,31 +27,19 @@ def record(**changes):
 # --- the record itself
 
 
-@pytest.mark.parametrize("name", ["value", "ci_low", "ci_high", "wall_seconds"])
-@pytest.mark.parametrize("bad", [-math.inf, np.float32("nan")])
-def test_a_number_that_is_not_finite_is_refused_by_name(name, bad):
-    with pytest.raises(InputError, match=f"{name}=.*not finite"):
-        record(**{name: bad})
-    made = record(k=np.int64(8), wall_seconds=np.float32(0.5))
-    assert (type(made.k), type(made.wall_seconds)) == (int, float), "numpy's numbers become plain ones"
-
-
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"value": "0.9"}, "value='0.9'"),
-        ({"value": True}, "value=True"),
-        ({"k": 8.0}, "k=8.0"),
+        ({"value": -math.inf}, "value=-inf is not finite"),
+        ({"wall_seconds": np.float32("nan")}, "wall_seconds=.* is not finite"),
+        ({"ci_low": math.nan}, "ci_low=nan is not finite"),
         ({"value": 90.0, "ci_low": None, "ci_high": None}, "value=90.0 of 'top1' is not a share"),
         ({"ci_low": 0.95, "ci_high": 0.9}, "upside down"),
-        ({"variant": 3}, "variant=3"),
-        ({"versions": "2.11"}, "versions='2.11'"),
     ],
 )
-def test_a_field_of_the_wrong_kind_is_refused_by_name(changes, named):
-    with pytest.raises(InputError) as caught:
+def test_a_number_that_cannot_be_is_refused_by_name(changes, named):
+    with pytest.raises(InputError, match=named):
         record(**changes)
-    assert named in str(caught.value)
 
 
 def test_a_record_of_an_estimate_has_its_interval_and_names_code_and_day_but_no_place():
@@ -61,7 +48,7 @@ def test_a_record_of_an_estimate_has_its_interval_and_names_code_and_day_but_no_
     assert (made.value, made.ci_low, made.ci_high, made.n) == (0.5, 0.4, 0.6, 9)
     assert made.device.startswith("cpu (")
     assert {"python", "torch"} <= set(made.versions)
-    assert "/" not in json.dumps(made.as_dict())
+    assert "/" not in json.dumps(vars(made))
     assert records.record(0.5, **about).ci_low is None
 
 
@@ -70,12 +57,13 @@ def test_a_record_of_an_estimate_has_its_interval_and_names_code_and_day_but_no_
 
 def test_what_is_appended_is_read_back_and_the_newest_of_a_key_counts(tmp_path):
     path = tmp_path / "new" / "folder" / "results.jsonl"
-    append(path, [record(value=0.87), record(seed=1, k=None, versions={"torch": "2.11.0"}), record(config_hash="c2")])
+    torch = {"torch": "2.11.0"}
+    append(path, [record(value=0.87), record(seed=np.int64(1), k=None, versions=torch), record(config_hash="c2")])
     append(path, [record(value=0.92)])
     table = read(path)
-    assert list(table.columns) == list(FIELDS)
+    assert list(table.columns) == list(vars(record()))
     assert table["value"].tolist() == [0.9, 0.9, 0.92]
-    assert table["versions"].iloc[0] == {"torch": "2.11.0"}
+    assert table["versions"].iloc[0] == torch
     assert pd.isna(table["k"].iloc[0])
     assert table["k"].dtype == "Int64"
     assert [line["value"] for line in map(json.loads, path.read_text().splitlines())] == [0.87, 0.9, 0.9, 0.92]
@@ -89,7 +77,7 @@ def test_a_torn_last_line_is_left_out_with_a_warning_and_cut_off_by_the_next_app
     path.write_bytes(first + second[:kept])
     with pytest.warns(PhalarWarning, match="torn last line"):
         assert read(path)["seed"].tolist() == [0]
-    with pytest.warns(PhalarWarning, match="cut off a torn last line"):
+    with pytest.warns(PhalarWarning, match="torn last line"):
         append(path, [record(seed=2)])
     assert read(path)["seed"].tolist() == [0, 2]
     assert path.read_bytes().startswith(first)
@@ -119,7 +107,7 @@ def test_files_of_several_machines_become_one_with_the_newest_of_each(tmp_path):
     append(tmp_path / "b", [record(value=0.2, date="2026-01-02")])
     assert merge([tmp_path / "a", tmp_path / "b"], tmp_path / "a") == 2
     assert read(tmp_path / "a")["value"].tolist() == [0.2, 0.9]
-    with pytest.raises(InputError, match="none does not exist"):
+    with pytest.raises(InputError, match=r"missing: .*none"):
         merge([tmp_path / "none"], tmp_path / "a")
     with pytest.raises(InputError, match="nothing to merge"):
         merge([], tmp_path / "a")
@@ -173,7 +161,7 @@ def test_the_ablation_table_has_differences_where_they_were_recorded():
 def test_nothing_at_all_is_a_table_that_says_so(tmp_path):
     empty = read(tmp_path / "none.jsonl")
     assert set(tables.results_table(empty)[tables.OURS]) == {tables.NOT_RUN}
-    assert tables.frame_markdown(tables.results_table(empty, claimed=False)) == tables.NOT_RUN
+    assert tables.frame_markdown(tables.results_table(empty, variants=["reference"])) == tables.NOT_RUN
     texts = book.substitutions(empty, "smoke", [])
     assert (texts["run_steps"], texts["run_device"]) == (book.MISSING, book.MISSING)
     assert set(texts) == set(book.substitutions(some(), "smoke", []))
@@ -187,10 +175,10 @@ def test_sentences_are_of_this_runs_numbers():
 
 
 def test_every_number_of_the_paper_has_a_source_and_a_unit_and_stands_once():
-    table = tables.paper()
+    table = pd.read_csv(PACKAGE / "study" / "paper.csv")
     assert table["source"].str.len().min() > 5
-    assert set(table["unit"]) <= set(tables.UNITS)
-    assert not table.duplicated(["experiment", "dataset", "variant", "metric", "k"]).any()
+    assert set(table["unit"].dropna()) <= set(tables.UNITS)
+    assert len(tables.paper()) == len(table)
     assert tables.lookup("retrieval", "moisesdb", "phalar", "top1", 64) == 0.7087
     assert tables.lookup("retrieval", "MoisesDB", "phalar", "top1", 65) is None
     assert tables.lookup("cost", "", "cocola", "parameters") == 5.2e6

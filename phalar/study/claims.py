@@ -17,18 +17,9 @@ import yaml
 from scipy.stats import t as student
 
 from phalar.evaluate.statistics import holm
+from phalar.study import tables
 from phalar.study.compare import DIFFERENCE, LATE_RISE, P_RAW, P_VALUE, Effect, Verdict, judge, together
-from phalar.study.tables import (
-    LABELS,
-    PER_CENT,
-    STAND_INS,
-    Measured,
-    as_printed,
-    lookup,
-    markdown_table,
-    measured,
-    points,
-)
+from phalar.study.tables import LABELS, Measured, lookup, markdown_table, measured
 
 REGISTRY = Path(__file__).with_name("claims.yaml")
 K = 64
@@ -57,20 +48,17 @@ def paired(look: Look, variant: str, experiments: Sequence[str], datasets: Seque
         wanted = (DIFFERENCE, P_RAW, P_VALUE, "top1", LATE_RISE)
         apart, raw, p, top1, rises = (look(experiment, metric) for metric in wanted)
         for key in sorted((key for key in apart if key[1] == variant and key[2] <= K), key=lambda key: -key[2]):
-            dataset, k = key[0], key[2]
-            full, less = top1.get((dataset, "phalar", k)), top1.get(key)
-            if full is None or less is None or dataset in found or (datasets and dataset not in datasets):
+            (dataset, _, k), full, less = key, top1.get((key[0], "phalar", key[2])), top1.get(key)
+            if None in (full, less) or dataset in found or (datasets and dataset not in datasets):
                 continue
-            row = apart[key]._replace(value=-apart[key].value, low=-apart[key].high, high=-apart[key].low)
-            behind = less if row.value >= 0 else full
+            value, low, high = -apart[key].value, -apart[key].high, -apart[key].low
+            behind = less if value >= 0 else full
             rise = rises[dataset, behind.variant, None].value if (dataset, behind.variant, None) in rises else math.nan
-            effect = Effect(
-                row.value, row.low, row.high, raw.get(key, p.get(key)).value, min(full.seeds, less.seeds),
-                behind.low, 1 / k, rise, full.high,
-            )  # fmt: skip
-            at = "" if k == K else f" (K={k})"
-            text = f"{_name(dataset)}{at}: PHALAR {full}, {LABELS.get(variant, variant)} {less}, {points(row)} points"
-            found[dataset] = effect, text
+            seeds, p_value = min(full.seeds, less.seeds), raw.get(key, p.get(key)).value
+            effect = Effect(value, low, high, p_value, seeds, behind.low, 1 / k, rise, level=full.high)
+            apart_by = tables.points(apart[key]._replace(value=value, low=low, high=high))
+            at, name = "" if k == K else f" (K={k})", LABELS.get(variant, variant)
+            found[dataset] = effect, f"{_name(dataset)}{at}: PHALAR {full}, {name} {less}, {apart_by} points"
     return found
 
 
@@ -85,8 +73,9 @@ def against(look: Look, models: Sequence[str], experiment: str, metric: str, spl
             best = max(others, key=lambda other: other.value)
             named = look(experiment, f"{metric}_minus_{best.variant.split()[0]}", split)
             apart = named.get((dataset, ours, k)) or table.get((dataset, f"{ours} - {best.variant}", k))
-            effect = _effect(apart or _unpaired(row, best), row.seeds, row.high)
-            found[dataset] = effect, f"{_name(dataset)}: {ours} {_plain(row)}, {best.variant} {_plain(best)}"
+            shown = (f"{each.variant} {tables.with_interval(*each[3:6], '{:.3f}'.format)}" for each in (row, best))
+            effect = replace(_effect(row, best, apart), seeds=row.seeds, level=row.high)
+            found[dataset] = effect, f"{_name(dataset)}: {', '.join(shown)}"
     return found
 
 
@@ -96,26 +85,25 @@ def stressed(look: Look, name: str) -> Evidence:
     for (dataset, variant, k), hurt in table.items():
         plain = table.get(("stress-plain", variant, k))
         if dataset == name and plain and variant in ("phalar", "reference"):
-            effect = _effect(apart.get((dataset, variant, k), _unpaired(plain, hurt)), min(plain.seeds, hurt.seeds))
+            effect = _effect(plain, hurt, apart.get((dataset, variant, k)))
             found[dataset] = effect, f"*stress-plain* (K={k}) {plain}, *{name}* {hurt}"
     return found
 
 
-def _unpaired(a: Measured, b: Measured) -> Measured:
-    """a - b of two separate results. The interval reaches as far as any two values of theirs: never too narrow."""
-    sd = math.hypot(a.sd, 0.0 if math.isnan(b.sd) else b.sd)
-    return a._replace(value=a.value - b.value, low=a.low - b.high, high=a.high - b.low, sd=sd)
-
-
-def _effect(row: Measured, seeds: int, level: float = math.nan) -> Effect:
-    """Of a difference that was recorded seed by seed: no surer than Student's t test over the seeds is."""
-    effect = Effect(row.value, row.low, row.high, seeds=seeds, level=level)
-    if math.isnan(row.sd):
+def _effect(a: Measured, b: Measured, apart: Measured | None) -> Effect:
+    """a - b, as recorded ``apart`` or of two separate results, whose interval reaches as far as any two values of
+    theirs; no surer than Student's t test over the seeds is."""
+    if apart is None:
+        sd = math.hypot(a.sd, 0.0 if math.isnan(b.sd) else b.sd)
+        apart = a._replace(value=a.value - b.value, low=a.low - b.high, high=a.high - b.low, sd=sd)
+    value, low, high = apart.value, apart.low, apart.high
+    effect = Effect(value, low, high, seeds=min(a.seeds, b.seeds))
+    if math.isnan(apart.sd):
         return effect
-    error, freedom = max(row.sd, 1e-12) / math.sqrt(row.seeds), row.seeds - 1
+    error, freedom = max(apart.sd, 1e-12) / math.sqrt(apart.seeds), apart.seeds - 1
     half = float(student.ppf(0.975, freedom)) * error
-    p = max(effect.p_value(), float(2 * student.sf(abs(row.value) / error, freedom)))
-    return replace(effect, low=min(row.low, row.value - half), high=max(row.high, row.value + half), p=p)
+    p = max(effect.p_value(), float(2 * student.sf(abs(value) / error, freedom)))
+    return replace(effect, low=min(low, value - half), high=max(high, value + half), p=p)
 
 
 def evidence(look: Look, entry: Mapping[str, Any]) -> Evidence:
@@ -142,23 +130,14 @@ class Judged:
 def judged(
     records: pd.DataFrame, parameters: Mapping[str, int], claims: Sequence[Mapping[str, Any]] | None = None
 ) -> list[Judged]:
-    """Every claim with its verdict; p values are corrected (Holm) for all claims and data sets together.
-
-    Parameters
-    ----------
-    records : DataFrame
-        Of one run (`phalar.study.records.read`).
-    parameters : mapping of str to int
-        Counted real parameters of the variants that can be built here.
-    claims : sequence of mappings, optional
-        The registry by default.
-    """
-    claims = registry() if claims is None else claims
+    """Every claim (of the registry, by default) with its verdict; p values are corrected (Holm) for all claims and data
+    sets together. ``records`` are of one run (`phalar.study.records.read`); ``parameters`` are counted, real ones, of
+    the variants that can be built here."""
+    claims, made = registry() if claims is None else claims, []
     look = cache(partial(measured, records))
     found = [evidence(look, entry) for entry in claims]
     family = [(i, name) for i, of in enumerate(found) for name, (effect, _) in of.items() if not effect.unjudged]
     corrected = dict(zip(family, holm([found[i][name][0].p_value() for i, name in family]), strict=True))
-    made = []
     for i, entry in enumerate(claims):
         values = [lookup(*number) for number in entry.get("paper", ())]
         claimed = values[0] - values[1] if len(values) == 2 and values[0] < 1 else None
@@ -166,22 +145,18 @@ def judged(
         for name, (effect, _) in found[i].items():
             effect = replace(effect, p=corrected.get((i, name), effect.p))
             verdicts[name] = judge(effect, claimed, values[0] if name == own else None)
-        here, (verdict, why) = tuple(text for _, text in found[i].values()), _decided(verdicts, own)
+        if own in verdicts:  # the paper's own data set decides where it was tested, else all that were
+            verdicts = {own: verdicts[own]}
+        here, verdict = tuple(text for _, text in found[i].values()), together(each for each, _ in verdicts.values())
+        reasons = {why for _, why in verdicts.values()}
+        detail = "; ".join(f"{_name(name)} {why}" for name, (_, why) in verdicts.items())
+        why = reasons.pop() if len(reasons) == 1 else detail
         if entry.get("evidence") == "sizes":
             here, verdict, why = _sizes(parameters, *values)
         elif "impossible" in entry and not here:
             verdict, why = Verdict.NOT_TESTABLE, entry["impossible"]
         made.append(Judged(entry, _printed(entry, values), here, verdict, why))
     return made
-
-
-def _decided(verdicts: Mapping[str, tuple[Verdict, str]], own: str) -> tuple[Verdict, str]:
-    """The paper's own data set decides where it was tested, else all that were; and why."""
-    if own in verdicts:
-        return verdicts[own]
-    reasons = {why for _, why in verdicts.values()}
-    detail = "; ".join(f"{_name(name)} {why}" for name, (_, why) in verdicts.items())
-    return together(verdict for verdict, _ in verdicts.values()), reasons.pop() if len(reasons) == 1 else detail
 
 
 def _sizes(counted: Mapping[str, int], *claimed: float) -> tuple[tuple[str, ...], Verdict, str]:
@@ -197,19 +172,14 @@ def _sizes(counted: Mapping[str, int], *claimed: float) -> tuple[tuple[str, ...]
 def _printed(entry: Mapping[str, Any], values: Sequence[float]) -> str:
     """The paper's numbers in their own units: ``"MoisesDB: PHALAR 70.87 %, COCOLA 41.84 %"``."""
     units = {"parameters": lambda x: f"{x / 1e6:.1f} M", "gpu_hours": lambda x: f"{x:.0f} GPU-hours"}
-    units |= dict.fromkeys(("top1", "accuracy"), lambda share: as_printed(share) + PER_CENT)
+    units |= dict.fromkeys(("top1", "accuracy"), lambda share: tables.as_printed(share) + tables.PER_CENT)
     named = zip(entry.get("paper", ()), values, strict=True)
     texts = [f"{LABELS.get(n[2], n[2])} {units.get(n[3], '{:.3f}'.format)(value)}" for n, value in named]
     return (f"{entry['paper'][0][1]}: " if texts and entry["paper"][0][1] else "") + ", ".join(texts) or "no number"
 
 
 def _name(dataset: str) -> str:
-    return f"*{dataset}*" if dataset in STAND_INS or dataset.startswith("stress-") else dataset
-
-
-def _plain(row: Measured) -> str:
-    """Not in per cent: ``"0.627 [0.590, 0.660]"``."""
-    return f"{row.value:.3f}" + ("" if math.isnan(row.low) else f" [{row.low:.3f}, {row.high:.3f}]")
+    return f"*{dataset}*" if dataset in tables.STAND_INS or dataset.startswith("stress-") else dataset
 
 
 def claims_table(found: Sequence[Judged]) -> str:

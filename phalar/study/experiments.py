@@ -9,7 +9,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,12 @@ from phalar.evaluate.statistics import Estimate, estimate
 from phalar.model import checkpoints
 from phalar.model.variants import variant
 from phalar.study.compare import LATE_RISE
-from phalar.study.profiles import declared_parameters, parameters_for
 from phalar.study.records import Record, append, record
-from phalar.study.run import Study
+from phalar.study.run import Study, declared_parameters
 from phalar.train import loop
 from phalar.train.config import TrainConfig, config
 
 SEARCH_SEED = 1_000  # no table's models are trained from it
-LARGEST = 10_000_000  # bytes of weights that ship: what a repository and a wheel can carry without regret
 
 # All that determines a cell of a table: its training, then its test. A row of the ablations changes some of these.
 SETTINGS: dict[str, Any] = {
@@ -95,17 +93,12 @@ def training(chosen: Mapping[str, Any]) -> TrainConfig:
     return config(chosen["variant"], chosen["trained"], valid_every=min(max(10, how["steps"] // 6), 500), **how)
 
 
-def run_folder(asked: TrainConfig) -> Path:
-    """Where the study keeps the run of a config."""
-    return paths.cache() / "runs" / f"{asked.variant}-{asked.hash}"
-
-
 def train(chosen: Mapping[str, Any], *, progress: bool = True) -> loop.Run:
     """The finished training run of some settings: found, or trained (to its end, if it was stopped), with the learning
     rates that its own search found best."""
-    chosen = tuned(chosen, progress=progress)
-    asked = training(chosen)
-    return loop.train(asked, run_folder(asked), device=chosen["device"], progress=progress)
+    asked = training(tuned(chosen, progress=progress))
+    folder = paths.cache() / "runs" / f"{asked.variant}-{asked.hash}"
+    return loop.train(asked, folder, device=chosen["device"], progress=progress)
 
 
 def searches(chosen: Mapping[str, Any]) -> dict[float, dict[str, Any]]:
@@ -131,12 +124,6 @@ def search_records(chosen: Mapping[str, Any], name: str) -> list[Record]:
     return made
 
 
-def finished(chosen: Mapping[str, Any]) -> bool:
-    """Whether a training, and the search for its learning rates, are done (its tests may still be missing)."""
-    done = [(run_folder(training(each)) / loop.DONE).is_file() for each in searches(chosen).values()]
-    return all(done) and (run_folder(training(tuned(chosen, progress=False))) / loop.DONE).is_file()
-
-
 def late_rise(history: Sequence[Mapping[str, float]]) -> float | None:
     """What the last third of a training added to its best validation accuracy; None where it looked too seldom."""
     looks = [(entry["step"], entry["valid"]) for entry in history if "valid" in entry]
@@ -146,50 +133,20 @@ def late_rise(history: Sequence[Mapping[str, float]]) -> float | None:
 
 
 @dataclass(frozen=True)
-class Weights:
-    """Trained weights, and what records say of them."""
-
-    file: Path
-    variant: str  # what records call them: the variant's name, or "reference" for those that ship
-    seed: int | None
-    steps: int | None
-    seconds: float | None  # of training
-    config_hash: str
-    late_rise: float | None = None  # of its learning curve
-
-
-def weights_of(run: loop.Run) -> Weights:
-    """The weights that a run chose on validation."""
-    made = run.config
-    return Weights(run.folder / loop.BEST, made.variant, made.seed, made.steps, run.seconds, made.hash,
-                   late_rise(run.history))  # fmt: skip
-
-
-def shipped() -> Weights:
-    """The weights that ship with the package (book page *The weights that ship*)."""
-    about, name = checkpoints.notes(checkpoints.REFERENCE), checkpoints.REFERENCE
-    return Weights(checkpoints.REFERENCE_FILE, name, None, about["steps"], about["seconds"], about["config_hash"])
-
-
-@dataclass(frozen=True)
 class Tested:
     """Trained weights' retrieval on one corpus."""
 
-    weights: Weights
-    corpus: str
+    about: dict[str, Any]  # what records say of the weights and the corpus
+    late_rise: float | None  # of the learning curve
     tracks: list[Track]
     scores: np.ndarray  # (draws, n, n), rows anchors, columns positives
     results: dict[int, Estimate]  # by K
-    device: str  # "cpu" or "cuda"
 
     def records(self, experiment: str = "retrieval", variant: str = "") -> list[Record]:
         """A record for each K, and one of the learning curve; ``variant`` is what a table calls it, if not its own."""
-        about = {"seed": self.weights.seed, "steps": self.weights.steps, "wall_seconds": self.weights.seconds}
-        about |= {"config_hash": self.weights.config_hash, "variant": variant or self.weights.variant}
-        about |= {"dataset": self.corpus, "experiment": experiment, "split": "test", "device": self.device}
+        about = self.about | {"experiment": experiment, "variant": variant or self.about["variant"]}
         made = [record(found, metric="top1", k=k, **about) for k, found in self.results.items()]
-        rise = self.weights.late_rise
-        return made if rise is None else [*made, record(rise, metric=LATE_RISE, **about)]
+        return made if self.late_rise is None else [*made, record(self.late_rise, metric=LATE_RISE, **about)]
 
 
 def sizes(corpus: str, chosen: Mapping[str, Any]) -> list[int]:
@@ -198,24 +155,28 @@ def sizes(corpus: str, chosen: Mapping[str, Any]) -> list[int]:
     return [k for k in chosen["ks"] if k <= tracks]
 
 
-def evaluate(weights: Weights | loop.Run, corpus: str, chosen: Mapping[str, Any], *, progress: bool = True) -> Tested:
-    """Retrieval with trained weights on a corpus' test split; the scores of each draw are kept.
-
-    A training run stands for the weights it chose; of the settings ``ks, draws, limit, test_seconds, symmetrised,
+def evaluate(run: loop.Run | str, corpus: str, chosen: Mapping[str, Any], *, progress: bool = True) -> Tested:
+    """Retrieval on a corpus' test split with the weights that a training ``run`` chose, or those that ship
+    (``"reference"``); the scores of each draw are kept. Of the settings ``ks, draws, limit, test_seconds, symmetrised,
     device`` count here.
     """
-    weights = weights_of(weights) if isinstance(weights, loop.Run) else weights
+    device = loop.chosen_device(chosen["device"])
+    about = {"variant": checkpoints.REFERENCE, "dataset": corpus, "split": "test", "device": device.type}
+    if run == checkpoints.REFERENCE:
+        file, rise, told = checkpoints.REFERENCE_FILE, None, checkpoints.notes(checkpoints.REFERENCE)
+        about |= {"steps": told["steps"], "wall_seconds": told["seconds"], "config_hash": told["config_hash"]}
+    else:
+        file, rise, made = run.folder / loop.BEST, late_rise(run.history), run.config
+        about |= {"variant": made.variant, "seed": made.seed, "steps": made.steps, "config_hash": made.hash}
+        about["wall_seconds"] = run.seconds
     tracks = corpora.load(corpus, "test", limit=chosen["limit"] or None, progress=progress)
-    device, ks = loop.chosen_device(chosen["device"]), [k for k in chosen["ks"] if k <= len(tracks)]
-    model = cache(lambda: checkpoints.load(weights.file).to(device))  # loaded only if a draw is missing
-    key = [fingerprint.of_file(weights.file), corpora.version(corpus), fingerprint.of_code("model")]
-    how = {"ks": ks, "seconds": chosen["test_seconds"], "key": key}
-    how |= {"label": f"test {weights.variant} (seed {weights.seed}) on {corpus}" if progress else ""}
-    score = lambda cuts: retrieval.by_model(model())(cuts)  # noqa: E731
-    kept = retrieval.evaluate(score, tracks, chosen["draws"], **how)
+    model = cache(lambda: checkpoints.load(file).to(device))  # loaded only if a draw is missing
+    how = {"ks": sizes(corpus, chosen), "seconds": chosen["test_seconds"]}
+    how["key"] = [fingerprint.of_file(file), corpora.version(corpus), fingerprint.of_code("model")]
+    how["label"] = f"test {about['variant']} on {corpus}" if progress else ""
+    kept = retrieval.evaluate(lambda cuts: retrieval.by_model(model())(cuts), tracks, chosen["draws"], **how)
     scores = kept["symmetrised" if chosen["symmetrised"] else "one way"]
-    found = {k: estimate(retrieval.by_track(scores, k)) for k in ks}
-    return Tested(weights, corpus, tracks, scores, found, device.type)
+    return Tested(about, rise, tracks, scores, {k: estimate(retrieval.by_track(scores, k)) for k in how["ks"]})
 
 
 def table_of_rows(notebook: Path) -> dict[str, dict[str, Any]]:
@@ -248,34 +209,31 @@ class Job:
     training: TrainConfig
 
     def about(self) -> dict[str, Any]:
-        """Number, rows and seed, and whether its training is `finished`."""
-        done = finished(next(iter(self.rows.values())))
-        return {"index": self.index, "cells": "+".join(self.rows), "seed": self.training.seed, "trained": done}
+        """Number, rows and seed."""
+        return {"index": self.index, "cells": "+".join(self.rows), "seed": self.training.seed}
 
-    def run(self, target: Path, *, progress: bool = True) -> list[Record]:
+    def run(self, target: Path, threads: int | None = None) -> list[Record]:
         """Train and test, or find; the records are appended to ``target``."""
+        torch.set_num_threads(threads or torch.get_num_threads())
         made = []
         for name, chosen in self.rows.items():
-            run = train(chosen, progress=progress)
+            run = train(chosen)
             made += search_records(chosen, name)
             for corpus in chosen["corpora"]:
-                made += evaluate(run, corpus, chosen, progress=progress).records("ablations", name)
+                made += evaluate(run, corpus, chosen).records("ablations", name)
         append(target, made)
         return made
 
 
 def jobs(study: Study) -> list[Job]:
-    """The ablation grid of a run as independent jobs, numbered from 0: a seed's whole table before the next's.
-
-    COCOLA goes first: its step takes twice as long, and the longest job, begun last, would keep a processor waiting.
-    """
+    """The ablation grid of a run as independent jobs, numbered from 0: a seed's whole table before the next's."""
     notebook = study.root / "notebooks" / "ablations.ipynb"
-    values = declared_parameters(notebook) | parameters_for(notebook, study.values)
+    values = declared_parameters(notebook) | study.parameters("ablations")
     table = table_of_rows(notebook)
     common, _ = settings(values["real"], **{name: values[name] for name in SETTINGS if name in values})
     shared: dict[TrainConfig, dict[str, dict]] = {}
     for seed in values["seeds"]:
-        for name in sorted(choose(table, values["cells"]), key=lambda name: name != "cocola"):
+        for name in choose(table, values["cells"]):
             chosen = common | table[name] | {"seed": seed}
             shared.setdefault(training(chosen), {})[name] = chosen
     return [Job(number, rows, asked) for number, (asked, rows) in enumerate(shared.items())]
@@ -284,36 +242,26 @@ def jobs(study: Study) -> list[Job]:
 def run_jobs(work: Sequence[Job], target: Path, processes: int) -> Iterator[tuple[Job, list[Record] | Exception]]:
     """Do jobs, some at a time, each in a process with its share of the processors; a job that fails gives why, in
     place of its records, and the others go on."""
-    tasks = [(job, target, max(1, processors() // processes)) for job in work]
-    for (job, *_), outcome in in_processes(_do, tasks, processes):
-        yield job, outcome
-
-
-def _do(task: tuple[Job, Path, int]) -> list[Record]:
-    job, target, threads = task
-    torch.set_num_threads(threads)
-    return job.run(target)
+    return in_processes(partial(Job.run, target=target, threads=max(1, processors() // processes)), work, processes)
 
 
 def keep_weights(runs: Mapping[str, loop.Run], folder: Path) -> None:
     """Copy chosen weights to ``folder/NAME.safetensors``, where other notebooks look for them."""
     for name, run in runs.items():
-        with paths.replacing(folder / f"{name}.safetensors") as partial:
-            shutil.copyfile(run.folder / loop.BEST, partial)
+        with paths.replacing(folder / f"{name}.safetensors") as copy:
+            shutil.copyfile(run.folder / loop.BEST, copy)
 
 
 def ship(folder: Path, target: Path = checkpoints.REFERENCE_FILE) -> dict[str, Any]:
     """Write a finished run's chosen weights to the package, with how they were trained; returns those notes.
 
-    An `InputError` where the folder holds no finished run, another variant than PHALAR, or weights too large to ship.
+    An `InputError` where the folder holds no finished run of PHALAR.
     """
-    if not (folder / loop.DONE).is_file():
-        raise InputError(f"{folder} holds no finished training run; give the folder that `phalar train --out` filled")
-    best, made = folder / loop.BEST, json.loads((folder / loop.CONFIG).read_text())
-    if made["variant"] != "phalar" or best.stat().st_size > LARGEST:
-        raise InputError(f"{best}: a {made['variant']!r} of {best.stat().st_size:,} bytes; what ships is a 'phalar' of "
-                         f"at most {LARGEST:,}")  # fmt: skip
-    done, chosen = json.loads((folder / loop.DONE).read_text()), checkpoints.notes(best)
+    files = [folder / name for name in (loop.CONFIG, loop.DONE)]
+    made, done = (json.loads(file.read_text()) if file.is_file() else {} for file in files)
+    if not done or made["variant"] != "phalar":
+        raise InputError(f"{folder} holds no finished training run of phalar; give a folder that `phalar train` filled")
+    best, chosen = folder / loop.BEST, checkpoints.notes(folder / loop.BEST)
     pairs = made["batch_size"] * made["shards"]
     notes = {"steps": chosen["steps"], "of_steps": made["steps"], "pairs": chosen["steps"] * pairs, "batch_size": pairs}
     notes |= {"valid": chosen["valid"], "seconds": round(done["seconds"]), "excerpt_seconds": made["seconds"]}

@@ -20,7 +20,8 @@ from phalar.audio import SAMPLE_RATE
 from phalar.errors import InputError
 from phalar.paths import replacing
 
-_SOURCE = re.compile(r"""(<(?:audio|source|img|video)\b[^>]*?\bsrc=)(["'])([^"']*)\2""", re.IGNORECASE)
+# A file that is played or shown: not an address of another site, and no data inside the page.
+_SOURCE = re.compile(r"""(<(?:audio|source|img|video)\b[^>]*?\bsrc=["'])(?![a-z][a-z0-9+.-]*:|//|#)([^"']+)""", re.I)
 PAGES = Path(__file__).with_name("pages")
 
 
@@ -31,10 +32,8 @@ def save_audio(path: Path | str, samples: np.ndarray, sample_rate: int = SAMPLE_
     non-empty channels.
     """
     path, samples = Path(path), np.asarray(samples, dtype=np.float32)
-    if not samples.size or not (samples.ndim == 1 or (samples.ndim == 2 and len(samples) == 2)):
-        raise InputError(f"{path.name}: audio of shape {samples.shape}: give one or two channels, (N,) or (2, N)")
-    if not np.isfinite(samples).all():
-        raise InputError(f"{path.name}: audio holds NaN or infinite samples; nothing was written")
+    if not (samples.size and samples.ndim and samples.shape[:-1] in ((), (2,)) and np.isfinite(samples).all()):
+        raise InputError(f"{path.name}: give one or two channels of finite audio, (N,) or (2, N), not {samples.shape}")
     with replacing(path) as partial:
         partial.write_bytes(_ogg(samples * min(1.0, 0.99 / max(float(np.abs(samples).max()), 1e-9)), sample_rate))
     return path
@@ -73,20 +72,14 @@ def spread(items: Sequence, count: int) -> list:
     return [items[i * len(items) // count] for i in range(count)] if count < len(items) else list(items)
 
 
-def is_local(source: str) -> bool:
-    """Whether an address names a file, rather than another site or data inside the page."""
-    return bool(source) and not re.match(r"^([a-z][a-z0-9+.-]*:|//|#)", source, re.IGNORECASE)
-
-
 def sources(notebook: nbformat.NotebookNode, addresses: Mapping[str, str] | None = None) -> list[str]:
     """Local files that a notebook's HTML outputs play or show. Those in ``addresses`` are changed to what it says, in
     place."""
     found, new = [], addresses or {}
 
     def seen(match: re.Match) -> str:
-        address = html.unescape(match[3])
-        found.extend([address] * is_local(address))
-        return f"{match[1]}{match[2]}{html.escape(new[address])}{match[2]}" if address in new else match[0]
+        found.append(html.unescape(match[2]))
+        return match[1] + html.escape(new.get(found[-1], found[-1]))
 
     for data in (output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])):
         if "text/html" in data:

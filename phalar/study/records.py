@@ -9,17 +9,18 @@ import datetime
 import fcntl
 import json
 import math
-import numbers
 import os
 import platform
 import subprocess
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from phalar.errors import InputError, PhalarWarning, RunError
@@ -46,9 +47,9 @@ class Record:
     ``"test"``), of which model (``"phalar"``) and in which measure (``"top1"``); ``k`` candidates in retrieval;
     ``seed`` and ``steps`` of the training run, None where there is none. ``value`` is finite, shares are 0..1;
     ``ci_low, ci_high`` its 95 % interval over ``n`` units (tracks, recordings, listeners). ``config_hash`` names what
-    determines the measurement; ``device, commit, versions, date`` come from `provenance`.
+    determines the measurement; ``device, commit, versions, date`` come from `record`.
 
-    An `InputError` for a value that is not finite, not of its type, or (for shares) outside 0..1.
+    An `InputError` for a value that is not finite or (for shares) outside 0..1, or an interval upside down.
     """
 
     experiment: str
@@ -67,63 +68,43 @@ class Record:
     wall_seconds: float | None = None
     config_hash: str = ""
     commit: str = "unknown"
-    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    versions: dict = dataclasses.field(default_factory=dict)
     date: str = ""
 
     def __post_init__(self) -> None:
-        for name, (kind, plain) in _KINDS.items():
+        for name in _FLOATS:
             value = getattr(self, name)
-            if value is None and name in _OPTIONAL:
-                continue
-            if not isinstance(value, kind) or isinstance(value, bool) or (plain is float and not math.isfinite(value)):
-                raise InputError(f"record: {name}={value!r} is no {plain.__name__}, or not finite; leave out what was "
-                                 "not measured")  # fmt: skip
-            if self.metric in SHARES and name in ("value", "ci_low", "ci_high") and not 0 <= value <= 1:
+            if value is not None and not math.isfinite(value):
+                raise InputError(f"record: {name}={value!r} is not finite; leave out what was not measured")
+            share = self.metric in SHARES and name != "wall_seconds" and value is not None
+            if share and not 0 <= value <= 1:
                 raise InputError(f"record: {name}={value!r} of {self.metric!r} is not a share from 0 to 1; "
                                  "divide a per cent value by 100")  # fmt: skip
-            object.__setattr__(self, name, plain(value))
         if None not in (self.ci_low, self.ci_high) and self.ci_low > self.ci_high:
             raise InputError(f"record: the interval {self.ci_low!r}..{self.ci_high!r} is upside down; swap its ends")
 
-    def as_dict(self) -> dict[str, Any]:
-        """The record as plain values, in the order of the results form."""
-        return dict(vars(self))
-
 
 _INTEGERS, _FLOATS = ("seed", "k", "n", "steps"), ("value", "ci_low", "ci_high", "wall_seconds")
-_OPTIONAL = {*_INTEGERS, *_FLOATS} - {"value"}
-COLUMNS = tuple(field.name for field in dataclasses.fields(Record))
-# What a field must be, and what it is kept as: numpy's numbers become plain ones.
-_KINDS = dict.fromkeys(COLUMNS, (str, str)) | {"versions": (Mapping, dict)}
-_KINDS |= dict.fromkeys(_INTEGERS, (numbers.Integral, int)) | dict.fromkeys(_FLOATS, (numbers.Real, float))
 
 
 def record(estimate: Any, *, device: str = "cpu", **about: Any) -> Record:
-    """A record of an estimate (`phalar.evaluate.statistics.Estimate`; a bare number has no interval), with provenance.
+    """A record of an estimate (`phalar.evaluate.statistics.Estimate`; a bare number has no interval), with who made it:
+    device, commit, versions and date, but no hosts, users or paths.
 
     ``device`` is torch's name of where it was measured; ``about`` all else that a `Record` holds.
     """
+    import torch
+
     if hasattr(estimate, "value"):
         about |= {"ci_low": estimate.low, "ci_high": estimate.high, "n": estimate.n}
         estimate = estimate.value
-    return Record(value=estimate, **about, **provenance(device))
+    kind = torch.device(device).type
+    detail = torch.cuda.get_device_name(device) if kind == "cuda" else f"{torch.get_num_threads()} threads"
+    about |= {"device": f"{kind} ({detail})", "commit": commit(), "versions": versions()}
+    return Record(value=estimate, date=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}", **about)
 
 
-def provenance(device: str = "cpu") -> dict[str, Any]:
-    """Who made a number: ``device``, ``commit``, ``versions`` and ``date`` (UTC) of a `Record`; no hosts, users, paths.
-
-    The commit ends in ``-dirty`` when the tree had changes, and is ``"unknown"`` outside a checkout.
-    """
-    import torch
-
-    kind = torch.device(device)
-    name = {"cuda": "cuda ({})", "cpu": "cpu ({} threads)"}.get(kind.type, kind.type)
-    detail = torch.cuda.get_device_name(kind) if kind.type == "cuda" else torch.get_num_threads()
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"device": name.format(detail), "commit": commit(), "versions": versions(), "date": now}
-
-
-@lru_cache(maxsize=1)
+@cache
 def versions() -> dict[str, str]:
     """Versions of Python, this package and what its numbers depend on."""
     installed = {each.name: each.version for each in metadata.distributions()}
@@ -131,15 +112,14 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: installed[name] for name in names if name in installed}
 
 
-@lru_cache(maxsize=1)
+@cache
 def commit() -> str:
     """Commit of the checkout, with ``-dirty`` when it has changes; ``"unknown"`` where there is none."""
     command = ["git", "-C", str(repository()), "describe", "--always", "--dirty", "--exclude", "*", "--abbrev=12"]
     quiet = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}  # look only: the index is not touched
-    try:
+    with suppress(OSError, subprocess.SubprocessError):
         return subprocess.run(command, capture_output=True, text=True, check=True, env=quiet).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
+    return "unknown"
 
 
 def place(path: Path | str) -> Path:
@@ -154,37 +134,42 @@ def append(path: Path | str, records: Iterable[Record]) -> None:
     All lines go out in one write, under a lock, after the existing ones. A torn last line, left by an interruption, is
     cut off with a `PhalarWarning`.
     """
-    text = "".join(json.dumps(each.as_dict(), allow_nan=False, ensure_ascii=False) + "\n" for each in records)
+    how = {"allow_nan": False, "ensure_ascii": False, "default": np.generic.item}  # numpy's numbers become plain ones
+    text = "".join(json.dumps(vars(each), **how) + "\n" for each in records)
     path = place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
-        if torn := len(file.read().rpartition(b"\n")[2]):
-            warnings.warn(f"{path}: cut off a torn last line ({torn} bytes)", PhalarWarning, stacklevel=2)
-            file.truncate(file.tell() - torn)
+        file.truncate(len(b"".join(_whole(path, file.read()))))
         file.write(text.encode())
 
 
-def read(path: Path | str) -> pd.DataFrame:
-    """All records of a results file (`place`) as `frame` has them; none if it does not exist.
+def _whole(path: Path, data: bytes) -> list[bytes]:
+    """A results file's lines without a torn last one, of which a warning tells."""
+    lines = data.splitlines(keepends=True)
+    if torn := lines and not lines[-1].endswith(b"\n"):
+        warnings.warn(f"{path}: a torn last line ({len(lines[-1])} bytes) is left out", PhalarWarning, stacklevel=3)
+    return lines[:-1] if torn else lines
+
+
+def read(*paths: Path | str) -> pd.DataFrame:
+    """All records of results files (`place`) as `frame` has them; none of one that does not exist.
 
     A torn last line, as an interrupted run leaves it, is left out with a `PhalarWarning`; any other line that is no
     record is a RunError that names file and line.
     """
-    return frame(_all(place(path)))
+    return frame(_all(*paths))
 
 
-def _all(path: Path) -> Iterator[Record]:
-    *lines, torn = path.read_bytes().split(b"\n") if path.exists() else [b""]
-    if torn:
-        warnings.warn(f"{path}: left out a torn last line ({len(torn)} bytes)", PhalarWarning, stacklevel=3)
-    for number, line in enumerate(lines, start=1):
-        try:
-            yield Record(**json.loads(line))
-        except (ValueError, TypeError) as error:
-            raise RunError(f"{path}, line {number}: not a record ({error}); delete that line or the file and run again"
-                           ) from error  # fmt: skip
+def _all(*paths: Path | str) -> Iterator[Record]:
+    for path in map(place, paths):
+        for number, line in enumerate(_whole(path, path.read_bytes() if path.exists() else b""), start=1):
+            try:
+                yield Record(**json.loads(line))
+            except (ValueError, TypeError) as error:
+                again = "delete that line or the file and run again"
+                raise RunError(f"{path}, line {number}: not a record ({error}); {again}") from error
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
@@ -192,7 +177,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
 
     ``seed, k, n, steps`` are nullable integers.
     """
-    table = pd.DataFrame([each.as_dict() for each in records], columns=list(COLUMNS))
+    table = pd.DataFrame(map(vars, records), columns=[field.name for field in dataclasses.fields(Record)])
     kinds = dict.fromkeys(_INTEGERS, "Int64") | dict.fromkeys(_FLOATS, "float64")
     return table.astype(kinds).drop_duplicates(KEY, keep="last").reset_index(drop=True)
 
@@ -203,14 +188,12 @@ def merge(sources: Iterable[Path | str], target: Path | str) -> int:
     The target may be one of the sources, and is written whole or not at all. A missing source, or none, is an
     InputError.
     """
-    found, sources = [], list(sources)
-    if not sources:
-        raise InputError("there is nothing to merge; give results files that a run wrote")
-    for source in map(place, sources):
-        if not source.is_file():
-            raise InputError(f"results file {source} does not exist; give files that a run wrote")
-        found += _all(source)
-    newest = {tuple(getattr(each, name) for name in KEY): each for each in sorted(found, key=lambda each: each.date)}
+    sources = [place(source) for source in sources]
+    if not sources or not all(source.is_file() for source in sources):
+        missing = ", ".join(str(source) for source in sources if not source.is_file())
+        raise InputError(f"there is nothing to merge, or missing: {missing}; give results files that a run wrote")
+    found = sorted(_all(*sources), key=lambda each: each.date)
+    newest = {tuple(getattr(each, name) for name in KEY): each for each in found}
     with replacing(place(target)) as partial:
         append(partial, newest.values())
     return len(newest)

@@ -1,10 +1,13 @@
 """A run of the study: named by what determines it, its notebooks executed through papermill once for their inputs.
 
-A notebook counts as executed only if papermill raised nothing and no output is an error. Book page: *How to read and
-how to run*.
+A profile is one flat YAML file of parameter values under ``notebooks/profiles/``. papermill only warns of a parameter
+it does not know, and YAML silently keeps the last of two equal keys; here every key must be a declared parameter of a
+notebook, of the declared kind, and stand once. A notebook counts as executed only if papermill raised nothing and no
+output is an error. Book page: *How to read and how to run*.
 """
 
 import ast
+import difflib
 import hashlib
 import json
 import os
@@ -14,19 +17,19 @@ import time
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import yaml
 from tqdm.auto import tqdm
 
 from phalar import fingerprint
 from phalar.datasets.store import in_processes, processors
 from phalar.errors import InputError, RunError
-from phalar.paths import PACKAGE
+from phalar.paths import PACKAGE, replacing, repository
 from phalar.study import media
-from phalar.study.profiles import load_profile, notebooks_folder, parameters_for
 from phalar.study.records import REFERENCE, place, versions
 
 # The notebooks of the study in the order in which they run. Those of a line share trained models, and those of the
@@ -46,6 +49,71 @@ NOTEBOOKS = tuple(name for line in (*FIRST, *THEN) for name in line)
 MEASURING = ("audio.py", "datasets", "corpora", "model", "evaluate", "train")  # the code whose numbers a run holds
 
 
+def declared_parameters(notebook: Path) -> dict[str, Any]:
+    """Parameters that a notebook declares in its ``parameters`` cell, with their default values.
+
+    A default that is not a plain literal is given as `Ellipsis`: it is known to exist, its kind is not.
+    """
+    cells = nbformat.read(notebook, as_version=4).cells
+    declared = [ast.parse(cell.source).body for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    named = [node for body in declared for node in body if isinstance(node, ast.Assign)]
+    return {node.targets[0].id: literal(ast.unparse(node.value)) for node in named}
+
+
+def literal(text: str) -> Any:
+    """The value of a text that is a plain Python literal, else `Ellipsis`."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return ...
+
+
+def load_profile(name_or_path: str | Path, overrides: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Parameter values of a profile, by name (``"laptop"``) or the path of a YAML file; ``overrides`` go before them.
+
+    ``profile_name`` is among them: the file's name unless the file says otherwise. ``folder`` holds the notebooks.
+
+    An `InputError` for an unknown profile, a file that is no flat list of ``name: value`` lines each of which stands
+    once, a name that no notebook declares, or a value of another kind than its default.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        path = folder / "profiles" / f"{name_or_path}.yaml"
+        if not path.is_file():
+            known = ", ".join(sorted(found.stem for found in path.parent.glob("*.yaml"))) or "none"
+            raise InputError(f"unknown profile {str(name_or_path)!r}; known: {known}; or give the path of a .yaml file")
+    declared: dict[str, Any] = {}
+    for notebook in sorted(folder.glob("*.ipynb")):
+        declared = declared_parameters(notebook) | declared
+    values = {"profile_name": path.stem}
+    for what, given in ((f"profile {path.name}", _read_yaml(path)), ("override", overrides)):
+        for name, value in given.items():
+            if name not in declared:
+                near = "".join(
+                    f"; did you mean {each!r}?" for each in difflib.get_close_matches(str(name), declared, n=1)
+                )
+                raise InputError(f"{what}: no notebook has a parameter {name!r}{near}")
+            default = declared[name]
+            # A whole number passes for a fraction, None for anything.
+            kinds = {float: (int, float), list: (list, tuple)}.get(type(default), (type(default),))
+            if None not in (value, default) and default is not ... and type(value) not in kinds:
+                raise InputError(f"{what}: {name}={value!r} is not of the kind of {default!r}")
+        values |= given
+    return values
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        values, names = yaml.safe_load(text), [str(key.value) for key, _ in yaml.compose(text).value]
+    except (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
+        said = " ".join(str(error).split())
+        raise InputError(f"profile {path}: cannot be read as lines of the form `name: value` ({said})") from error
+    if twice := {name for name in names if names.count(name) > 1}:  # YAML keeps the last and says nothing
+        raise InputError(f"profile {path}: {min(twice)!r} stands twice")
+    return values
+
+
 @dataclass(frozen=True)
 class Study:
     """A run of the study. Its name is ``<profile>-<id>``; the id is a hash of all values and of the measuring code, so
@@ -53,57 +121,43 @@ class Study:
 
     values: Mapping[str, Any]  # the profile's, with what was overridden
     root: Path
-
-    @property
-    def name(self) -> str:
-        return f"{self.values['profile_name']}-{fingerprint.fingerprint([self.values, _code()], 8)}"
-
-    @property
-    def folder(self) -> Path:
-        """Of its records (``results.jsonl``), weights, figures and sounds."""
-        return self.root / "_build" / "results" / self.name
-
-    @property
-    def records(self) -> Path:
-        return self.folder / "results.jsonl"
-
-    @property
-    def executed(self) -> Path:
-        """Folder of its executed notebooks."""
-        return self.root / "_build" / "executed" / self.name / "notebooks"
+    name: str
+    folder: Path  # of its records, weights, figures and sounds
+    records: Path  # results.jsonl in it
+    executed: Path  # folder of its executed notebooks
 
     def parameters(self, notebook: str) -> dict[str, Any]:
         """What papermill injects into one notebook. ``{run}`` in a text of a profile stands for this run's folder."""
+        declared = declared_parameters(self.root / "notebooks" / f"{notebook}.ipynb")
         values = {"results_path": "{run}/results.jsonl"} | self.values
-        values = parameters_for(self.root / "notebooks" / f"{notebook}.ipynb", values)
+        values = {name: value for name, value in values.items() if name in declared}
         return json.loads(json.dumps(values).replace("{run}", self.folder.relative_to(self.root).as_posix()))
-
-
-@cache
-def _code() -> str:
-    return fingerprint.of_code(*MEASURING)
 
 
 def study(profile: str | Path, overrides: Mapping[str, Any] | None = None, root: Path | None = None) -> Study:
     """The run that a profile (name or file) with some values overridden stands for.
 
-    An `InputError` for an unknown profile or parameter, or a name that cannot be a folder's.
+    An `InputError` for an unknown profile or parameter, a name that cannot be a folder's, or a package that was
+    installed without a checkout: the study is made of notebooks, which it holds.
     """
-    root = root or notebooks_folder().parent
-    values = load_profile(profile, overrides, root / "notebooks")
+    root = root or repository()
+    if root is None:
+        raise InputError("the study's notebooks are not here; run from a clone of the repository (pip install -e .)")
+    values = load_profile(profile, overrides or {}, root / "notebooks")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(values["profile_name"])):
         raise InputError(f"profile_name={values['profile_name']!r} cannot name a folder; use letters, digits, . - _")
-    return Study(values, root)
+    name = f"{values['profile_name']}-{fingerprint.fingerprint([values, fingerprint.of_code(*MEASURING)], 8)}"
+    folder = root / "_build" / "results" / name
+    return Study(
+        values, root, name, folder, folder / "results.jsonl", root / "_build" / "executed" / name / "notebooks"
+    )
 
 
 def records_of(run: str) -> Path:
     """The results file that a text means: ``"reference"``, a run's name or folder, a file, or a profile."""
-    if run == "reference":
-        return place(REFERENCE)
-    for path in (place(run), place(Path("_build") / "results" / run)):
-        if path.exists():
-            return path / "results.jsonl" if path.is_dir() else path
-    return study(run).records
+    places = [place(REFERENCE)] if run == "reference" else [place(run), place(Path("_build") / "results" / run)]
+    found = next((path for path in places if path.exists()), None) or study(run).records
+    return found / "results.jsonl" if found.is_dir() else found
 
 
 @dataclass(frozen=True)
@@ -116,12 +170,12 @@ class Executed:
     seconds: float
 
 
-def run_study(run: Study, only: Iterable[str] | None = None, *, jobs: int = 1, progress: bool = True) -> list[Executed]:
+def run_study(run: Study, only: Iterable[str] | None = None, *, jobs: int = 1) -> list[Executed]:
     """Execute the notebooks of a run (``only`` some), ``jobs`` at a time, each with its share of the processors.
 
     A notebook whose executed copy was made from the same inputs (`inputs`) is reused. What an interrupted notebook had
-    trained is found again by the notebook itself, so a second call resumes. With ``progress`` standard error tells
-    which notebook and cell runs, and what the notebook says.
+    trained is found again by the notebook itself, so a second call resumes. Standard error tells which notebook and
+    cell runs, and what the notebook says.
 
     An `InputError` for an unknown notebook, before anything runs. A `RunError` when one fails: it names notebook,
     cell and exception; the copy as far as it got stays beside, as ``<name>.failed.ipynb``.
@@ -130,8 +184,8 @@ def run_study(run: Study, only: Iterable[str] | None = None, *, jobs: int = 1, p
     if unknown := wanted - set(NOTEBOOKS):
         raise InputError(f"unknown notebook {min(unknown)!r}; the study has: {', '.join(NOTEBOOKS)}")
     for group in (FIRST, THEN):
-        lines = [tuple(name for name in line if name in wanted) for line in group]
-        tasks = [(run, line, progress, max(1, processors() // jobs) if jobs > 1 else 0) for line in lines if line]
+        lines = [[name for name in line if name in wanted] for line in group]
+        tasks = [(run, line, jobs) for line in lines if line]
         for task, found in in_processes(_run_line, tasks, jobs) if jobs > 1 else ((t, _run_line(t)) for t in tasks):
             if isinstance(found, BaseException):
                 raise found if isinstance(found, InputError | RunError) else RunError(f"{task[1]}: {found}")
@@ -139,44 +193,39 @@ def run_study(run: Study, only: Iterable[str] | None = None, *, jobs: int = 1, p
     return [done[name] for name in NOTEBOOKS if name in done]
 
 
-def _run_line(task: tuple[Study, tuple[str, ...], bool, int]) -> list[Executed]:
-    run, names, progress, threads = task
-    if threads:
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # of the kernels, which inherit it
-    return [_run_one(run, name, progress) for name in names]
+def _run_line(task: tuple[Study, list[str], int]) -> list[Executed]:
+    run, names, jobs = task
+    if jobs > 1:
+        os.environ["OMP_NUM_THREADS"] = str(max(1, processors() // jobs))  # of the kernels, which inherit it
+    return [_run_one(run, name) for name in names]
 
 
-def _run_one(run: Study, name: str, progress: bool) -> Executed:
+def _run_one(run: Study, name: str) -> Executed:
     notebook, target = run.root / "notebooks" / f"{name}.ipynb", run.executed / f"{name}.ipynb"
-    title = f"study ({run.name}) {name}"
-    parameters = run.parameters(name)
-    key = inputs(notebook, parameters)
+    title, parameters = f"study ({run.name}) {name}", run.parameters(name)
+    key, failed = inputs(notebook, parameters), target.with_suffix(".failed.ipynb")
 
     def say(message: str) -> None:
-        if progress:
-            tqdm.write(f"{title}: {message}", file=sys.stderr)
+        tqdm.write(f"{title}: {message}", file=sys.stderr)
 
-    if _is_current(run, target, key):
+    executed, _, fault = opened(target, run.root)
+    about = {"key": "", "records": []} | executed.metadata.get("phalar", {})
+    if not fault and about["key"] == key and set(about["records"]) <= _lines(run.records):
         say("reused: same cells, parameters, code, weights and versions as the executed copy")
         return Executed(name, target, reused=True, seconds=0.0)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    failed, partial = target.with_suffix(".failed.ipynb"), target.with_name(f".{name}.partial.ipynb")
     say("running")
     started, before = time.monotonic(), run.records.stat().st_size if run.records.is_file() else 0
-    if failure := _execute(notebook, partial, parameters, run.root, title if progress else ""):
-        where = ""
-        if partial.exists():
-            os.replace(partial, failed)
-            where = f"\nThe copy as far as it got: {failed}."
-        raise RunError(
-            f"notebook {name}: {failure}{where} Correct the cause and run again; finished training is reused."
-        )
-    seconds = time.monotonic() - started
-    executed = tidy(nbformat.read(partial, as_version=4), run.root)
-    made = sorted(_lines(run.records, after=before))
-    executed.metadata["phalar"] = {"key": key, "parameters": parameters, "seconds": round(seconds, 1), "records": made}
-    nbformat.write(executed, partial)
-    os.replace(partial, target)
+    with replacing(target) as partial:
+        if failure := _execute(notebook, partial, parameters, run.root, title):
+            if partial.exists():
+                os.replace(partial, failed)
+                failure += f"\nThe copy as far as it got: {failed}."
+            raise RunError(f"notebook {name}: {failure} Correct the cause and run again; finished training is reused.")
+        seconds, executed = time.monotonic() - started, tidy(nbformat.read(partial, as_version=4), run.root)
+        made = sorted(_lines(run.records, after=before))
+        about = {"key": key, "parameters": parameters, "seconds": round(seconds, 1), "records": made}
+        executed.metadata["phalar"] = about
+        nbformat.write(executed, partial)
     failed.unlink(missing_ok=True)
     say(f"done in {seconds:.0f} s")
     return Executed(name, target, reused=False, seconds=seconds)
@@ -188,26 +237,19 @@ def _lines(records: Path, after: int = 0) -> set[str]:
     return {hashlib.sha256(line).hexdigest()[:8] for line in lines}
 
 
-def _is_current(run: Study, target: Path, key: str) -> bool:
-    """Whether an executed copy can stand for a new run: same key, no error, and its records, sounds and pictures are
-    still there."""
+def opened(path: Path, root: Path) -> tuple[nbformat.NotebookNode, dict[str, Path], str]:
+    """An executed notebook, the files that it plays or shows by their address in it (beside it, beside its source, or
+    at the root), and what is wrong with it, or an empty text."""
     try:
-        executed = nbformat.read(target, as_version=4)
+        executed = nbformat.read(path, as_version=4)
     except (OSError, ValueError, nbformat.ValidationError):
-        return False
-    about = executed.metadata.get("phalar", {})
-    return (
-        about.get("key") == key
-        and first_failure(executed) is None
-        and set(about.get("records", [])) <= _lines(run.records)
-        and all(media_file(source, target, run.root) for source in media.sources(executed))
-    )
-
-
-def media_file(source: str, executed: Path, root: Path) -> Path | None:
-    """The file that a local address in an executed notebook means: beside it, beside its source, or at the root."""
-    folders = (executed.parent, root / "notebooks", root)
-    return next((folder / source for folder in folders if (folder / source).is_file()), None)
+        return nbformat.v4.new_notebook(), {}, "not executed, or damaged"
+    files, fault = {}, first_failure(executed) or ""
+    for source in media.sources(executed):
+        places = [folder / source for folder in (path.parent, root / "notebooks", root)]
+        files[source] = next((place for place in places if place.is_file()), None)
+        fault = fault if files[source] else f"the file {source!r} that it plays or shows is gone"
+    return executed, files, fault
 
 
 def inputs(notebook: Path, parameters: Mapping[str, Any]) -> str:
@@ -229,42 +271,24 @@ def inputs(notebook: Path, parameters: Mapping[str, Any]) -> str:
 
 
 def reached(code: str) -> tuple[str, ...]:
-    """Files of the package, below its folder, that code imports, directly or through another of them."""
-    found, waiting = set(), ["__init__.py", *_imported(code)]
-    while waiting:
-        if (part := waiting.pop()) not in found:
-            found.add(part)
-            waiting += _imported((PACKAGE / part).read_text(encoding="utf-8"))
-    return tuple(sorted(found))
-
-
-@cache
-def _imported(code: str) -> tuple[str, ...]:
-    """Files of the package that the import statements of some code mean, wherever they stand in it."""
-    names = set()
-    for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    parts = ["/".join(name.split(".")[1:]) for name in names if name.startswith("phalar.")]
-    return tuple(file for part in parts for file in (f"{part}.py", f"{part}/__init__.py") if (PACKAGE / file).is_file())
+    """Files of the package, below its folder, that code imports, directly or through others, wherever it says so."""
+    finder = ModuleFinder([str(PACKAGE.parent)])  # what is not ours is not looked into
+    finder.scan_code(compile(code, "cells", "exec"), finder.add_module("__main__"))
+    files = [Path(module.__file__) for module in finder.modules.values() if module.__file__]
+    return tuple(sorted(file.relative_to(PACKAGE).as_posix() for file in files))
 
 
 def _execute(notebook: Path, target: Path, parameters: dict[str, Any], root: Path, title: str) -> str | None:
     """Run a notebook through papermill; returns what went wrong, if anything did."""
     import papermill
 
-    stream = sys.stderr if title else None
-    bar = {"file": stream, "desc": title, "bar_format": "{desc}: cell {n_fmt} of {total_fmt}, {elapsed}"}
-    about = {"parameters": parameters, "kernel_name": "python3", "cwd": str(root), "progress_bar": title and bar}
+    bar = {"file": sys.stderr, "desc": title, "bar_format": "{desc}: cell {n_fmt} of {total_fmt}, {elapsed}"}
+    about = {"parameters": parameters, "kernel_name": "python3", "cwd": str(root), "progress_bar": bar}
     # Papermill's own warnings are about how it uses its libraries; the kernel's remarks would drown the progress.
-    about |= {"stdout_file": stream, "stderr_file": stream, "extra_arguments": ["--log-level=50"]}
-    target.unlink(missing_ok=True)
+    about |= {"stdout_file": sys.stderr, "stderr_file": sys.stderr, "extra_arguments": ["--log-level=50"]}
     reason = None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             papermill.execute_notebook(str(notebook), str(target), **about)
     except Exception as error:  # of a cell, a dead kernel, no kernel at all: they have no common base
         reason = f"could not be executed ({' '.join(str(error).split()) or type(error).__name__})"

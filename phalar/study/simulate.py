@@ -42,49 +42,39 @@ def invented(rng: np.random.Generator, effects: Mapping[str, float], seeds: int,
     every model that is trained."""
     made, by_track = [], {}
 
-    def values(mean: float, hard: np.ndarray) -> np.ndarray:
-        return drawn(rng, mean, hard, seeds, luck)
-
-    def written(found: np.ndarray, trained: bool = True, **about: Any) -> None:
-        for seed, of_seed in enumerate(found):
-            e = estimate(of_seed, resamples=RESAMPLES)
+    def written(found: np.ndarray, less: np.ndarray | None = None, **about: Any) -> None:
+        for seed, ours in enumerate(found):
+            models = (ours,) if less is None else (ours, less[seed % len(less)])
+            e = (estimate if less is None else difference)(*models, resamples=RESAMPLES)
             interval = {"value": e.value, "ci_low": e.low, "ci_high": e.high, "n": e.n}
-            made.append(Record(seed=seed if trained else None, **({"split": "test"} | about | interval)))
-
-    def written_apart(a: np.ndarray, b: np.ndarray, **about: Any) -> None:
-        for seed, (ours, rival) in enumerate(zip(a, b, strict=True)):
-            e = difference(ours, rival, resamples=RESAMPLES)
-            made.append(Record(seed=seed, value=e.value, ci_low=e.low, ci_high=e.high, n=e.n, **about))
+            made.append(Record(seed=seed, **{"split": "test"} | about | interval))
 
     hard = {name: rng.normal(0, HARD, n) for name, n in TRACKS.items()}
     others = rng.normal(0, HARD, PIECES)
     for claim in claims.registry():
         where, effect = claim.get("evidence", {}), effects.get(claim["claim"], 0.0)
         if "paired" in where:
-            for name in set(where.get("datasets", TRACKS)) & set(TRACKS):
-                by_track[where["paired"], name, claims.K] = values(LEVEL - effect, hard[name])
+            for name in [each for each in TRACKS if each in where.get("datasets", TRACKS)]:
+                by_track[where["paired"], name, claims.K] = drawn(rng, LEVEL - effect, hard[name], seeds, luck)
         elif "against" in where:
-            ours, rival = where["against"][0], where["against"][-1]
+            (ours, *_, rival), metric = where["against"], where["metric"]
             about = {"experiment": where["experiment"], "dataset": "invented", "split": where.get("split", "test")}
-            a, b = values(LEVEL, others), drawn(rng, LEVEL - effect, others, 1, 0.0)
-            written(a, variant=ours, metric=where["metric"], **about)
-            written(b, trained=False, variant=rival, metric=where["metric"], **about)
-            apart = {"metric": f"{where['metric']}_minus_{rival.split()[0]}", "variant": ours}
-            written_apart(a, np.repeat(b, seeds, axis=0), **apart, **about)
+            a, b = drawn(rng, LEVEL, others, seeds, luck), drawn(rng, LEVEL - effect, others, 1, 0.0)
+            written(a, variant=ours, metric=metric, **about)
+            written(b, variant=rival, metric=metric, **about)
+            written(a, b, variant=ours, metric=f"{metric}_minus_{rival.split()[0]}", **about)
         elif "stress" in where:
-            about = {"experiment": "limits", "variant": "phalar", "metric": "top1", "k": claims.K}
-            # The same weights on both: training's luck is one.
-            luck_of = rng.normal(0, luck, (seeds, 1))
+            about = {"experiment": "limits", "variant": "phalar", "k": claims.K}
+            luck_of = rng.normal(0, luck, (seeds, 1))  # the same weights on both: training's luck is one
             plain, hurt = (drawn(rng, mean + luck_of, others, seeds, 0.0) for mean in (LEVEL, LEVEL - effect))
-            for name, found in (("stress-plain", plain), (where["stress"], hurt)):
-                written(found, dataset=name, **about)
-            apart = {"metric": claims.PLAIN_MINUS, "dataset": where["stress"], "split": "test"}
-            written_apart(plain, hurt, **(about | apart))
-    by_track |= {("phalar", name, claims.K): values(LEVEL, hard[name]) for name in TRACKS}
+            written(plain, dataset="stress-plain", metric="top1", **about)
+            written(hurt, dataset=where["stress"], metric="top1", **about)
+            written(plain, hurt, dataset=where["stress"], metric=claims.PLAIN_MINUS, **about)
+    by_track |= {("phalar", name, claims.K): drawn(rng, LEVEL, hard[name], seeds, luck) for name in TRACKS}
     for (variant, dataset, k), found in by_track.items():
-        written(found, experiment="ablations", dataset=dataset, variant=variant, k=k, metric="top1")
-        flat = {"experiment": "ablations", "dataset": dataset, "variant": variant, "split": "test"}
-        made.append(Record(metric=LATE_RISE, value=0.0, **flat))
+        about = {"experiment": "ablations", "dataset": dataset, "variant": variant, "split": "test"}
+        written(found, k=k, metric="top1", **about)
+        made.append(Record(metric=LATE_RISE, value=0.0, **about))
     return frame(made + comparison_records(against_full(by_track, resamples=RESAMPLES), "ablations"))
 
 
@@ -97,24 +87,14 @@ def judge_once(task: tuple[int, float, int, float]) -> dict[str, str]:
     return {one.claim["claim"]: str(one.verdict) for one in found if isinstance(one.claim.get("evidence"), Mapping)}
 
 
-def judge_many(repetitions: int, sizes: Sequence[float], seeds: Sequence[int], lucks: Sequence[float], jobs: int = 1):
-    """Verdicts of many invented runs, a row a repetition and claim.
+def judge_many(
+    repetitions: int, sizes: Sequence[float], seeds: Sequence[int], lucks: Sequence[float], jobs: int = 1
+) -> pd.DataFrame:
+    """Verdicts of so many invented runs of each kind, in ``jobs`` processes: a row a run and claim, with columns
+    ``size, seeds, luck, repetition, claim, verdict``.
 
-    Parameters
-    ----------
-    repetitions : int
-        Of each setting.
-    sizes : sequence of float
-        What the paper's effects are multiplied by: 0 where nothing is there, 1 where they are as printed.
-    seeds, lucks : sequences
-        Training seeds of every model; standard deviations of their accuracies, as shares.
-    jobs : int
-        Processes.
-
-    Returns
-    -------
-    DataFrame
-        ``size, seeds, luck, repetition, claim, verdict``.
+    ``sizes`` are what the paper's effects are multiplied by: 0 where nothing is there, 1 where they are as printed;
+    ``seeds`` of every model; ``lucks`` standard deviations of their accuracies, as shares.
     """
     tasks = [(i, size, s, luck) for size in sizes for s in seeds for luck in lucks for i in range(repetitions)]
     rows = []

@@ -4,8 +4,8 @@ A stand-in corpus never borrows the name of the data set it stands for: it has r
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,32 +40,21 @@ OURS, REFERENCE_RUN = "this run [95 %]", "reference run [95 %]"
 UNITS = {"": 1.0, "%": 0.01, "million": 1e6, "h": 1.0}
 
 
-@lru_cache(maxsize=1)
-def paper() -> pd.DataFrame:
-    """The paper's numbers (``paper.csv`` beside this file), one row each, with where each comes from.
-
-    ``share`` is the number in the unit of our records: 86.79 % reads 0.8679. What the sources do not give is left out.
-    """
-    table = pd.read_csv(
-        Path(__file__).with_name("paper.csv"), dtype={"k": "Int64"}, keep_default_na=False, na_values={"k": [""]}
-    )
-    return table.assign(share=(table["value"].astype(float) * table["unit"].map(UNITS)).round(9))
-
-
-@lru_cache(maxsize=1)
-def _printed() -> dict[tuple, float]:
-    """Shares by (experiment, data set in lower case, variant, metric, k or None)."""
-    rows = paper().astype({"k": object}).itertuples()
-    known = {(row.experiment, row.dataset.lower(), row.variant, row.metric, row.k): row.share for row in rows}
-    return {(*key, None if pd.isna(k) else k): share for (*key, k), share in known.items()}
+@cache
+def paper() -> dict[tuple, float]:
+    """The paper's numbers (``paper.csv`` beside this file) in the unit of our records (86.79 % reads 0.8679) by
+    (experiment, data set in lower case, variant, metric, k or None). What the sources do not give is left out."""
+    table = pd.read_csv(Path(__file__).with_name("paper.csv"), keep_default_na=False)
+    k = [int(k) if k else None for k in table["k"]]
+    keys = zip(table["experiment"], table["dataset"].str.lower(), table["variant"], table["metric"], k, strict=True)
+    return dict(zip(keys, (table["value"] * table["unit"].map(UNITS)).round(9), strict=True))
 
 
 def lookup(experiment: str, dataset: str, variant: str, metric: str, k: int | None = None) -> float | None:
-    """A number of the paper in the unit of our records, or None if not given; the case of the data set is no matter."""
-    return _printed().get((experiment, dataset.lower(), variant, metric, k))
+    """A number of the `paper`, or None if not given; the case of the data set is no matter."""
+    return paper().get((experiment, dataset.lower(), variant, metric, k))
 
 
-@lru_cache
 def canonical(dataset: str) -> str:
     """A data set's name as tables write it: ``"moisesdb"`` is ``"MoisesDB"``; a stand-in keeps its own name."""
     return {name.lower().replace("-", ""): name for name in DATASETS}.get(dataset.lower().replace("-", ""), dataset)
@@ -87,7 +76,7 @@ class Measured(NamedTuple):
 
     def __str__(self) -> str:
         """In per cent with the interval, for a sentence or a cell: ``"91.2 % [88.0, 93.9]"``."""
-        value, bracket, interval = with_interval(self.value, self.low, self.high).partition(" [")
+        value, bracket, interval = cell(self).partition(" [")
         return f"{value}{PER_CENT}{bracket}{interval}"
 
 
@@ -100,17 +89,17 @@ def measured(
     reaches from the lowest lower end to the highest upper end: never blind to a seed that fell out. Runs of different
     length are never averaged: of each model, those as long as its newest one count.
     """
-    chosen = (records["experiment"] == experiment) & (records["metric"] == metric) & (records["split"] == split)
-    chosen, found = records[chosen].assign(dataset=records["dataset"].map(canonical)), {}
+    about, found = {"experiment": experiment, "metric": metric, "split": split}, {}
+    chosen = records[(records[list(about)] == list(about.values())).all(axis=1)]
+    chosen = chosen.assign(dataset=chosen["dataset"].map(canonical))
     chosen = chosen.drop_duplicates(["dataset", "variant", "k", "seed", "steps"], keep="last")
     for (dataset, variant, k), rows in chosen.groupby(["dataset", "variant", "k"], dropna=False, sort=False):
-        newest = rows["steps"].iloc[-1]
-        rows = rows[rows["steps"].isna() if pd.isna(newest) else (rows["steps"] == newest).fillna(False)]
-        n, k, newest = (None if pd.isna(x) else int(x) for x in (rows["n"].max(), k, newest))
-        ends = rows["ci_low"].min(), rows["ci_high"].max()
+        rows = rows[rows["steps"].fillna(-1) == rows["steps"].fillna(-1).iloc[-1]]
+        n, k, steps = (None if pd.isna(x) else int(x) for x in (rows["n"].max(), k, rows["steps"].iloc[-1]))
         found[dataset, variant, k] = Measured(
-            dataset, variant, k, rows["value"].mean(), *ends, n, len(rows), newest, rows["value"].std()
-        )
+            dataset, variant, k, rows["value"].mean(), rows["ci_low"].min(), rows["ci_high"].max(), n, len(rows), steps,
+            rows["value"].std(),
+        )  # fmt: skip
     return found
 
 
@@ -120,36 +109,30 @@ def results_table(
     *,
     variants: Iterable[str] = VARIANTS,
     datasets: Iterable[str] | None = None,
-    claimed: bool = True,
 ) -> pd.DataFrame:
     """Retrieval's top-1 accuracy in per cent as text: paper | this run | reference run, never mixed.
 
     ``records`` are of this run, ``reference`` of the one that ships (`phalar.study.records.read`); ``variants`` go in
-    the table's order; of ``datasets`` (all by default) a stand-in brings the data set it stands for; ``claimed`` says
-    whether the paper has a column, and rows of its own for what was not run.
+    the table's order; of ``datasets`` (all by default) a stand-in brings the data set it stands for. The paper and the
+    reference run have a column where they have a number.
     """
-    order, ours = list(variants), measured(records)
-    theirs = measured(reference) if reference is not None else {}
-    known = _printed().items()
-    printed = {(canonical(key[1]), key[2], key[4]): x for key, x in known if key[0::3] == ("retrieval", "top1")}
+    order, ours, theirs = list(variants), measured(records), {} if reference is None else measured(reference)
+    known = (key for key in paper() if key[0::3] == ("retrieval", "top1"))
+    printed = {(canonical(key[1]), key[2], key[4]): paper()[key] for key in known if key[2] in order}
     wanted = None if datasets is None else {canonical(name) for name in datasets}
-    if wanted is not None:
-        wanted |= {STAND_INS[name] for name in wanted if name in STAND_INS}
-    keys = {*ours, *theirs, *(printed if claimed else ())}
-    keys = [key for key in keys if key[1] in order and (wanted is None or key[0] in wanted)]
     rows = []
-    for key in sorted(keys, key=lambda key: (_place(key[0]), order.index(key[1]), key[2])):
-        row = {"data": dataset_label(key[0]), "model": LABELS.get(key[1], key[1]), "K": str(key[2])}
-        row |= {"paper": as_printed(printed.get(key)), OURS: cell(ours.get(key)), REFERENCE_RUN: cell(theirs.get(key))}
-        rows.append(row | {"n": str(ours[key].n) if key in ours else NOT_RUN})
-    left_out = [*([] if claimed else ["paper"]), *([] if theirs else [REFERENCE_RUN])]
-    return pd.DataFrame(rows).drop(columns=left_out, errors="ignore")
-
-
-def _place(dataset: str) -> tuple[int, int]:
-    """A stand-in sorts right below the data set it stands for."""
-    real = STAND_INS.get(dataset, dataset)
-    return (DATASETS.index(real) if real in DATASETS else len(DATASETS)), int(dataset in STAND_INS)
+    for key in {*ours, *theirs, *printed}:
+        (dataset, model, k), real = key, STAND_INS.get(key[0], key[0])
+        stands_for = {dataset, *(name for name, of in STAND_INS.items() if of == dataset)}
+        if model in order and (wanted is None or wanted & stands_for):
+            # A stand-in goes right below the data set it stands for.
+            place = ([*DATASETS, real].index(real), real != dataset, order.index(model), k)
+            texts = (as_printed(printed.get(key)), cell(ours.get(key)), cell(theirs.get(key)))
+            n = str(ours[key].n) if key in ours else NOT_RUN
+            rows.append((place, dataset_label(dataset), LABELS.get(model, model), str(k), *texts, n))
+    columns = ["place", "data", "model", "K", "paper", OURS, REFERENCE_RUN, "n"]
+    table = pd.DataFrame(sorted(rows), columns=columns).drop(columns="place")
+    return table.drop(columns=[*([] if printed else ["paper"]), *([] if theirs else [REFERENCE_RUN])])
 
 
 CAPTION = (
@@ -161,9 +144,7 @@ CAPTION = (
 )
 
 
-def ablation_table(
-    records: pd.DataFrame, rows: Mapping[str, str], k_of: Mapping[str, int], claimed: bool = True
-) -> pd.DataFrame:
+def ablation_table(records: pd.DataFrame, rows: Mapping[str, str], k_of: Mapping[str, int]) -> pd.DataFrame:
     """What changes | the paper's accuracy and drop | ours on each data set, with the difference to the full model.
 
     ``rows`` are names and what each changes; ``k_of`` has the K shown for each data set.
@@ -173,7 +154,7 @@ def ablation_table(
     for name, text in rows.items():
         value = lookup("ablations", "MoisesDB", name, "top1", 64)
         drop = "" if value in (None, whole) else f" (−{percent(whole - value)})"
-        line = {"row": f"`{name}`", "what changes": text} | ({"paper": as_printed(value) + drop} if claimed else {})
+        line = {"row": f"`{name}`", "what changes": text, "paper": as_printed(value) + drop}
         for dataset, k in k_of.items():
             key = (dataset, name, k)
             line[f"{dataset_label(dataset)}, K = {k}"] = cell(accuracy.get(key)) + (
@@ -201,22 +182,21 @@ def as_printed(share: float | None) -> str:
     return NOT_GIVEN if pd.isna(share) else f"{round(100 * share, 6):g}"
 
 
-def with_interval(value: float, low: float, high: float) -> str:
-    """``"91.2 [88.0, 93.9]"``, in per cent; the interval is left out where there is none."""
+def with_interval(value: float, low: float, high: float, shown: Callable[[float], str] = percent) -> str:
+    """``"91.2 [88.0, 93.9]"``, in per cent if not ``shown`` otherwise; the interval is left out where there is none."""
     if pd.isna(value):
         return NOT_RUN
-    return percent(value) if pd.isna(low) or pd.isna(high) else f"{percent(value)} [{percent(low)}, {percent(high)}]"
+    return shown(value) if pd.isna(low) or pd.isna(high) else f"{shown(value)} [{shown(low)}, {shown(high)}]"
 
 
 def cell(row: Measured | None) -> str:
     """A result as a cell of a table."""
-    return NOT_RUN if row is None else with_interval(row.value, row.low, row.high)
+    return NOT_RUN if row is None else with_interval(*row[3:6])
 
 
 def points(row: Measured) -> str:
     """A difference in points with its sign: ``"−12.3 [−15.0, −9.8]"``."""
-    value, low, high = (f"{100 * x:+.1f}".replace("-", "−") for x in (row.value, row.low, row.high))
-    return value if "nan" in low else f"{value} [{low}, {high}]"
+    return with_interval(*row[3:6], lambda share: f"{100 * share:+.1f}".replace("-", "−"))
 
 
 def p_text(p: float) -> str:
@@ -231,15 +211,12 @@ def dataset_label(name: str) -> str:
 
 def markdown_table(header: Iterable[str], rows: Iterable[Iterable[object]], caption: str = "", name: str = "") -> str:
     """A Markdown table; with ``name`` as a numbered MyST table, else with its caption as a paragraph above."""
-
-    def line(cells: Iterable[object]) -> str:
-        return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
-
     header = list(header)
-    body = "\n".join([line(header), line(["---"] * len(header)), *(line(row) for row in rows)])
+    cells = ([str(cell).replace("|", "\\|") for cell in row] for row in (header, ["---"] * len(header), *rows))
+    body = "".join(f"| {' | '.join(row)} |\n" for row in cells)
     if name:
-        return f":::{{table}} {caption}\n:name: {name}\n\n{body}\n:::\n"
-    return f"{caption}\n\n{body}\n" if caption else f"{body}\n"
+        return f":::{{table}} {caption}\n:name: {name}\n\n{body}:::\n"
+    return f"{caption}\n\n{body}" if caption else body
 
 
 def frame_markdown(frame: pd.DataFrame, caption: str = "", name: str = "") -> str:
