@@ -120,13 +120,6 @@ def test_the_map_reads_every_window_at_the_shift_that_clicks_there(stirred):
     assert made.values == pytest.approx(np.stack([truth(made.times, bpm) for bpm in tempi]), abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["mel", "cocola"])
-def test_other_variants_have_maps_too(stirred, name):
-    own = shifted_map(stirred(name), shifted_bank(stirred(name), (180.0,), 0.2), metronome(120, 5.2), SAMPLE_RATE)
-    assert own.values.shape == (1, 520)
-    assert np.isfinite(own.values).all()
-
-
 def test_where_there_is_no_beat_none_is_found_and_the_score_says_so(model, small):
     t = np.arange(8 * SAMPLE_RATE) / SAMPLE_RATE
     nothing = {

@@ -83,13 +83,13 @@ def test_what_is_not_mert_is_refused_and_nothing_runs(folder):
             build("mert-real", backbone=source)
 
     published = json.loads((folder / "config.json").read_text())
-    for settings, says in (
-        ({"model_type": "bert"}, "model_type 'bert' is not MERT"),
-        ({"feature_extractor_cqt": True}, "feature_extractor_cqt = True makes another model; only False"),
-        ({"hidden_size": 64}, "'MERT'|is torch"),
-        ({"num_attention_heads": 5}, "no HuBERT has MERT's settings"),
+    for name, value, says in (
+        ("model_type", "bert", "model_type 'bert' is not MERT"),
+        ("feature_extractor_cqt", True, "feature_extractor_cqt = True makes another model; only False"),
+        ("hidden_size", 64, "'MERT'|is torch"),
+        ("num_attention_heads", 5, "no HuBERT has MERT's settings"),
     ):
-        change(folder, **published | settings)
+        change(folder, **published | {name: value})
         refused(says)
     change(folder, **published)
     refused("none: has neither", folder / "none")
