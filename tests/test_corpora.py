@@ -20,7 +20,7 @@ from phalar.errors import InputError, RunError
 PIECES = {f"p{n}": split for n, split in enumerate(["train"] * 6 + ["valid"] * 2 + ["test"] * 4)}
 
 
-def build(piece: str, folder: Path) -> None:
+def build(piece: str, folder: Path, semitones: int = 0) -> None:
     """A corpus of noise; what goes wrong is in the environment."""
     if os.environ.get("FAILS") == piece:
         raise ValueError("no such tune")
@@ -115,6 +115,7 @@ def test_killed_and_started_again_it_gives_the_bytes_of_an_uninterrupted_run(how
     others = {"stderr": subprocess.PIPE, "text": True, "start_new_session": True, "cwd": paths.PACKAGE.parent}
     program = subprocess.Popen(command, env=os.environ | {"LASTS": "0.2"}, **others)
     while not list(tracks.glob("*.json")):
+        assert program.poll() is None
         time.sleep(0.01)
     os.killpg(program.pid, how)
     said = program.communicate()[1]
@@ -139,6 +140,16 @@ def test_what_goes_wrong_in_a_process_is_one_clear_error(monkeypatch, what, said
     with pytest.raises(RunError, match=f"(?s)noise {said}.*call again to go on"):
         corpora.render("noise", jobs=2, progress=False)
     assert "p3" in store.incomplete(corpora.folder("noise"), PIECES)
+
+
+def test_twins_have_a_folder_and_an_interval_of_their_own(here):
+    """The rule is written down here: should it change, every twin changes."""
+    assert [corpora.interval(piece) for piece in ("bwv66.6", "p3")] == [4, -4]
+    folders = {corpora.folder("noise", by) for by in (0, 1, -1, corpora.TWIN)}
+    assert len(folders) == 4
+    assert [track.id for track in corpora.load("noise", "test", semitones=corpora.TWIN, progress=False)]
+    with pytest.raises(InputError, match="from -6 to 6"):
+        corpora.folder("noise", 7)
 
 
 def test_a_cache_is_named_by_the_code_and_tables_that_made_it(tmp_path, monkeypatch):

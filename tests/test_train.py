@@ -18,7 +18,7 @@ from phalar.model.checkpoints import read_tensors
 from phalar.train import batch_norm, loop
 from phalar.train.config import PRESETS, config
 from phalar.train.loop import Trainer, learning_rate_factor, optimisers, train
-from phalar.train.objective import contrastive_loss
+from phalar.train.objective import LEFT_OUT, contrastive_loss, key_loss
 
 CPU = torch.device("cpu")
 
@@ -72,6 +72,59 @@ def test_every_weight_is_in_exactly_one_group(variant):
         assert dict(held)[id(p)] == ("muon" if by_muon else "adam"), name
 
 
+# --- the key
+
+
+def test_the_key_s_loss_asks_each_anchor_to_choose_between_its_positive_and_that_one_s_twin():
+    scores = torch.randn(6, 6, generator=torch.Generator().manual_seed(0))
+    pitched = torch.tensor([True, False, True, True, False, True])
+    wanted = [F.cross_entropy(scores[i, [i, (i + 3) % 6]], torch.tensor(0)) for i in range(6) if pitched[i]]
+    assert key_loss(scores, pitched).item() == pytest.approx(torch.stack(wanted).mean().item())
+    assert key_loss(scores, torch.zeros(6, dtype=torch.bool)).item() == 0
+
+
+def test_what_is_left_out_is_no_candidate():
+    scores = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
+    without = scores.scatter(1, torch.tensor([[2], [3], [0], [1]]), LEFT_OUT)
+    rest = [F.cross_entropy(scores[i, [j for j in range(4) if j != (i + 2) % 4]],
+                            torch.tensor([0.9 if j == i else 0.05 for j in range(4) if j != (i + 2) % 4]))
+            for i in range(4)]  # fmt: skip
+    assert contrastive_loss(without).item() == pytest.approx(torch.stack(rest).mean().item())
+
+
+def musical(**changes):
+    found = sliver(preset="musical", batch_size=4, steps=4, **changes)
+    return replace(found, recipe=replace(found.recipe, key_first=0.5, noise=1.0))
+
+
+def test_half_of_a_batch_are_twins_cut_at_the_same_places_with_the_same_gain(tmp_path):
+    trainer = Trainer(musical(), tmp_path, CPU, progress=False)
+    (waves,), cuts = trainer.batch(3)
+    assert len(cuts.track) == 2
+    own, twins = (source.read(cuts) for source in trainer.sources)
+    for pair, half in ((0, own), (2, twins)):
+        gain = waves[:, pair].norm() / half[:, 0].norm()  # noise is 12 dB below at least
+        assert gain == pytest.approx((waves[:, 0].norm() / own[:, 0].norm()).item(), rel=0.1)
+    assert not torch.allclose(own, twins, atol=1e-2)
+
+
+def test_the_key_is_learned_first_and_alone_and_a_stopped_run_goes_on_in_either_part(tmp_path):
+    trainer = Trainer(musical(), tmp_path, CPU, progress=False)
+    start = {name: p.clone() for name, p in trainer.model.named_parameters()}
+    assert trainer.model.form.W.detach().equal(5 * torch.eye(512, dtype=torch.complex64))
+    for _ in range(2):
+        trainer.step()
+        trainer.save()
+    moved = {name for name, p in trainer.model.named_parameters() if not p.equal(start[name])}
+    assert moved == {name for name in start if not name.startswith("backbone.")}
+    again = Trainer(musical(), tmp_path, CPU, progress=False)
+    again.resume()
+    assert again.step()["loss"] == trainer.step()["loss"]
+    assert any(not p.equal(start[name]) for name, p in again.model.named_parameters() if name.startswith("backbone."))
+    trainer.validate()
+    assert trainer.best == (trainer.history[-1]["valid"] + trainer.history[-1]["in_key"]) / 2
+
+
 # --- as published
 
 
@@ -101,7 +154,7 @@ def test_cocola_is_trained_without_augmentation_by_its_own_rates(tmp_path, monke
     for preset in ("published", "default"):
         trainer = Trainer(sliver("cocola", preset=preset), tmp_path, CPU, progress=False)
         (waves,), cuts = trainer.batch(0)
-        assert waves.equal(trainer.source.read(cuts))
+        assert waves.equal(trainer.sources[0].read(cuts))
         assert [g["lr"] for g in trainer.optimisers["adam"].param_groups] == [4e-3, 4e-3]
         assert trainer.objective.target == 1.0
 

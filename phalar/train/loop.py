@@ -33,6 +33,7 @@ from phalar.train.muon import Muon
 from phalar.train.objective import Objective
 
 LENGTH_STEP = 4000  # samples: excerpt lengths are whole quarters of a second, so that a GPU meets few shapes
+KEY_TIMES = 2  # so many times the pairs in steps that teach the key alone, whose backbone rests
 SAVE_SECONDS = 20.0  # the longest a kill can throw training back
 STATE, BEST, DONE, CONFIG = "state.safetensors", "best.safetensors", "done.json", "config.json"
 _DATA, _NOISE, _DROPOUT = 1, 2, 3  # streams of randomness of one step
@@ -122,7 +123,7 @@ class Trainer:
             raise InputError(f"{config.shards} shard(s) for {world} processes; give a multiple of {world} (--shards)")
         data = self._tracks("train")
         self.halves = 2 if recipe.key else 1  # each pair, and the same in another key
-        if self.pairs > self.halves * len(data):
+        if self.pairs > len(data):
             raise InputError(f"batch_size = {self.pairs} but {len(data)} training tracks; use a smaller batch")
         fused.keep_freed()
         self.tables = batches.tables(data)
@@ -157,27 +158,28 @@ class Trainer:
         config, recipe = self.config, self.config.recipe
         rng = np.random.default_rng([config.seed, step, _DATA])
         low, high = (round(s * SAMPLE_RATE / LENGTH_STEP) for s in config.seconds)
-        length = LENGTH_STEP * int(rng.integers(low, high + 1))
+        key_alone = step < self.key_steps
+        length = LENGTH_STEP * (high if key_alone else int(rng.integers(low, high + 1)))
         # As published, noise is added to the longest excerpt, each pair of which is cropped at a place of its own.
         read = LENGTH_STEP * high if recipe.as_published else length
-        known, pitched = self.tables, 1.0 if step < self.key_steps else recipe.pitched
-        if rng.random() < recipe.one_corpus:
+        known, size = self.tables, self.pairs * (KEY_TIMES if key_alone else 1) // self.halves
+        if rng.random() < recipe.one_corpus and not key_alone:
             known = batches.of_one(known, str(rng.choice(config.corpora)))
-        cuts = batches.draw(known, self.pairs // self.halves, read, rng, pitched)
+        cuts = batches.draw(known, size, read, rng, 1.0 if key_alone else recipe.pitched)
         shards = []
         for i in self.mine:
             halves = []
             for source in self.sources:
                 waves = source.read(self._shard(cuts, i))
                 noise = torch.Generator(device=self.device).manual_seed(_seed(config.seed, step, _NOISE, i))
-                if recipe.augment:
+                if recipe.augment and not key_alone:
                     waves = augment(waves, noise, recipe.noise, recipe.as_published)
                 halves.append(crop(waves, length, noise) if read > length else waves)
             shards.append(torch.cat(halves, dim=1))
         return shards, cuts
 
     def _shard(self, cuts: batches.Cuts, i: int) -> batches.Cuts:
-        size = self.config.batch_size // self.halves
+        size = len(cuts.track) // self.config.shards
         return cuts[i * size : (i + 1) * size]
 
     def step(self) -> dict:
@@ -191,8 +193,8 @@ class Trainer:
         pitched = [
             torch.from_numpy(self._shard(cuts, i).pitched).repeat(self.halves).to(self.device) for i in self.mine
         ]
-        self.model.train().zero_grad(set_to_none=True)
         key_alone = at < self.key_steps
+        self.model.train(not key_alone).zero_grad(set_to_none=True)  # dropout and noise would hide a semitone
         self.model.backbone.requires_grad_(not key_alone and self.model.variant.backbone != "mert")
         self.objective.contrast = not key_alone
         loss, right = self._gradients(shards, seeds, pitched)
@@ -208,7 +210,13 @@ class Trainer:
             optimiser.step()
         for norm in batch_norm.norms_of(self.model):  # what validation and every later use of the model go by
             distributed.average([norm.running_mean, norm.running_var])
-        entry = {"step": at + 1, "pairs": (at + 1) * self.pairs, "loss": loss.item(), "accuracy": right.item()}
+        pairs = self.history[-1]["pairs"] if at else 0
+        entry = {
+            "step": at + 1,
+            "pairs": pairs + self.halves * len(cuts.track),
+            "loss": loss.item(),
+            "accuracy": right.item(),
+        }
         entry |= {"gradient": size.item(), "silent": cuts.silent, "seconds": round(time.monotonic() - started, 3)}
         self.history.append(entry)
         return entry
