@@ -36,7 +36,7 @@ from phalar.train.objective import Objective
 CLIPS, SECONDS = 8, 5.0  # embedded at once
 BATCH, STEPS, REFERENCE_STEPS, COMPARED = 32, 5, 2, 4  # pairs a step; steps timed; pairs whose gradients are compared
 PIECES, STEMS, PIECE_SECONDS, SOURCE_RATE = 4, 4, 30.0, 44_100
-EXCERPTS, PAIRS, REFERENCE_PAIRS = 16, 32, 4  # read, or made, at once
+EXCERPTS = 16  # read at once
 MARGIN = 4_000  # samples at 16 kHz that are decoded on either side, for the resampler
 
 
@@ -46,10 +46,8 @@ def run(name: str) -> dict:
     if name not in BENCHMARKS:
         raise InputError(f"unknown benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
     unit, measure = BENCHMARKS[name]
-    found = measure()
-    ratio = found["ours"] / found["reference"]
-    machine = {"threads": torch.get_num_threads(), "processor": processor()}
-    return {"benchmark": name, "ratio": ratio, "unit": unit} | machine | found
+    found = {"benchmark": name, "unit": unit, "threads": torch.get_num_threads(), "processor": processor()} | measure()
+    return found | {"ratio": found["ours"] / found["reference"]}
 
 
 def processor(about: Path = Path("/proc/cpuinfo")) -> str:
@@ -65,11 +63,6 @@ def seconds_of(function: Callable[[], object], threads: int | None = None) -> fl
     """Median seconds of a call, after one that warms up."""
     timer = Timer("function()", globals={"function": function}, num_threads=threads or torch.get_num_threads())
     return timer.blocked_autorange(min_run_time=1.0).median
-
-
-def cqt() -> dict:
-    """Our constant-Q transform against nnAudio's ``CQT1992v2``."""
-    return _embedding(ConstantQ(), _nnaudio())
 
 
 def encode() -> dict:
@@ -122,7 +115,15 @@ def train() -> dict:
     with tempfile.TemporaryDirectory() as folder:
         plain = _trainer(plain_twin(trainer.model))
         tables = replace(plain.tables, tracks=as_flac(plain.tables.tracks, Path(folder), SAMPLE_RATE))
-        plain.batch = lambda step: plain_batch(tables, BATCH, step)
+
+        def batch(step: int) -> tuple[list[Tensor], batches.Cuts]:
+            """Pairs with noise, (2, B, N), made one by one, and where they were cut."""
+            cuts = batches.draw(tables, BATCH, round(SECONDS * SAMPLE_RATE), np.random.default_rng(step))
+            waves = batches.StoredSource(tables, torch.device("cpu")).read(cuts)
+            noise = torch.Generator().manual_seed(step)
+            return [torch.cat([augment.augment(pair, noise) for pair in waves.split(1, dim=1)], dim=1)], cuts
+
+        plain.batch = batch
         error = largest_error(trainer.model, plain.model, plain.batch(0)[0][0][:, :COMPARED])
         reference = pairs_a_second(plain, REFERENCE_STEPS)
     speeds = [speed for speed in rivals.values() if isinstance(speed, float)]
@@ -166,34 +167,19 @@ def largest_error(model: StemModel, twin: StemModel, waves: Tensor) -> float:
 
 def data() -> dict:
     """Excerpts of all stems of a track, stored against decoded from stereo FLAC files at 44.1 kHz and resampled, on one
-    thread. ``pair_ms``, ``pair_reference_ms``: milliseconds from there to both sides of an augmented pair."""
+    thread."""
     with tempfile.TemporaryDirectory() as folder:
         tracks = _invented(Path(folder))
         files = as_flac(tracks, Path(folder), SOURCE_RATE)
-        rng, length = np.random.default_rng(0), round(SECONDS * SAMPLE_RATE)
-        places = HOP * rng.integers((tracks[0].num_samples - length) // HOP, size=EXCERPTS)
+        length = round(SECONDS * SAMPLE_RATE)
+        places = HOP * np.random.default_rng(0).integers((tracks[0].num_samples - length) // HOP, size=EXCERPTS)
 
         def excerpts(of: Sequence[Track]) -> list[np.ndarray]:
             return [of[i % PIECES].excerpt(int(start), length) for i, start in enumerate(places)]
 
-        # A batch wants as many tracks as pairs; the same few, under other names, do for timing.
-        tables = batches.tables([replace(tracks[i % PIECES], id=f"{i}") for i in range(PAIRS)])
-        plain = replace(tables, tracks=tuple(files[i % PIECES] for i in range(PAIRS)))
-        source, generator = batches.StoredSource(tables, torch.device("cpu")), torch.Generator().manual_seed(0)
         error = max(np.abs(a - b).max() / np.abs(b).max() for a, b in zip(*map(excerpts, (tracks, files)), strict=True))
-        ours, reference, pair, plain_pair = (
-            seconds_of(each, threads=1)
-            for each in (
-                lambda: excerpts(tracks),
-                lambda: excerpts(files),
-                lambda: augment.augment(source.read(batches.draw(tables, PAIRS, length, rng)), generator),
-                lambda: plain_batch(plain, REFERENCE_PAIRS),
-            )
-        )
-    pair, plain_pair = 1000 * pair / PAIRS, 1000 * plain_pair / REFERENCE_PAIRS
-    times = {"pair_ms": pair, "pair_reference_ms": plain_pair, "pair_ratio": plain_pair / pair}
-    speeds = {"ours": EXCERPTS / ours, "reference": EXCERPTS / reference}
-    return speeds | times | {"max_relative_error": float(error), "threads": 1}
+        ours, reference = (EXCERPTS / seconds_of(lambda of=of: excerpts(of), threads=1) for of in (tracks, files))
+    return {"ours": ours, "reference": reference, "max_relative_error": float(error), "threads": 1}
 
 
 def _invented(folder: Path) -> list[Track]:
@@ -218,15 +204,13 @@ class FlacAudio:
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """(S, stop - start) float32 at 16 kHz."""
-        return np.stack([self._decoded(file, start, stop) for file in self.files])
-
-    def _decoded(self, file: Path, start: int, stop: int) -> np.ndarray:
         if self.rate == SAMPLE_RATE:
-            return soundfile.read(file, stop - start, start, dtype="float32")[0]
+            return np.stack([soundfile.read(file, stop - start, start, dtype="float32")[0] for file in self.files])
         step = HOP * self.rate // SAMPLE_RATE  # whole samples at both rates
         first, last = max(0, start - MARGIN) // HOP, -(-(stop + MARGIN) // HOP)
-        samples = soundfile.read(file, (last - first) * step, first * step, dtype="float32")[0].mean(axis=1)
-        return soxr.resample(samples, self.rate, SAMPLE_RATE)[start - first * HOP : stop - first * HOP]
+        read = [soundfile.read(f, (last - first) * step, first * step, dtype="float32")[0] for f in self.files]
+        mono = [soxr.resample(samples.mean(axis=1), self.rate, SAMPLE_RATE) for samples in read]
+        return np.stack(mono)[:, start - first * HOP : stop - first * HOP]
 
 
 def as_flac(tracks: Sequence[Track], folder: Path, rate: int) -> tuple[Track, ...]:
@@ -242,16 +226,8 @@ def as_flac(tracks: Sequence[Track], folder: Path, rate: int) -> tuple[Track, ..
     return tuple(written)
 
 
-def plain_batch(tables: batches.Tables, pairs: int, seed: int = 0) -> tuple[list[Tensor], batches.Cuts]:
-    """Pairs with noise, (2, B, N), made one by one, and where they were cut."""
-    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
-    cuts = batches.draw(tables, pairs, round(SECONDS * SAMPLE_RATE), rng)
-    waves = batches.StoredSource(tables, torch.device("cpu")).read(cuts)
-    return [torch.cat([augment.augment(pair, generator) for pair in waves.split(1, dim=1)], dim=1)], cuts
-
-
 BENCHMARKS = {
-    "cqt": ("seconds of audio per second", cqt),
+    "cqt": ("seconds of audio per second", lambda: _embedding(ConstantQ(), _nnaudio())),
     "encode": ("seconds of audio per second", encode),
     "train": ("pairs per second", train),
     "data": (f"excerpts of {STEMS} stems per second", data),

@@ -76,7 +76,12 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="phalar: %(message)s", stream=sys.stderr)
     logging.getLogger("papermill").setLevel(logging.WARNING)
     warnings.showwarning = lambda message, *_: click.echo(f"phalar: warning: {message}", err=True)
-    words = _one_by_one(sys.argv[1:] if arguments is None else arguments)
+    words, name = [], ""
+    for word in sys.argv[1:] if arguments is None else arguments:
+        if not word.startswith("-") and name in MANY and words[-1] != name:
+            words.append(name)  # "--k 8 16" as "--k 8 --k 16", which is how click takes several values
+        name = word if word.startswith("-") else name
+        words.append(word)
     try:
         return cli.main(words, "phalar", standalone_mode=False) or 0
     except (InputError, click.ClickException) as error:
@@ -87,18 +92,6 @@ def main(arguments: list[str] | None = None) -> int:
         code, said = 130, "interrupted; run the same command again to go on"
     click.echo("phalar: " + " ".join(said.split()), err=True)
     return code
-
-
-def _one_by_one(words: list[str]) -> list[str]:
-    """``--k 8 16`` as ``--k 8 --k 16``, which is how click takes several values."""
-    spread, name = [], ""
-    for word in words:
-        if word.startswith("-"):
-            name = word
-        elif name in MANY and spread[-1] != name:
-            spread.append(name)
-        spread.append(word)
-    return spread
 
 
 def _text(result: dict) -> str:
@@ -151,12 +144,9 @@ def _parameter(about: inspect.Parameter) -> click.Parameter:
     if about.kind is not about.KEYWORD_ONLY:
         return click.Argument([name], nargs=-1 if kind is tuple else 1, **how)
     names = ["-p", name] if name == "override" else [f"--{name.replace('_', '-')}"]
-    how |= {
-        "nargs": 2 if name in ("override", "seconds") else 1,
-        "multiple": kind is tuple,
-        "is_flag": default is False,
-    }
+    how |= {"nargs": 2 if name in ("override", "seconds") else 1, "multiple": kind is tuple}
     how |= {"required": True} if default is about.empty else {"default": default, "show_default": bool(default)}
+    how["is_flag"] = default is False
     return click.Option(names, help=HELP.get(name), **how)
 
 
@@ -199,10 +189,10 @@ class Top:
 
     def render(corpus: tuple, *, jobs: int | None = None):
         """Render built-in corpora into the cache; all if none is named."""
-        names = corpus or list(corpora.CORPORA)
-        for name in names:
-            corpora.folder(name)
-        return {"corpora": {name: corpora.render(name, jobs=jobs, progress=True) for name in names}}
+        folders = {name: corpora.folder(name) for name in corpus or corpora.CORPORA}
+        for name in folders:
+            corpora.render(name, jobs=jobs)
+        return {"corpora": folders}
 
     def train(variant, *, corpus: tuple, seed=0, steps: int | None = None, limit=0, minutes: float | None = None,
               device="auto", preset="default", batch_size=32, out: Path, shards=1, negatives="shard",

@@ -96,11 +96,9 @@ def points(
     if log:
         axes.set_xscale("log", base=2)
         axes.minorticks_off()
-    if named:
-        slant = {} if max(map(len, map(str, places))) < 10 else {"rotation": 35, "ha": "right"}
-        axes.set_xticks(range(len(places)), places, **slant)
-    else:
-        axes.set_xticks(places, [f"{place:g}" for place in places])
+    labelled = [str(place) if named else f"{place:g}" for place in places]
+    slant = {"rotation": 35, "ha": "right"} if max(map(len, labelled)) >= 10 else {}
+    axes.set_xticks(range(len(places)) if named else places, labelled, **slant)
     axes.set_ylim(bottom=min(0.0, 110 * np.nanmin(table[["value", "low"]].to_numpy(float))))
     axes.set(**{"xlabel": x, "ylabel": "top-1 (%)"} | labels)
     if alone:
@@ -174,19 +172,6 @@ def lines(
         axes.set(xlabel=xlabel, **properties)
     grid[0, 0].set_ylabel(ylabel)
     legend(figure)
-    return figure
-
-
-def stems(panels: Mapping[str, ArrayLike], xlabel: str, x: ArrayLike | None = None, columns: int = 2, **properties):
-    """Sequences (T,) as stems, a panel each, on common axes; ``color`` and all else are properties of the axes."""
-    shade = properties.pop("color", REAL)
-    figure, grid = small_multiples(len(panels), columns, (9.2 / columns, 1.9), sharex=True, sharey=True)
-    for axes, (title, values) in zip(grid, panels.items(), strict=True):
-        drawn = axes.stem(np.arange(len(values)) if x is None else x, values, basefmt="#bbbbbb")
-        plt.setp((drawn.markerline, drawn.stemlines), color=shade)
-        axes.set_title(title, fontsize=10, loc="left")
-        axes.grid(False, axis="x")
-        axes.set(xlabel=xlabel if axes.get_subplotspec().is_last_row() else "", **properties)
     return figure
 
 

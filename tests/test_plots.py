@@ -90,14 +90,12 @@ def test_the_same_name_has_the_same_colour_in_every_panel_and_stands_once_in_the
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
 
 
-def test_arrows_stems_and_paths_end_where_their_numbers_are():
+def test_arrows_and_paths_end_where_their_numbers_are():
     first, second, _ = plots.phasors({"one": {"z": 1j, "w": -2}, "two": {"z": 1}, "three": {}}).axes
     tips = [text.xy for text in first.texts]
     assert tips == [(0, 1), (-2, 0)]
     assert second.texts[0].xy == (1, 0)
     assert first.get_xlim() == second.get_xlim()
-    axes = plots.stems({"a": [1.0, -2.0]}, "t", x=[3, 4], ylabel="v").axes[0]
-    np.testing.assert_allclose(axes.lines[0].get_xydata(), [[3, 1], [4, -2]])
     path = np.array([1, 1j, -1])
     axes = plots.trajectories({"path": path}, [0.0, 1.0, 2.0], "shift (s)").axes[0]
     np.testing.assert_allclose(axes.collections[0].get_offsets(), np.column_stack([path.real, path.imag]))
