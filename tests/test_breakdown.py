@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from phalar.datasets.tracks import Pair, Track
-from phalar.evaluate.breakdown import FEWEST, by_family, by_stems, families, family, outcomes
+from phalar.evaluate.breakdown import FEWEST, by_family, by_stems, family, outcomes
 from phalar.evaluate.retrieval import top1
 
 
@@ -38,13 +38,11 @@ def test_the_group_is_asked_only_where_the_name_says_nothing():
     assert family("other sounds", "other_keys") == "keys"
     assert family("other_plucked", "other_plucked") == "other"
     assert family("bass_synthesizer", "other") == "bass"
-    song = track("song", ["mellotron", "kick_drum"], stem_names=["other_keys", "drums"])
-    assert families(song) == ("keys", "drums")
 
 
 def test_by_hand():
     """Two tracks of two draws. The second track's anchors lose against the first one's positive in the second draw."""
-    one = track("one", ["kick_drum", "snare_drum", "bass_guitar"])
+    one = track("one", ["kick_drum", "snare_drum", "mellotron"], stem_names=["drums", "drums", "bass"])
     two = track("two", ["violin", "cello", "lead_singer"])
     pairs = [pair(one, [0, 1], [2]), pair(two, [0], [2]), pair(one, [0], [1, 2]), pair(two, [0, 2], [1])]
     scores = np.array([[[2, 1], [1, 2]], [[2, 1], [3, 2]]])

@@ -174,7 +174,7 @@ def test_the_interactive_pieces_hold_the_measured_numbers_and_nothing_breaks_out
     pooled, embedding, wave = trace.pooled.numpy(), trace.embedding.numpy(), song.excerpt(0, 20 * STEP)[0]
     page = {"rotation": rotation, "media": media, "np": np, "RATE": 16_000}
     for cell in nbformat.read(repository() / "notebooks" / "rotation.ipynb", as_version=4).cells:
-        if cell.source.startswith(("def hand_of", "def piece_data")):
+        if cell.source.startswith(("def strongest", "def piece_data")):
             exec(cell.source, page)
     text = media.fragment("piece", page["piece_data"](excerpt, shifts, trace, scores))
     data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', text, re.DOTALL)[1])
@@ -184,7 +184,7 @@ def test_the_interactive_pieces_hold_the_measured_numbers_and_nothing_breaks_out
         z = dial["scale"] * (np.array(dial["re"]) + 1j * np.array(dial["im"]))
         name, number = dial["label"].split()
         i = int(number) - 1
-        way = pooled[:, rotation.strongest(pooled)[i], i] if name == "component" else embedding[:, i]
+        way = pooled[:, page["strongest"](pooled)[i], i] if name == "component" else embedding[:, i]
         assert np.abs(z - way).max() < 1e-3 * dial["scale"]
     for each in (text, media.fragment("clocks", page["clocks_data"](wave, pooled))):
         assert each.count("<script") == each.count("</script>") == 2

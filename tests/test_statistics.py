@@ -77,21 +77,17 @@ def test_recordings_of_one_piece_are_one_unit():
         estimate(often, groups[:3])
 
 
-def test_one_unit_has_no_interval_and_a_constant_one_without_width():
+def test_one_unit_has_no_interval_shares_end_at_one_and_a_gain_over_almost_nothing_has_no_end():
     assert estimate([0.5]) == statistics.Estimate(0.5, None, None, 1)
-    found = estimate(np.ones((3, 5)))
-    assert (found.low, found.high) == pytest.approx((1, 1))
-    shares = estimate(np.array([[0.2] * 5, [1.0] * 5, [0.9] * 5]))
-    assert shares.high == 1, "three seeds know little, but a share is at most 1"
-
-
-def test_the_gain_is_the_papers_and_over_almost_nothing_has_no_upper_end():
+    assert (estimate(np.ones((3, 5))).low, estimate(np.ones((3, 5))).high) == pytest.approx((1, 1))
+    assert estimate(np.array([[0.2] * 5, [1.0] * 5, [0.9] * 5])).high == 1, "three seeds know little"
     found = gain(np.full(5, 0.7087), np.full(5, 0.4184))
-    assert (found.value, found.low, found.high) == pytest.approx((0.692, 0.692, 0.692), abs=2e-3)
+    assert (found.value, found.low, found.high) == pytest.approx((0.692, 0.692, 0.692), abs=2e-3), "the paper's"
     found = gain(np.full(6, 0.5), np.array([0.1, 0, 0, 0, 0, 0]))
     assert found.value == pytest.approx(29)
     assert found.low < found.value
     assert math.isinf(found.high)
+    assert gain(np.zeros(3), np.ones(3)).value == -1
     with pytest.raises(InputError, match="in points"):
         gain(np.ones(6), np.zeros(6))
 
@@ -127,14 +123,11 @@ def test_equals_are_told_apart_about_one_time_in_twenty(monkeypatch, kind):
         assert np.mean([sign_flip_test(a.mean(axis=0) - b.mean(axis=0)) <= 0.05 for a, b in sets[:50]]) > 0.5
 
 
-def test_a_real_difference_is_found():
+def test_a_real_difference_is_found_and_holm_by_hand():
     rng = np.random.default_rng(6)
     assert p_value(trained(rng, 5) + 0.5, trained(rng, 5)) < 0.001
     assert p_value(np.ones((3, 4)), np.zeros((2, 4))) == 0  # nothing varies
     assert p_value(np.ones((3, 4)), np.ones((2, 4))) == 1
-
-
-def test_holm_by_hand():
     # Sorted 0.005, 0.01, 0.03, 0.04: times 4, 3, 2, 1 is 0.02, 0.03, 0.06, 0.04, and the last may not fall below 0.06.
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.7, 0.8]) == pytest.approx([1, 1, 1])

@@ -78,17 +78,14 @@ def test_chords_of_held_triads():
     assert trackers.madmom_chords(np.zeros((2, 0), np.float32), RATE) == []
 
 
-def test_the_first_five_seconds_are_trimmed_and_another_metrical_level_counts_for_aml_alone():
+@pytest.mark.filterwarnings("error")
+def test_beats_after_five_seconds_count_another_level_for_aml_alone_and_too_few_for_nothing():
     scores = trackers.beat_scores(HALVES, HALVES[HALVES >= 5])
     assert scores == pytest.approx(dict.fromkeys(trackers.METRICS, 1) | {"f1": 6 / 7})
     for estimate in (np.arange(0, 20, 0.25), HALVES[::2], HALVES[1::2], HALVES + 0.25):
         scores = trackers.beat_scores(HALVES, estimate)
         assert scores["cmlt"] == 0
         assert scores["amlt"] > 0.95
-
-
-@pytest.mark.filterwarnings("error")
-def test_without_beats_a_score_is_zero_and_what_is_no_list_of_seconds_is_refused():
     for reference, estimate in ((HALVES, []), ([], HALVES), ([], []), (HALVES, [1.0]), (HALVES[:4], HALVES)):
         scores = trackers.beat_scores(np.array(reference), np.array(estimate))
         assert not any(scores[name] for name in trackers.METRICS[1:])

@@ -112,7 +112,7 @@ def picture_of(model: StemModel, audio: np.ndarray, sample_rate: int) -> Tensor 
 
 def embed_windows(model: StemModel, picture: Tensor, starts: Sequence[int] | np.ndarray) -> Tensor:
     """Embeddings (W, 512) of the windows of a picture (1, ..., T) that begin at these frames."""
-    batches = np.split(np.asarray(starts), range(BATCH, len(starts), BATCH))
+    batches = torch.as_tensor(starts).split(BATCH)
     cut = (torch.stack([picture[0, ..., start : start + WINDOW] for start in batch]) for batch in batches)
     return torch.cat([embed_pictures(model, batch) for batch in cut])
 

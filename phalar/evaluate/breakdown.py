@@ -5,11 +5,12 @@ Book page *Retrieval*, notebooks/ablations.ipynb.
 
 import re
 from collections.abc import Sequence
+from itertools import repeat
 
 import numpy as np
 import pandas as pd
 
-from phalar.datasets.tracks import Pair, Track
+from phalar.datasets.tracks import Pair
 from phalar.evaluate.retrieval import top1
 from phalar.evaluate.statistics import estimate
 
@@ -40,12 +41,6 @@ def family(stem: str, group: str = "") -> str:
     return next(found, "other")
 
 
-def families(track: Track) -> tuple[str, ...]:
-    """The family of each stem of a track."""
-    groups = track.tags.get("stem_names") or [""] * len(track.stems)
-    return tuple(family(stem, group) for stem, group in zip(track.stems, groups, strict=True))
-
-
 def outcomes(scores: np.ndarray, pairs: Sequence[Pair], k: int) -> pd.DataFrame:
     """What became of each pair, from scores (n, n) or (draws, n, n), rows anchors, and the pairs of the first draw, of
     the second, and so on. A row a pair: ``track``, ``accuracy`` (0..1, the mean over all batches of K), ``anchor``
@@ -53,7 +48,8 @@ def outcomes(scores: np.ndarray, pairs: Sequence[Pair], k: int) -> pd.DataFrame:
     draws = np.reshape(scores, (-1, *np.shape(scores)[-2:]))
     rows = []
     for pair, accuracy in zip(pairs, np.concatenate([top1(matrix, k) for matrix in draws]), strict=True):
-        row, plays = {"track": f"{pair.track.dataset}/{pair.track.id}", "accuracy": accuracy}, families(pair.track)
+        track, row = pair.track, {"track": f"{pair.track.dataset}/{pair.track.id}", "accuracy": accuracy}
+        plays = list(map(family, track.stems, track.tags.get("stem_names") or repeat("")))
         for side, stems in (("anchor", pair.anchor), ("positive", pair.positive)):
             row[side] = tuple(name for name in FAMILIES if name in {plays[i] for i in stems})
             row[f"{side}_stems"] = len(stems)

@@ -258,23 +258,20 @@ def probe(
     return cut.assign(truth=truth, predicted=predicted, fold=fold)
 
 
-def by_recording(named: pd.DataFrame) -> pd.DataFrame:
-    """The share of right windows (``right``) of each recording with a scored one, and its ``piece``, by track."""
-    scored = named[named["truth"] != OUTSIDE]
-    scored = scored.assign(right=scored["truth"] == scored["predicted"])
-    return scored.groupby("track").agg({"right": "mean", "piece": "first"})
+def accuracy(named: pd.DataFrame, less: pd.DataFrame | None = None) -> Estimate:
+    """Mean over recordings of the share of right windows or, with ``less``, of by how much it exceeds another probe's.
+    Recordings of a piece are alike, so pieces are resampled."""
 
+    def shares(table: pd.DataFrame) -> pd.DataFrame:
+        scored = table[table["truth"] != OUTSIDE]
+        scored = scored.assign(right=scored["truth"] == scored["predicted"])
+        return scored.groupby("track").agg({"right": "mean", "piece": "first"})
 
-def accuracy(named: pd.DataFrame) -> Estimate:
-    """Mean over recordings of the share of right windows; recordings of a piece are alike, so pieces are resampled."""
-    table = by_recording(named)
-    return estimate(table["right"], table["piece"])
-
-
-def apart(one: pd.DataFrame, other: pd.DataFrame) -> Estimate:
-    """How much more accurate one probe is than another, recording by recording; pieces are resampled."""
-    pair = by_recording(one).assign(other=by_recording(other)["right"]).dropna()
-    return difference(pair["right"], pair["other"], pair["piece"])
+    own = shares(named)
+    if less is None:
+        return estimate(own["right"], own["piece"])
+    own = own.assign(less=shares(less)["right"]).dropna()
+    return difference(own["right"], own["less"], own["piece"])
 
 
 def measures(named: pd.DataFrame, setting: Setting, tracks: Sequence[Track], hop: float) -> dict[str, Estimate]:
@@ -324,10 +321,8 @@ def segments(times: Sequence[float], labels: Sequence[str], hop: float) -> Chord
 
 def weighted_scores(reference: Chords, estimated: Chords) -> dict[str, float]:
     """``mir_eval``'s scores over the time that both cover, by measure: shares of the time that it is about, NaN where
-    there is none. An InputError for no common time."""
+    there is none."""
     begin, end = max(reference[0][0], estimated[0][0]), min(reference[-1][1], estimated[-1][1])
-    if end <= begin:
-        raise InputError(f"reference and estimated chords share no time ({begin:.2f} to {end:.2f} s)")
     sides = [mir_eval.util.adjust_intervals(*_apart(side), begin, end, "N", "N") for side in (reference, estimated)]
     intervals, truth, guess = mir_eval.util.merge_labeled_intervals(*sides[0], *sides[1])
     agree = pd.DataFrame({name: getattr(mir_eval.chord, name)(truth, guess) for name in MEASURES})

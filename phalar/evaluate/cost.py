@@ -24,15 +24,10 @@ def model_rows() -> list[dict[str, str | int]]:
     """The registry as a table: variant, learned parameters, FLOPs per second of audio, and what differs from PHALAR."""
     rows = []
     for name, row in VARIANTS.items():
-        model = _shape_of(name)
+        model = shape_of(name)
         about = {"variant": name, "parameters": model.num_parameters}
         rows.append(about | {"flops_per_second": round(count_flops(model) / SECONDS), "differs": row.differs})
     return rows
-
-
-def count_parameters(name: str) -> int:
-    """Learned real numbers of a variant. A frozen MERT is not counted and need not be at hand."""
-    return _shape_of(name).num_parameters
 
 
 @torch.no_grad()
@@ -59,8 +54,8 @@ class _HubertBase(nn.Module):
         return self.model(audio)[0].transpose(1, 2)[:, :, None]
 
 
-def _shape_of(name: str) -> StemModel:
-    """A variant whose weights hold no numbers."""
+def shape_of(name: str) -> StemModel:
+    """A variant whose weights hold no numbers; a frozen MERT need not be at hand."""
     row = variant(name)
     if row.backbone != "mert":
         return build(row, seed=0).requires_grad_(False).to("meta")

@@ -246,11 +246,6 @@ def find_or_measure(model: StemModel, excerpts: Sequence[Excerpt], label: str) -
     return found
 
 
-def strongest(pooled: np.ndarray) -> np.ndarray:
-    """For each component the projection that is largest on the average: (J, D, C) to (C,) indices."""
-    return np.abs(pooled).mean(axis=0).argmax(axis=0)
-
-
 def scores(model: StemModel, excerpt: Excerpt, shifts: np.ndarray) -> np.ndarray:
     """Symmetrised scores of the mix with the stem at each shift: (J,) samples to (J,) float64."""
     sides = (model.embed(waves, SAMPLE_RATE) for waves in (excerpt.mix(), excerpt.delayed(shifts)))

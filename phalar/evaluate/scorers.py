@@ -13,6 +13,7 @@ import librosa
 import numpy as np
 import torch
 from scipy.ndimage import convolve1d
+from scipy.signal import detrend
 from sklearn.metrics.pairwise import cosine_similarity as cosine
 
 from phalar import corpora, fingerprint
@@ -47,9 +48,9 @@ def features(waves: np.ndarray) -> Features:
         "noise": np.stack([_noise(wave) for wave in audio.numpy()]),
         "level": np.array([[max(loudness(wave, SAMPLE_RATE), -70.0)] for wave in waves]),
         "rhythm": autocorrelation(onsets),
-        "chroma": _centred(chroma.mean(axis=2), axis=1),
+        "chroma": detrend(chroma.mean(axis=2), axis=1, type="constant"),
         "onsets": onsets,
-        "pitches": _centred(_averaged(chroma, ALIGNED), axis=1).reshape(len(waves), -1),
+        "pitches": detrend(_averaged(chroma, ALIGNED), axis=1, type="constant").reshape(len(waves), -1),
     }
 
 
@@ -60,7 +61,7 @@ def onset_curve(mel: np.ndarray) -> np.ndarray:
     """Mean rise of log-mel bands (n, bands, T) from frame to frame, smoothed, less its mean: (n, T)."""
     rise = np.maximum(np.diff(mel, axis=2, prepend=mel[:, :, :1]), 0).mean(axis=1)
     window = np.hanning(SMOOTHING + 2)[1:-1]
-    return _centred(convolve1d(rise, window / window.sum(), axis=1, mode="constant"), axis=1)
+    return detrend(convolve1d(rise, window / window.sum(), axis=1, mode="constant"), axis=1, type="constant")
 
 
 def autocorrelation(curve: np.ndarray) -> np.ndarray:
@@ -87,10 +88,6 @@ def _averaged(values: np.ndarray, frames: int) -> np.ndarray:
 def _noise(wave: np.ndarray) -> np.ndarray:
     seed = int.from_bytes(blake2b(wave.tobytes(), digest_size=8).digest(), "big")
     return np.random.default_rng(seed).normal(size=NOISE)
-
-
-def _centred(values: np.ndarray, axis: int) -> np.ndarray:
-    return values - values.mean(axis=axis, keepdims=True)
 
 
 def _over(values: np.ndarray, scale: np.ndarray) -> np.ndarray:

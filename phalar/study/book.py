@@ -24,7 +24,7 @@ import yaml
 
 from phalar import fingerprint
 from phalar.errors import RunError
-from phalar.evaluate.cost import count_parameters
+from phalar.evaluate.cost import shape_of
 from phalar.model import checkpoints
 from phalar.model.variants import VARIANTS
 from phalar.study import claims, compare, media, tables
@@ -65,7 +65,7 @@ def stage(run: Study) -> Path:
     if (run.folder / "figures").is_dir():
         shutil.copytree(run.folder / "figures", target / "book" / "figures" / "run")
     shutil.copy(root / "_toc.yml", target)
-    records, parameters = read(run.records), {name: count_parameters(name) for name in VARIANTS}
+    records, parameters = read(run.records), {name: shape_of(name).num_parameters for name in VARIANTS}
     judged = claims.judged(records, parameters)
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     config["parse"]["myst_substitutions"] = substitutions(records, run.values["profile_name"], judged)
