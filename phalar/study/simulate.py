@@ -13,7 +13,7 @@ import pandas as pd
 from phalar.datasets.store import in_processes
 from phalar.evaluate.statistics import difference, estimate
 from phalar.study import claims
-from phalar.study.compare import LATE_RISE, against_full, comparison_records
+from phalar.study.compare import LATE_RISE, Key, against_full, comparison_records
 from phalar.study.records import Record, frame
 from phalar.study.tables import lookup
 
@@ -37,18 +37,32 @@ def drawn(rng: np.random.Generator, mean: float, hard: np.ndarray, seeds: int, l
     return rng.binomial(DRAWS, chance.clip(0, 1)) / DRAWS
 
 
+def written(found: np.ndarray, less: np.ndarray | None = None, **about: Any) -> list[Record]:
+    """A record a seed of accuracies (seeds, n), or of what they have more than others, (seeds, n) or (1, n)."""
+    made = []
+    for seed, ours in enumerate(found):
+        models = (ours,) if less is None else (ours, less[seed % len(less)])
+        e = (estimate if less is None else difference)(*models, resamples=RESAMPLES)
+        interval = {"value": e.value, "ci_low": e.low, "ci_high": e.high, "n": e.n}
+        made.append(Record(seed=seed, **{"split": "test"} | about | interval))
+    return made
+
+
+def compared(by_track: Mapping[Key, np.ndarray], rise: float | None = 0.0) -> list[Record]:
+    """Records of retrieval with models, accuracies (seeds, n), whose learning curves end in a rise, and of their
+    comparisons."""
+    made = comparison_records(against_full(by_track, resamples=RESAMPLES), "ablations")
+    for (variant, dataset, k), found in by_track.items():
+        about = {"experiment": "ablations", "dataset": dataset, "variant": variant, "split": "test"}
+        made += written(found, k=k, metric="top1", **about)
+        made += [] if rise is None else [Record(metric=LATE_RISE, value=rise, **about)]
+    return made
+
+
 def invented(rng: np.random.Generator, effects: Mapping[str, float], seeds: int, luck: float) -> pd.DataFrame:
     """Records of a run in which each claim's effect is as given (0 where it is not), with so many training seeds of
     every model that is trained."""
     made, by_track = [], {}
-
-    def written(found: np.ndarray, less: np.ndarray | None = None, **about: Any) -> None:
-        for seed, ours in enumerate(found):
-            models = (ours,) if less is None else (ours, less[seed % len(less)])
-            e = (estimate if less is None else difference)(*models, resamples=RESAMPLES)
-            interval = {"value": e.value, "ci_low": e.low, "ci_high": e.high, "n": e.n}
-            made.append(Record(seed=seed, **{"split": "test"} | about | interval))
-
     hard = {name: rng.normal(0, HARD, n) for name, n in TRACKS.items()}
     others = rng.normal(0, HARD, PIECES)
     for claim in claims.registry():
@@ -60,22 +74,18 @@ def invented(rng: np.random.Generator, effects: Mapping[str, float], seeds: int,
             (ours, *_, rival), metric = where["against"], where["metric"]
             about = {"experiment": where["experiment"], "dataset": "invented", "split": where.get("split", "test")}
             a, b = drawn(rng, LEVEL, others, seeds, luck), drawn(rng, LEVEL - effect, others, 1, 0.0)
-            written(a, variant=ours, metric=metric, **about)
-            written(b, variant=rival, metric=metric, **about)
-            written(a, b, variant=ours, metric=f"{metric}_minus_{rival.split()[0]}", **about)
+            made += written(a, variant=ours, metric=metric, **about)
+            made += written(b, variant=rival, metric=metric, **about)
+            made += written(a, b, variant=ours, metric=f"{metric}_minus_{rival.split()[0]}", **about)
         elif "stress" in where:
             about = {"experiment": "limits", "variant": "phalar", "k": claims.K}
             luck_of = rng.normal(0, luck, (seeds, 1))  # the same weights on both: training's luck is one
             plain, hurt = (drawn(rng, mean + luck_of, others, seeds, 0.0) for mean in (LEVEL, LEVEL - effect))
-            written(plain, dataset="stress-plain", metric="top1", **about)
-            written(hurt, dataset=where["stress"], metric="top1", **about)
-            written(plain, hurt, dataset=where["stress"], metric=claims.PLAIN_MINUS, **about)
+            made += written(plain, dataset="stress-plain", metric="top1", **about)
+            made += written(hurt, dataset=where["stress"], metric="top1", **about)
+            made += written(plain, hurt, dataset=where["stress"], metric=claims.PLAIN_MINUS, **about)
     by_track |= {("phalar", name, claims.K): drawn(rng, LEVEL, hard[name], seeds, luck) for name in TRACKS}
-    for (variant, dataset, k), found in by_track.items():
-        about = {"experiment": "ablations", "dataset": dataset, "variant": variant, "split": "test"}
-        written(found, k=k, metric="top1", **about)
-        made.append(Record(metric=LATE_RISE, value=0.0, **about))
-    return frame(made + comparison_records(against_full(by_track, resamples=RESAMPLES), "ablations"))
+    return frame(made + compared(by_track))
 
 
 def judge_once(task: tuple[int, float, int, float]) -> dict[str, str]:
