@@ -36,24 +36,25 @@ def test_a_late_stem_sounds_later(pairs):
 
 
 def test_both_directions_count_and_a_tie_is_half(pairs):
-    """Rows are anchors: of the three pairs, then of the three that were moved."""
-    scores = np.zeros((6, 6))
+    """Rows are anchors: of the three pairs, then of the three that were moved one way, then the other."""
+    scores = np.zeros((9, 9))
     scores[0, 0], scores[3, 3] = 1, 1  # either prefers its own
     scores[1, 4], scores[4, 4] = 1, 1  # both prefer the moved positive: no more than a taste for it
     scores[2, 5], scores[5, 2] = 1, 1  # either prefers the other's
     scores[0, 1] = scores[4, 2] = 9  # of other pairs nobody asks
-    found = preferred(lambda cuts: {"one": scores, "none": 0 * scores}, pairs, pairs)
-    assert found["one"].tolist() == [1.0, 0.5, 0.0]
-    assert found["none"].tolist() == [0.5] * 3
+    found = preferred(lambda cuts: {"one": scores, "none": 0 * scores}, pairs, pairs, pairs)
+    assert found["one"].tolist() == [[1.0, 0.5, 0.0], [0.75, 0.5, 0.5]]
+    assert found["none"].tolist() == [[0.5] * 3] * 2
 
 
 def test_the_model_s_scores_are_those_of_its_pairs_one_by_one(stirred, pairs):
-    model, moved = stirred("phalar"), [late(pair, 0.1) for pair in pairs]
-    found = preferred(retrieval.by_model(model), pairs, moved)["symmetrised"]
-    for value, one, other in zip(found, pairs, moved, strict=True):
-        x, y = (model.embed(pair.audio(), RATE) for pair in (one, other))
-        scores = [float(model.similarity(a[:1], b[1:])) for a in (x, y) for b in (x, y)]
-        assert value == (float(scores[0] > scores[1]) + float(scores[3] > scores[2])) / 2
+    model, ways = stirred("phalar"), [[late(pair, by) for pair in pairs] for by in (0.1, 0.3)]
+    found = preferred(retrieval.by_model(model), pairs, *ways)["symmetrised"]
+    for values, moved in zip(found, ways, strict=True):
+        for value, one, other in zip(values, pairs, moved, strict=True):
+            x, y = (model.embed(pair.audio(), RATE) for pair in (one, other))
+            scores = [float(model.similarity(a[:1], b[1:])) for a in (x, y) for b in (x, y)]
+            assert value == (float(scores[0] > scores[1]) + float(scores[3] > scores[2])) / 2
 
 
 def test_pairs_are_asked_for_their_key_without_their_drums(pairs):

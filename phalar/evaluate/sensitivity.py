@@ -5,8 +5,9 @@ little earlier, so that all comes late. Who hears the difference prefers, for an
 same. Both directions count, for one alone is biased by what the scorer makes of a positive as such.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -47,40 +48,64 @@ def late(pair: Pair, seconds: float) -> Pair:
     return replace(pair, start=start)
 
 
-def preferred(score: Scorer, pairs: Sequence[Pair], moved: Sequence[Pair]) -> dict[str, np.ndarray]:
-    """How often anchors score the positive of their own version above that of the other: for each pair (n,) the mean of
-    its two directions, each 1 or 0, and 0.5 for a tie; by the names that the scorer gives."""
+def preferred(score: Scorer, pairs: Sequence[Pair], *moved: Sequence[Pair]) -> dict[str, np.ndarray]:
+    """How often anchors score the positive of their own version above that of another: for each way in which all n
+    pairs were moved and each pair, (ways, n), the mean of its two directions, each 1 or 0, and 0.5 for a tie; by the
+    names that the scorer gives."""
     found, n = {}, len(pairs)
-    for name, scores in score((pair, pair.audio()) for pair in (*pairs, *moved)).items():
-        own = np.diagonal(scores).reshape(2, n)
-        other = np.stack([np.diagonal(scores, n), np.diagonal(scores, -n)])
-        found[name] = (0.5 * (own == other) + (own > other)).mean(axis=0)
+    every = chain(pairs, *moved)
+    for name, scores in score((pair, pair.audio()) for pair in every).items():
+        own = np.diagonal(scores).reshape(-1, n)
+        there = np.stack([np.diagonal(scores, way * n)[:n] for way in range(1, len(own))])
+        back = np.stack([np.diagonal(scores, -way * n)[:n] for way in range(1, len(own))])
+        found[name] = (_above(own[0], there) + _above(own[1:], back)) / 2
     return found
 
 
+def _above(own: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return 0.5 * (own == other) + (own > other)
+
+
 def evaluate(
-    score: Scorer, corpus: str, *, key: object = None, limit: int = 0, progress: bool = True, draws: int = 1
+    score: Scorer,
+    corpus: str,
+    *,
+    semitones: Sequence[int] = SEMITONES,
+    seconds: Sequence[float] = SECONDS,
+    key: object = None,
+    limit: int = 0,
+    progress: bool = True,
+    draws: int = 1,
 ) -> pd.DataFrame:
     """What a scorer (``retrieval.by_model(model)``, ``scorers.by_rules()``) hears, on ``draws`` pairs of each test
-    track of a built-in corpus: a table of ``scorer`` (its name for the score), ``split`` (what was moved), ``metric``
-    (``preferred``) and ``estimate`` over tracks. For ``semitone`` the pairs are without their drums. With ``key``,
-    plain values that determine the scores, what was found is kept in the cache.
+    track of a built-in corpus, moved by all ``semitones`` and ``seconds``: a table of ``scorer`` (its name for the
+    score), ``split`` (what was moved), ``metric`` (``preferred``) and ``estimate`` over tracks. For ``semitone`` the
+    pairs are without their drums. With ``key``, plain values that determine the scores, what was found is kept in the
+    cache.
     """
     how = {"limit": limit or None, "progress": progress}
     tracks = corpora.load(corpus, "test", **how)
     pairs = [pair for draw in range(draws) for pair in retrieval.fixed_pairs(tracks, draw)]
-    tuned = in_pitch(pairs)
-    changes = {f"semitone {n:+d}": (tuned, n) for n in SEMITONES} | {f"late {s:g}": (pairs, s) for s in SECONDS}
-    rows = []
-    for change, (own, by) in changes.items():
+    tuned, rows = in_pitch(pairs), []
 
-        def make(own: list[Pair] = own, by: float = by) -> dict[str, np.ndarray]:
-            if isinstance(by, float):
-                return preferred(score, own, [late(pair, by) for pair in own])
-            return preferred(score, own, twins_of(own, corpora.load(corpus, "test", semitones=by, **how)))
+    def twins() -> Iterator[list[Pair]]:
+        return (twins_of(tuned, corpora.load(corpus, "test", semitones=by, **how)) for by in semitones)
 
-        identity = [key, corpora.version(corpus), change, limit, draws, fingerprint.of_code("evaluate/sensitivity.py")]
+    def delays() -> Iterator[list[Pair]]:
+        return ([late(pair, by) for pair in pairs] for by in seconds)
+
+    names = [f"semitone {by:+d}" for by in semitones], [f"late {by:g}" for by in seconds]
+    for own, splits, ways in zip((tuned, pairs), names, (twins, delays), strict=True):
+
+        def make(own: list[Pair] = own, ways: Callable = ways) -> dict[str, np.ndarray]:
+            return preferred(score, own, *ways())
+
+        identity = [key, corpora.version(corpus), splits, limit, draws, fingerprint.of_code("evaluate/sensitivity.py")]
         found = make() if key is None else fingerprint.cached("sensitivity", identity, make)
         ids = [pair.track.id for pair in own]
-        rows += [(name, change, "preferred", estimate(values, ids)) for name, values in found.items()]
+        rows += [
+            (name, split, "preferred", estimate(values, ids))
+            for name, ways_found in found.items()
+            for split, values in zip(splits, ways_found, strict=True)
+        ]
     return pd.DataFrame(rows, columns=["scorer", "split", "metric", "estimate"])
