@@ -133,7 +133,8 @@ class Command(click.Command):
     def get_params(self, context: click.Context) -> list[click.Parameter]:
         """With the options of all data sets for ``**``; a data set refuses those of others. Read when asked for."""
         sets = copies.DATASETS.values() if self.any else ()
-        texts = {name: f"{each.name}: {text}" for each in sets for name, (_, text) in each.options.items()}
+        options = ((each.name, *option) for each in sets for option in each.options.items())
+        texts = {name: f"{of}: {' or '.join(choices) or 'a folder'}" for of, name, choices in options}
         return [click.Option([f"--{name}"], help=text) for name, text in texts.items()] + super().get_params(context)
 
 
@@ -168,10 +169,6 @@ def _records(made) -> dict:
 def _either(own: str, corpus: str | None, copy: Path | None) -> None:
     if (corpus, copy is None) not in ((own, True), (None, False)):
         raise InputError(f"name either the corpus {own!r} or a copy of the real data set; {corpus!r} is not for this")
-
-
-def _problems(found) -> list[dict]:
-    return [each._asdict() | {"serious": each.serious} for each in found]
 
 
 def _run(profile: str, override: Iterable[tuple[str, str]], **more):
@@ -278,23 +275,21 @@ class Datasets:
         """What they are, their terms, and how to get them."""
         rows = []
         for each in copies.DATASETS.values():
-            options = {name: text for name, (_, text) in each.options.items()}
-            rows.append({name: value for name, value in vars(each).items() if name != "list"} | {"options": options})
-        return {"datasets": rows, "prepared": [{"name": n, **(copies.origin(n) or {})} for n in copies.names()]}
+            rows.append({name: value for name, value in vars(each).items() if name != "tracks"})
+        return {"datasets": rows, "prepared": [{"name": name} for name in copies.names()]}
 
     def check(name, root: Path, **options):
         """What a copy holds against what it should; never changes it. NAME is as `phalar datasets list` has it."""
-        *problems, found = copies.check(name, root, options, progress=True)
+        found = copies.check(name, root, options, progress=True)
         counts = {split: {"found": n, "expected": found.expected.get(split)} for split, n in found.found.items()}
-        about = {"stems": found.stems, "hours": round(found.hours, 2), "problems": _problems(problems)}
-        return {"dataset": name, "whole": found.whole, "splits": counts, **about}
+        problems = [each._asdict() for each in found.problems]
+        return {"dataset": name, "whole": found.whole, "splits": counts, "problems": problems}
 
     def prepare(name, root: Path, *, jobs: int | None = None, **options):
         """Turn a copy into 16 kHz audio that is read at memory speed. NAME is as `phalar datasets list` has it."""
         made = copies.prepare(name, root, options, jobs=jobs, progress=True)
-        about = {"name": made.name, "folder": made.folder, "tracks_found": made.found}
-        about |= {"tracks_stored": made.stored, "silent_stems": made.silent_stems}
-        return about | {"problems": _problems(made.problems)}
+        problems = [each._asdict() for each in made.problems]
+        return {"name": made.name, "folder": copies.folder(made.name), "splits": made.found, "problems": problems}
 
 
 class Study:

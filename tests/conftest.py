@@ -28,6 +28,14 @@ def official_vectors() -> Path:
 
 
 @pytest.fixture(scope="session")
+def fixtures() -> Path:
+    """Folder of small samples of the real data sets; the test is skipped where it is absent."""
+    if not (SHARED / "fixtures").is_dir():
+        pytest.skip(f"the real samples are not at {SHARED / 'fixtures'}")
+    return SHARED / "fixtures"
+
+
+@pytest.fixture(scope="session")
 def music():
     """music(items, seconds): (items, N) float32 at 16 kHz, a held chord, clicks and noise, different for each item."""
 

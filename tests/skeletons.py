@@ -34,40 +34,35 @@ SONG = {"bass": ("bass_guitar",), "drums": ("kick_drum", "snare_drum", "hi_hat")
 
 @dataclass(frozen=True)
 class Sound:
-    """What an audio file holds: quiet noise, so that many of them sum within full scale.
-
-    ``unequal``: every other file is a fifth longer. ``extension``: anything that soundfile writes.
-    """
+    """What an audio file holds: quiet noise. ``extension``: anything that soundfile writes."""
 
     extension: str = "wav"
     rate: int = 16_000
     channels: int = 1
     seconds: float = 0.05
-    unequal: bool = False
 
     def write(self, folder: Path, name: str, number: int = 0) -> Path:
         """``folder/name.extension``; eight different sounds take turns by ``number``."""
         path = folder / f"{name}.{self.extension}"
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_encoded(self, number % 8))
         return path
 
 
 @cache
 def _encoded(sound: Sound, number: int) -> bytes:
-    length = round(sound.rate * sound.seconds * (1.2 if sound.unequal and number % 2 else 1))
+    length = round(sound.rate * sound.seconds)
     noise = np.random.default_rng(number).uniform(-0.05, 0.05, (length, sound.channels))
     buffer = io.BytesIO()
     soundfile.write(buffer, noise, sound.rate, format={"aif": "aiff"}.get(sound.extension, sound.extension))
     return buffer.getvalue()
 
 
-def slakh_table(path: Path) -> list[tuple[str, str, tuple[str, ...], tuple[str, ...]]]:
+def slakh_table(path: Path) -> list[tuple[str, str, list[str], list[str]]]:
     """Rows for :func:`slakh` from the fixtures' ``redux_stem_index.csv``: all 2,100 tracks as redux lays them out."""
     with path.open(newline="") as file:
-        return [
-            (row["track"], row["redux_split"], tuple(row["audio_stems"].split()), tuple(row["midi_only_stems"].split()))
-            for row in csv.DictReader(file)
-        ]
+        rows = [*csv.DictReader(file)]
+    return [(r["track"], r["redux_split"], r["audio_stems"].split(), r["midi_only_stems"].split()) for r in rows]
 
 
 SLAKH = (
@@ -81,33 +76,19 @@ SLAKH = (
 
 def slakh(folder: Path, table: Iterable[tuple] = SLAKH, sound: Sound = Sound(extension="flac")) -> Path:
     """Slakh2100: rows are track, split folder (None for none, as in BabySlakh), stems with audio, stems without."""
+    families = (("Guitar", "Distortion Guitar"), ("Drums", "Drums"), ("Bass", "Bass"), ("Strings (continued)", "Choir"))
     for number, (track, split, stems, midi_only) in enumerate(table):
         place = folder / (split or "") / track
-        (place / "stems").mkdir(parents=True)
         sound.write(place, "mix")
-        for index, stem in enumerate(stems):
-            sound.write(place / "stems", stem, number + index)
-        (place / "metadata.yaml").write_text(_slakh_metadata(track, stems, midi_only))
+        lines = ["UUID: 0a1b", "audio_dir: stems", "normalization_factor: -13.0", "stems:"]
+        for index, stem in enumerate(sorted({*stems, *midi_only})):
+            if rendered := stem in stems:
+                sound.write(place / "stems", stem, number + index)
+            family, program = families[index % 4]
+            lines += [f"  {stem}:", f"    audio_rendered: {str(rendered).lower()}", f"    inst_class: {family}"]
+            lines += [f"    is_drum: {str(family == 'Drums').lower()}", f"    midi_program_name: {program}"]
+        (place / "metadata.yaml").write_text("\n".join([*lines, "target_peak: -1.0", ""]))
     return folder
-
-
-def _slakh_metadata(track: str, stems: Iterable[str], midi_only: Iterable[str]) -> str:
-    families = (
-        ("Guitar", "Distortion Guitar", 30),
-        ("Drums", "Drums", 128),
-        ("Bass", "Electric Bass (finger)", 33),
-        ("Strings (continued)", "Choir Aahs", 52),
-    )
-    lines = [f"UUID: {blake2b(track.encode(), digest_size=16).hexdigest()}", "audio_dir: stems", "midi_dir: MIDI"]
-    lines += ["normalization_factor: -13.0", "normalized: true", "overall_gain: 0.18", "stems:"]
-    for index, stem in enumerate(sorted({*stems, *midi_only})):
-        family, program, number = families[index % 4]
-        rendered = stem in stems
-        lines += [f"  {stem}:", f"    audio_rendered: {str(rendered).lower()}", f"    inst_class: {family}"]
-        lines += ["    integrated_loudness: -12.8"] if rendered else []
-        lines += [f"    is_drum: {str(number == 128).lower()}", f"    midi_program_name: {program}"]
-        lines += ["    midi_saved: true", "    plugin_name: None", f"    program_num: {number}"]
-    return "\n".join([*lines, "target_peak: -1.0", ""])
 
 
 def moisesdb_ids(count: int = 240) -> list[str]:
@@ -126,13 +107,12 @@ def moisesdb(
         place = folder / (songs[song] if isinstance(songs, Mapping) else "") / song
         described = []
         for stem, kinds in stems.items():
-            (place / stem).mkdir(parents=True)
             sources = []
             for kind in kinds:
                 source = str(uuid.UUID(bytes=blake2b(f"{song}/{stem}/{kind}".encode(), digest_size=16).digest()))
                 sound.write(place / stem, source, len(sources) + len(described))
-                sources.append({"id": source, "trackType": kind, "type": "audio/x-wav", "extension": sound.extension})
-            described.append({"id": str(uuid.UUID(int=len(described))), "stemName": stem, "tracks": sources})
+                sources.append({"id": source, "trackType": kind, "extension": sound.extension})
+            described.append({"stemName": stem, "tracks": sources})
         about = {"song": f"Song {song[:4]}", "artist": "Nobody", "genre": "rock", "stems": described}
         (place / "data.json").write_text(json.dumps(about))
     return folder
@@ -149,14 +129,8 @@ def cocochorales(
         for block, (ensemble, players) in enumerate(CHORALE_PLAYERS.items()):
             for number in range(count):
                 place = folder / "main_dataset" / split / f"{ensemble}_track{first + block * step + number:06d}"
-                (place / "stems_audio").mkdir(parents=True)
                 for voice, player in enumerate(players):
                     sound.write(place / "stems_audio", f"{voice + 1}_{player}", voice + number)
-                names = "\n".join(f"  {voice}: {player}" for voice, player in enumerate(players))
-                (place / "metadata.yaml").write_text(
-                    f"ensemble: {ensemble}\ninstrument_name:\n{names}\nmidi_file: x.mid\nnormalized: true\n"
-                    f"tempo: {50 + number % 101}\n"
-                )
                 sound.write(place, "mix")
     return folder
 
@@ -183,7 +157,6 @@ def multitracks(
 ) -> Path:
     """Any folder of multitracks: one subfolder a track, one file a stem. A name may hold a split: ``"train/one"``."""
     for name in names:
-        (folder / name).mkdir(parents=True)
         for number, stem in enumerate(stems):
             sound.write(folder / name, stem, number)
     return folder

@@ -251,8 +251,9 @@ def test_halves_take_genres_and_sounds_in_turn(monkeypatch, tmp_path):
         beats.halves(-1)
 
 
-def test_gtzan_is_scored_where_it_has_beats_and_says_what_it_leaves_out(tmp_path):
+def test_gtzan_is_scored_where_it_has_beats_and_says_what_it_leaves_out(tmp_path, monkeypatch):
     """Two clips, one of them annotated."""
+    monkeypatch.setenv("PHALAR_CACHE", str(tmp_path / "cache"))
     notes = tmp_path / "annotations"
     notes.mkdir()
     for genre, number in (("jazz", 3), ("reggae", 86)):

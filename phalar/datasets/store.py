@@ -50,13 +50,13 @@ class StoredAudio:
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """As :meth:`phalar.datasets.tracks.Audio.read`; only the samples asked for are read from the disk."""
-        again = f"delete that file and make the data set {self.path.parent.parent} again (what is whole is kept)"
         try:
             stored = np.load(self.path, mmap_mode="r", allow_pickle=False)
+            if stored.shape != self.shape or stored.dtype != np.int16:
+                raise ValueError(f"{stored.dtype} {stored.shape} where int16 {self.shape} belongs")
         except (OSError, ValueError, EOFError) as error:
+            again = f"delete that file and make the data set {self.path.parent.parent} again (what is whole is kept)"
             raise RunError(f"the stored audio {self.path} cannot be read ({error}): {again}") from error
-        if stored.shape != self.shape or stored.dtype != np.int16:
-            raise RunError(f"{self.path} holds {stored.dtype} {stored.shape} where int16 {self.shape} belongs: {again}")
         return np.divide(stored[:, start:stop], np.float32(FULL_SCALE), dtype=np.float32)
 
 
@@ -87,8 +87,6 @@ def write_track(
     if audio.dtype != np.int16 or audio.ndim != 2 or audio.shape[0] != len(stems) or audio.size == 0:
         due = f"int16 ({len(stems)} stems, samples)"
         raise InputError(f"audio of track {track_id} is {audio.dtype} {audio.shape}: it must be {due}")
-    if pitched is not None and len(pitched) != len(stems):
-        raise InputError(f"track {track_id} has {len(stems)} stems, and pitched tells of {len(pitched)}")
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(audio), allow_pickle=False)
     data = buffer.getbuffer()
@@ -107,11 +105,11 @@ def write_track(
         "sounding": [spans.tolist() for spans in sounding(audio)],
         "pitched": pitched,
     }
-    text = json.dumps(made)
+    text, file = json.dumps(made), folder / f"tracks/{track_id}.json"
     if record(folder, track_id) == json.loads(text):
         return made  # another process was quicker: not whole for a moment would be worse than nothing
-    _record_file(folder, track_id).unlink(missing_ok=True)  # from here on the track is not whole, and says so
-    for path, content in ((folder / made["file"], data), (_record_file(folder, track_id), text.encode())):
+    file.unlink(missing_ok=True)  # from here on the track is not whole, and says so
+    for path, content in ((folder / made["file"], data), (file, text.encode())):
         with paths.replacing(path) as temporary:
             temporary.write_bytes(content)
     return made
@@ -122,10 +120,11 @@ def incomplete(folder: Path, track_ids: Iterable[str]) -> list[str]:
     return [track_id for track_id in track_ids if record(folder, track_id) is None]
 
 
-def write_index(folder: Path, dataset: str, sample_rate: int = SAMPLE_RATE) -> None:
-    """Gather the records of all whole tracks into ``index.json``, put in place in one step; ``sample_rate`` in Hz."""
-    ids = sorted(path.stem for path in (folder / "tracks").glob("*.json"))
-    records = [made for track_id in ids if (made := record(folder, track_id)) is not None]
+def write_index(folder: Path, dataset: str, sample_rate: int = SAMPLE_RATE, ids: Iterable[str] | None = None) -> None:
+    """Gather the records of all whole tracks, or of those ``ids``, into ``index.json``, put in place in one step;
+    ``sample_rate`` in Hz."""
+    ids = [path.stem for path in (folder / "tracks").glob("*.json")] if ids is None else ids
+    records = [made for track_id in sorted(ids) if (made := record(folder, track_id)) is not None]
     index = {"format": FORMAT, "dataset": dataset, "sample_rate": sample_rate, "tracks": records}
     with paths.replacing(folder / "index.json") as temporary:
         temporary.write_text(json.dumps(index))
@@ -144,10 +143,8 @@ def open_store(folder: Path, track_ids: Iterable[str] | None = None) -> list[Tra
         if index["format"] != FORMAT:
             raise ValueError(f"format {index['format']}, where this version reads {FORMAT}")
         records = {record["id"]: record for record in index["tracks"]}
-    except FileNotFoundError as error:
-        raise RunError(f"no data set at {folder}: there is no index.json; make the data set first") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged or of another version ({error}): delete it, make the set again") from error
+        raise RunError(f"{path} is missing, damaged or of another version ({error}): make the set again") from error
     wanted = sorted(records if track_ids is None else set(track_ids))
     if absent := [track_id for track_id in wanted if track_id not in records]:
         raise RunError(f"{folder} has no track {absent[0]} ({len(absent)} missing in all): make the data set again")
@@ -179,14 +176,10 @@ def _track(folder: Path, index: dict, record: dict) -> Track:
 def record(folder: Path, track_id: str) -> dict | None:
     """A whole track's record, or None."""
     try:
-        made = json.loads(_record_file(folder, track_id).read_bytes())
+        made = json.loads((folder / f"tracks/{track_id}.json").read_bytes())
         return made if (folder / made["file"]).stat().st_size == made["bytes"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _record_file(folder: Path, track_id: str) -> Path:
-    return folder / "tracks" / f"{track_id}.json"
 
 
 def sweep(folder: Path, older_than: float = 3600) -> None:
@@ -237,8 +230,7 @@ def in_processes(
                     os.kill(process, signal.SIGKILL)
             pool.shutdown(wait=True)
         if died and workers == 1:  # items are taken in order, so it was the first
-            codes = re.search(r"exit codes .*", str(died))
-            yield waiting.pop(min(waiting)), RunError(f"its process died ({codes[0] if codes else died})")
+            yield waiting.pop(min(waiting)), RunError("its process died: its decoder crashed, or the memory ran out")
         workers = 1 if died and workers > 1 else jobs  # one at a time, until it is known which it was
 
 

@@ -34,8 +34,7 @@ from phalar import corpora, fingerprint
 from phalar.audio import SAMPLE_RATE, is_silent, mono
 from phalar.corpora.sampler import Note, play
 from phalar.corpora.soundfont import installed
-from phalar.datasets.files import open_tracks
-from phalar.datasets.prepare import dataset
+from phalar.datasets.prepare import load, prepare
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError, PhalarWarning
 from phalar.evaluate.statistics import difference, estimate
@@ -406,13 +405,16 @@ def spread_over(pieces: Sequence, limit: int, genre: Callable = lambda track: tr
 
 
 def gtzan(root: Path | str, annotations: Path | str) -> list[Track]:
-    """The clips of a copy of GTZAN that have beats, read from their own files; a PhalarWarning names those left out, an
+    """The clips of a copy of GTZAN that have beats, prepared first if need be; a PhalarWarning names those left out, an
     InputError says that there are none."""
-    tracks, problems = open_tracks(dataset("gtzan").list(Path(root), annotations=Path(annotations)))
+    made = prepare("gtzan", root, {"annotations": Path(annotations)})
+    tracks = load(made.name)
     usable = [track for track in tracks if track.beats is not None]
     if not usable:
         raise InputError(f"no clip under {root} has beats under {annotations}; name the folders that belong together")
-    if left := [track.id for track in tracks if track.beats is None] + [p.path.name for p in problems if p.serious]:
+    left = [track.id for track in tracks if track.beats is None]
+    left += dict.fromkeys(path.stem for path, _ in made.problems if path.suffix != ".beats")
+    if left:
         named = ", ".join(left[:5]) + " and others" * (len(left) > 5)
         warnings.warn(f"{len(usable)} clips are scored; {len(left)} have no sound or beats: {named}", PhalarWarning, 2)
     return usable
