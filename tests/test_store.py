@@ -117,7 +117,6 @@ def test_a_bad_index_or_record_is_one_clear_error(filled, tmp_path):
         ({"split": "validation"}, "validation"),
         ({"stems": ["a"]}, "1 stems"),
         ({"audio": noise(0).astype(np.float32)}, "float32"),
-        ({"pitched": [True]}, "3 stems, and pitched tells of 1"),
         ({"audio": noise(0)[0]}, r"\(5000,\)"),
         ({"audio": noise(0)[:, :0]}, r"\(3, 0\)"),
     ],
