@@ -134,18 +134,15 @@ def pooled(name: str, *delays: int) -> torch.Tensor:
     return model.pooling(model.backbone(model.frontend(clips)))
 
 
-def test_a_delay_of_periodic_music_is_a_phase_ramp():
-    """Through the real front end and backbone. Of 20 steps with a period of 4, only component 5 is music."""
+def test_a_delay_of_periodic_music_is_a_phase_ramp_which_magnitude_and_average_pooling_do_not_notice():
+    """Through the real front end and backbone. Of 20 steps with a period of 4, only component 5 is music; half a period
+    late, the complex one turns right round, and the variants that must fail are all but the same."""
     straight, *late = pooled("phalar", 0, STEP, 2 * STEP, 3 * STEP).unflatten(1, (80, 8))
     assert straight.abs().mean(0).argmax() == 4
     for delay, delayed in enumerate(late, start=1):
         likeness = torch.vdot(straight[:, 4], delayed[:, 4]) / straight[:, 4].norm() / delayed[:, 4].norm()
         assert likeness.abs() > 0.95  # all 80 projections turned alike ...
         assert abs(torch.angle(likeness / turn(-2 * math.pi * 5 * delay / 20))) < 0.1  # ... by the angle of the ramp
-
-
-def test_magnitude_and_average_pooling_do_not_notice_the_delay():
-    """The variants that must fail: half a period late, all but the same; the complex one turns right round."""
     both = {name: pooled(name, 0, PERIOD // 2) for name in ("phalar", "magnitude", "gap")}
     changes = {name: ((a - b).norm() / a.norm()).item() for name, (a, b) in both.items()}
     assert changes["phalar"] > 1.6  # 2 is a turn by half a circle; other components than 5 hold what edges leave

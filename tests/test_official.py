@@ -204,18 +204,18 @@ def test_archives_without_a_pickle_or_that_are_larger_than_they_look_are_refused
     assert "its tensors claim" in refusal(rewrite(save(tmp_path / "f.ckpt"), many))
 
 
-@pytest.mark.parametrize(
-    ("tree", "says"),
-    [
-        ([1], "has no state_dict"),
-        ({"state_dict": {}}, "has no state_dict"),
-        ({"state_dict": {"w": torch.ones(1)}}, "has no hyper_parameters"),
-        ({"state_dict": {"w": 5}, "hyper_parameters": {"a": 1}}, "not a tensor under 'w'"),
-        ({"state_dict": {"w": torch.ones(1)}, "hyper_parameters": {"a": 1}, "callbacks": print}, "__builtin__.print"),
-        ({"state_dict": {"w": torch.ones(1)}, "hyper_parameters": {"a": [torch.ones(1)]}}, "'a' is not a plain"),
-        ({"state_dict": {"w": torch.ones(1)}, "hyper_parameters": {"a": {"b": 1}}}, "'a' is not a plain"),
-    ],
-)
+WEIGHT, PLAIN = {"w": torch.ones(1)}, {"a": 1}
+OTHERS = [
+    ([1], "has no state_dict"),
+    ({"state_dict": {}}, "has no state_dict"),
+    ({"state_dict": WEIGHT}, "has no hyper_parameters"),
+    ({"state_dict": {"w": 5}, "hyper_parameters": PLAIN}, "not a tensor under 'w'"),
+    ({"state_dict": WEIGHT, "hyper_parameters": PLAIN, "callbacks": print}, "__builtin__.print"),
+    ({"state_dict": WEIGHT, "hyper_parameters": {"a": [torch.ones(1)]}}, "'a' is not a plain"),
+]
+
+
+@pytest.mark.parametrize(("tree", "says"), OTHERS)
 def test_something_else_in_the_right_format(tmp_path, tree, says):
     torch.save(tree, tmp_path / "a.ckpt")
     assert says in refusal(tmp_path / "a.ckpt")
