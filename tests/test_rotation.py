@@ -174,7 +174,7 @@ def test_the_interactive_pieces_hold_the_measured_numbers_and_nothing_breaks_out
     pooled, embedding, wave = trace.pooled.numpy(), trace.embedding.numpy(), song.excerpt(0, 20 * STEP)[0]
     page = {"rotation": rotation, "media": media, "np": np, "RATE": 16_000}
     for cell in nbformat.read(repository() / "notebooks" / "rotation.ipynb", as_version=4).cells:
-        if cell.source.startswith(("def strongest", "def piece_data")):
+        if cell.source.startswith(("def strongest", "def examples")):
             exec(cell.source, page)
     text = media.fragment("piece", page["piece_data"](excerpt, shifts, trace, scores))
     data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', text, re.DOTALL)[1])

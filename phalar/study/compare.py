@@ -39,23 +39,19 @@ class Comparison:
     seeds: int  # training runs of the model that has fewer
 
 
-def against_full(
-    by_track: Mapping[Key, np.ndarray], full: str = "phalar", resamples: int = RESAMPLES
-) -> dict[Key, Comparison]:
+def against_full(by_track: Mapping[Key, np.ndarray], resamples: int = RESAMPLES) -> dict[Key, Comparison]:
     """Compare everything with the full model on the same data set and K; the comparisons are one family for Holm.
 
     ``by_track`` maps (variant, data set, K) to the accuracy (seeds, tracks) of every training run on every test track,
-    the mean over draws. What the ``full`` model was not tested on is left out.
+    the mean over draws. What ``"phalar"`` was not tested on is left out.
     """
-    pairs = {key: (np.atleast_2d(values), np.atleast_2d(by_track[full, *key[1:]])) for key, values in by_track.items()
-             if key[0] != full and (full, *key[1:]) in by_track}  # fmt: skip
-    p = {key: p_value(*pair) for key, pair in pairs.items()}
-    corrected = dict(zip(p, holm(list(p.values())), strict=True))
-    found = {}
-    for key, (a, b) in pairs.items():
+    full = {key: by_track.get(("phalar", *key[1:])) for key in by_track if key[0] != "phalar"}
+    pairs = {key: (by_track[key], theirs) for key, theirs in full.items() if theirs is not None}
+    p, found = {key: p_value(*pair) for key, pair in pairs.items()}, {}
+    for (key, (a, b)), corrected in zip(pairs.items(), holm(list(p.values())), strict=True):
         relative = gain(b, a, resamples=resamples) if a.mean() > 0 else None
         apart, seeds = difference(a, b, resamples=resamples), min(len(a), len(b))
-        found[key] = Comparison(apart, relative, p[key], float(corrected[key]), seeds)
+        found[key] = Comparison(apart, relative, p[key], float(corrected), seeds)
     return found
 
 

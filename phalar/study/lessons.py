@@ -19,18 +19,15 @@ from phalar.corpora.rendering import render_stems
 from phalar.corpora.sampler import Note
 from phalar.corpora.soundfont import installed
 
-STEPS = 32
-"""Sixteenth notes in the loop: two bars of four beats at 120 beats a minute, four seconds."""
-
+STEPS = 32  # sixteenth notes in the loop: two bars of four beats at 120 beats a minute, four seconds
+# One line a drum, by General MIDI key; one sign a sixteenth note: struck hard, struck, soft, or not.
 DRUMS = {
     36: "X.......X.x.....X.......X.x..x..",  # kick
     38: "....X.......X.......X.......X..o",  # snare
     42: "x.o.x.o.x.o.x.o.x.o.x.o.x.o.x.o.",  # closed hi-hat
 }
-"""One line a drum, by General MIDI key; one sign a sixteenth note: struck hard, struck, soft, or not."""
-
+# Keys of the bass by the sixteenth note on which they begin.
 BASS = {0: 33, 3: 33, 6: 36, 10: 38, 16: 33, 19: 33, 22: 40, 26: 38, 29: 36}
-"""Keys of the bass by the sixteenth note on which they begin."""
 
 
 def loop() -> dict[str, np.ndarray]:

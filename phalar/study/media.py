@@ -94,24 +94,6 @@ def fragment(name: str, data: dict) -> str:
     return page.replace("/*DIALS*/", (PAGES / "dials.js").read_text(encoding="utf-8")).replace("/*DATA*/", text)
 
 
-def hand(z: np.ndarray) -> dict:
-    """A trajectory in units of its largest modulus, which stands beside it."""
-    scale = max(float(np.abs(z).max()), 1e-12)
-    return {"scale": scale, "re": rounded(z.real / scale), "im": rounded(z.imag / scale)}
-
-
-def rounded(values: Sequence[float], digits: int = 5) -> list[float]:
-    """Plain numbers with as many digits as a page needs."""
-    return [round(float(value), digits) for value in values]
-
-
-def envelope(wave: np.ndarray, column: int = 0) -> list[float]:
-    """The largest modulus of a wave (N,) in each column of some samples, 240 columns in all by default."""
-    column = column or len(wave) // 240
-    count = len(wave) // column
-    return rounded(np.abs(wave[: count * column]).reshape(count, column).max(axis=1), 3)
-
-
 def base64_ogg(wave: np.ndarray) -> str:
     """A wave (N,) as the text of a sound inside a page."""
     return base64.b64encode(_ogg(wave)).decode("ascii")
