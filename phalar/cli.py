@@ -173,8 +173,7 @@ def _either(own: str, corpus: str | None, copy: Path | None) -> None:
 
 def _run(profile: str, override: Iterable[tuple[str, str]], **more):
     """The run of the study that a profile and ``-p NAME VALUE`` mean; values are Python literals, or else texts."""
-    chosen = {name: text if (value := run.literal(text)) is ... else value for name, text in override}
-    return run.study(profile, chosen | more)
+    return run.study(profile, {name: run.literal(text) for name, text in override} | more)
 
 
 class Top:

@@ -35,14 +35,8 @@ from phalar.study.records import REFERENCE, place, versions
 # The notebooks of the study in the order in which they run. Those of a line share trained models, and those of the
 # second group look into weights that the first group trained; the others do not mind what runs beside them.
 FIRST = (
-    ("retrieval", "ablations"),
-    ("corpora",),
-    ("limits",),
-    ("shift-theorem",),
-    ("phase",),
-    ("judging",),
-    ("beats",),
-)
+    ("retrieval", "ablations"), ("corpora",), ("limits",), ("shift-theorem",), ("phase",), ("judging",), ("beats",),
+)  # fmt: skip
 THEN = (("rotation",), ("chords",))
 NOTEBOOKS = tuple(name for line in (*FIRST, *THEN) for name in line)
 
@@ -50,10 +44,7 @@ MEASURING = ("audio.py", "datasets", "corpora", "model", "evaluate", "train")  #
 
 
 def declared_parameters(notebook: Path) -> dict[str, Any]:
-    """Parameters that a notebook declares in its ``parameters`` cell, with their default values.
-
-    A default that is not a plain literal is given as `Ellipsis`: it is known to exist, its kind is not.
-    """
+    """Parameters that a notebook declares in its ``parameters`` cell, with their default values."""
     cells = nbformat.read(notebook, as_version=4).cells
     declared = [ast.parse(cell.source).body for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     named = [node for body in declared for node in body if isinstance(node, ast.Assign)]
@@ -61,11 +52,11 @@ def declared_parameters(notebook: Path) -> dict[str, Any]:
 
 
 def literal(text: str) -> Any:
-    """The value of a text that is a plain Python literal, else `Ellipsis`."""
+    """The value of a text that is a plain Python literal, or else the text."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        return ...
+        return text
 
 
 def load_profile(name_or_path: str | Path, overrides: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -89,14 +80,13 @@ def load_profile(name_or_path: str | Path, overrides: Mapping[str, Any], folder:
     for what, given in ((f"profile {path.name}", _read_yaml(path)), ("override", overrides)):
         for name, value in given.items():
             if name not in declared:
-                near = "".join(
-                    f"; did you mean {each!r}?" for each in difflib.get_close_matches(str(name), declared, n=1)
-                )
-                raise InputError(f"{what}: no notebook has a parameter {name!r}{near}")
+                near = difflib.get_close_matches(str(name), declared, n=1)
+                meant = "".join(map("; did you mean {!r}?".format, near))
+                raise InputError(f"{what}: no notebook has a parameter {name!r}{meant}")
             default = declared[name]
             # A whole number passes for a fraction, None for anything.
             kinds = {float: (int, float), list: (list, tuple)}.get(type(default), (type(default),))
-            if None not in (value, default) and default is not ... and type(value) not in kinds:
+            if None not in (value, default) and type(value) not in kinds:
                 raise InputError(f"{what}: {name}={value!r} is not of the kind of {default!r}")
         values |= given
     return values
