@@ -33,8 +33,9 @@ class _Later:
         return getattr(import_module(self.module), name)
 
 
-beats, chords, cost, retrieval, sensitivity, statistics = (
-    _Later(f"evaluate.{name}") for name in ("beats", "chords", "cost", "retrieval", "sensitivity", "statistics")
+beats, chords, cost, judgements, retrieval, sensitivity, statistics = (
+    _Later(f"evaluate.{name}")
+    for name in ("beats", "chords", "cost", "judgements", "retrieval", "sensitivity", "statistics")
 )
 book, compare, experiments, records, run = (
     _Later(f"study.{name}") for name in ("book", "compare", "experiments", "records", "run")
@@ -61,6 +62,8 @@ HELP = {
     "annotations": "the folder of GTZAN's beats",
     "guitarset": "a copy of GuitarSet, in place of --corpus",
     "recordings": "so many, 0 for all",
+    "ratings": "the authors' published ratings: their folder listening_tests",
+    "audio": "what was rated, SONG/INSTRUMENT_VERSION.wav: the model joins the metrics",
     "hop": "seconds between windows; published: 0.02",
     "profile": "its name, or a YAML file of your own",
     "override": "a parameter and its value, in place of the profile's",
@@ -265,6 +268,15 @@ class Evaluate:
         network = matching.resolve_model(model)
         found = sensitivity.evaluate(retrieval.by_model(network), corpus, limit=limit).set_index("scorer")
         return _estimates(found.loc["symmetrised"].to_dict("records"), network, "sensitivity", corpus)
+
+    def judgements(*, ratings: Path, audio: Path | None = None, model="reference"):
+        """How far the published metrics, and a model if there is audio, agree with listeners."""
+        rated, scores = judgements.load(ratings)
+        if audio is not None:
+            scores[model] = judgements.own_scores(audio, scores.index, model)
+        rows = judgements.evaluate(rated, scores).to_dict("records")
+        about = {"experiment": "judgements", "dataset": judgements.DATASET}
+        return _records(records.record(row.pop("estimate"), **row, **about) for row in rows)
 
 
 class Datasets:

@@ -19,6 +19,15 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.fixture(scope="session")
+def listening_tests() -> Path:
+    """The authors' folder of ratings; the test is skipped where it is absent."""
+    folder = SHARED / "listening_tests"
+    if not folder.is_dir():
+        pytest.skip(f"the published ratings are not at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def official_vectors() -> Path:
     """Folder of what the authors' code computes from random weights; the test is skipped where it is absent."""
     folder = SHARED / "official_vectors"

@@ -28,7 +28,7 @@ from phalar.evaluate.cost import shape_of
 from phalar.model import checkpoints
 from phalar.model.variants import VARIANTS
 from phalar.study import claims, compare, media, tables
-from phalar.study.records import BENCHES, PRESETS, REFERENCE, read
+from phalar.study.records import BENCHES, JUDGEMENTS, PRESETS, REFERENCE, read
 from phalar.study.run import Study, opened
 
 LOG_LINES = 40  # of a failed build's log are shown
@@ -66,7 +66,8 @@ def stage(run: Study) -> Path:
         shutil.copytree(run.folder / "figures", target / "book" / "figures" / "run")
     shutil.copy(root / "_toc.yml", target)
     records, parameters = read(run.records), {name: shape_of(name).num_parameters for name in VARIANTS}
-    judged = claims.judged(records, parameters)
+    known = [records] if "judgements" in set(records["experiment"]) else [records, read(root / JUDGEMENTS)]
+    judged = claims.judged(pd.concat(known, ignore_index=True), parameters)
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     config["parse"]["myst_substitutions"] = substitutions(records, run.values["profile_name"], judged)
     texts = {"_config.yml": yaml.safe_dump(config, allow_unicode=True, sort_keys=False)}

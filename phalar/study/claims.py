@@ -28,7 +28,7 @@ CAPTION = (
     "What the paper claims and what came back in this run. Retrieval is top-1 accuracy in % with K=64 candidates "
     "unless another K is named, with a 95 % bootstrap interval; points are PHALAR minus the other model. Names in "
     "italics are stand-in corpora, made here from real compositions: not the paper's data, so their numbers need not "
-    "agree with it."
+    "agree with it. What listeners say is of the reference records, unless this run was given their ratings."
 )
 Evidence = dict[str, tuple[Effect, str]]  # by data set: the effect, and the numbers behind it in words
 Look = Callable[..., dict]  # `measured` of one run's records, by (experiment, metric[, split])
@@ -62,10 +62,13 @@ def paired(look: Look, variant: str, experiments: Sequence[str], datasets: Seque
     return found
 
 
-def against(look: Look, models: Sequence[str], experiment: str, metric: str, split: str = "test") -> Evidence:
+def against(
+    look: Look, models: Sequence[str], experiment: str, metric: str, split: str = "test", trained: bool = True
+) -> Evidence:
     """The first model minus the best of the others in any measure: the paired difference where one was recorded (as
     ``metric_minus_rival``, or of ``ours - rival``), else the difference of two intervals. The others learn nothing
-    here (an untrained network, chroma, published weights), so that only the first has training seeds."""
+    here (an untrained network, chroma, published weights), so that only the first has training seeds, if it was
+    ``trained`` here."""
     (ours, *rivals), found, table = models, {}, look(experiment, metric, split)
     for (dataset, variant, k), row in table.items():
         others = [table[dataset, name, k] for name in rivals if (dataset, name, k) in table]
@@ -74,7 +77,7 @@ def against(look: Look, models: Sequence[str], experiment: str, metric: str, spl
             named = look(experiment, f"{metric}_minus_{best.variant.split()[0]}", split)
             apart = named.get((dataset, ours, k)) or table.get((dataset, f"{ours} - {best.variant}", k))
             shown = (f"{each.variant} {tables.with_interval(*each[3:6], '{:.3f}'.format)}" for each in (row, best))
-            effect = replace(_effect(row, best, apart), seeds=row.seeds, level=row.high)
+            effect = replace(_effect(row, best, apart), seeds=row.seeds if trained else None, level=row.high)
             found[dataset] = effect, f"{_name(dataset)}: {', '.join(shown)}"
     return found
 
@@ -112,7 +115,7 @@ def evidence(look: Look, entry: Mapping[str, Any]) -> Evidence:
     if "paired" in where:
         return paired(look, where["paired"], where["in"], where.get("datasets", ()))
     if "against" in where:
-        return against(look, where["against"], where["experiment"], where["metric"], where.get("split", "test"))
+        return against(look, where["against"], **{name: x for name, x in where.items() if name != "against"})
     return stressed(look, where["stress"]) if "stress" in where else {}
 
 

@@ -36,6 +36,7 @@ from phalar.study.records import REFERENCE, place, versions
 # second group look into weights that the first group trained; the others do not mind what runs beside them.
 FIRST = (
     ("retrieval", "ablations"), ("corpora",), ("limits",), ("shift-theorem",), ("phase",), ("judging",), ("beats",),
+    ("judgements",),
 )  # fmt: skip
 THEN = (("rotation",), ("chords",))
 NOTEBOOKS = tuple(name for line in (*FIRST, *THEN) for name in line)
@@ -255,7 +256,7 @@ def inputs(notebook: Path, parameters: Mapping[str, Any]) -> str:
     if "model/checkpoints.py" in modules:
         files |= set((PACKAGE / "weights").glob("*.safetensors"))
     if "study/records.py" in modules:
-        files.add(root / REFERENCE)
+        files |= set((root / REFERENCE).parent.glob("*.jsonl"))
     hashes = [[path.name, fingerprint.of_file(path)] for path in sorted(files) if path.is_file()]
     return fingerprint.fingerprint([cells, parameters, fingerprint.of_code(*modules), hashes, versions()], 32)
 
