@@ -35,14 +35,12 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-def fill(root: Path, tracks=("one", "two"), rate=44_100, channels=2, seconds=1.0) -> Path:
+SOUND = skeletons.Sound(rate=44_100, channels=2, seconds=1.0)
+
+
+def fill(root: Path, count=2, sound=SOUND) -> Path:
     """A folder of multitracks, three stems each."""
-    for number, name in enumerate(tracks):
-        (root / name).mkdir(parents=True)
-        for i, stem in enumerate(("bass", "drums", "keys")):
-            length, rng = round(rate * seconds * (1 + 0.1 * i)), np.random.default_rng([number, i])
-            soundfile.write(root / name / f"{stem}.wav", rng.uniform(-0.2, 0.2, (length, channels)), rate)
-    return root
+    return skeletons.multitracks(root, [f"song{i:02d}" for i in range(count)], sound=sound)
 
 
 def no_number(path: Path) -> None:
@@ -79,17 +77,16 @@ def test_16_bit_mono_at_16_khz_comes_through_bit_for_bit(tmp_path):
 
 def test_the_store_sounds_like_the_files_and_what_exceeds_full_scale_is_scaled_with_its_whole_track(tmp_path):
     """One stem is a square wave at full scale, which rings beyond it in any filter; nothing may wrap around."""
-    root = fill(tmp_path / "songs", ["loud", "quiet"])
-    square = np.sign(np.sin(2 * np.pi * 441 * np.arange(44_100) / 44_100))
-    soundfile.write(root / "loud" / "bass.wav", square, 44_100, subtype="FLOAT")
-    made = run(root)
-    assert made == ("folder-songs", {"test": 2}, {}, [])
+    root = fill(tmp_path / "songs")
+    square = np.sign(np.sin(2 * np.pi * 441 * np.arange(50_000) / 44_100))
+    soundfile.write(root / "song00" / "bass.wav", square, 44_100, subtype="FLOAT")
+    assert run(root) == ("folder-songs", {"test": 2}, {}, [])
     for track in prepare.load("folder-songs"):
         assert (track.stems, track.tags["title"]) == (("bass", "drums", "keys"), track.id)
         assert track.num_samples == track.sample_rate == 16_000  # of its shortest stem
         stems = [read_sound(root / track.id / f"{stem}.wav")[:16_000] for stem in track.stems]
         scale = 1 / max(1, np.abs(stems).max())
-        assert (scale < 1) == (track.id == "loud")
+        assert (scale < 1) == (track.id == "song00")
         np.testing.assert_allclose(track.excerpt(), np.multiply(stems, scale), atol=1.01 / 32768)
 
 
@@ -112,31 +109,31 @@ def test_what_is_known_of_tracks_and_stems_passes_through_and_changed_annotation
 
 
 def test_a_broken_stem_is_left_out_its_track_kept_and_a_replaced_file_taken_up(tmp_path):
-    root = fill(tmp_path / "songs", [f"song{i}" for i in range(4)])
-    whole = (root / "song1" / "drums.wav").read_bytes()
-    no_number(root / "song1" / "drums.wav")
-    (root / "song2" / "keys.wav").write_text("no sound")
-    skeletons.Sound(seconds=0.4).write(root / "song3", "bass")
+    root = fill(tmp_path / "songs", 4)
+    whole = (root / "song01" / "drums.wav").read_bytes()
+    no_number(root / "song01" / "drums.wav")
+    (root / "song02" / "keys.wav").write_text("no sound")
+    skeletons.Sound(seconds=0.4).write(root / "song03", "bass")
     made = run(root)
-    bad = ["song1/drums.wav", "song2/keys.wav", "song3/bass.wav"]
+    bad = ["song01/drums.wav", "song02/keys.wav", "song03/bass.wav"]
     assert [problem.path for problem in made.problems] == [root / path for path in bad]
     assert "nan" in made.problems[0].what
-    assert "only 0.40 s long where another stem has 1.20 s" in made.problems[2].what
+    assert "only 0.40 s long where another stem has 1.00 s" in made.problems[2].what
     stems = [("bass", "drums", "keys"), ("bass", "keys"), ("bass", "drums"), ("drums", "keys")]
     assert [track.stems for track in prepare.load(made.name)] == stems
     folder = prepare.folder(made.name)
     assert [path for path, _ in json.loads((folder / "problems.json").read_text())] == bad
-    other = folder / "tracks" / "song0.npy"
+    other = folder / "tracks" / "song00.npy"
     os.utime(other, (1, 1))
-    (root / "song1" / "drums.wav").write_bytes(whole)
-    shutil.rmtree(root / "song3")
+    (root / "song01" / "drums.wav").write_bytes(whole)
+    shutil.rmtree(root / "song03")
     assert len(run(root).problems) == 1
     assert [track.stems for track in prepare.load(made.name)] == [stems[0], stems[0], stems[2]]
     assert other.stat().st_mtime == 1
 
 
 def test_too_many_failures_are_an_error_but_nothing_is_lost(tmp_path):
-    root = fill(tmp_path / "songs", [f"song{i:02d}" for i in range(21)], rate=16_000, channels=1, seconds=0.1)
+    root = fill(tmp_path / "songs", 21, skeletons.Sound())
     for failed in (1, 2):
         for stem in ("bass", "drums"):
             (root / f"song{failed:02d}" / f"{stem}.wav").write_bytes(b"")
@@ -151,7 +148,7 @@ def test_too_many_failures_are_an_error_but_nothing_is_lost(tmp_path):
 @pytest.mark.parametrize("times", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_killed_at_random_it_ends_with_the_bytes_of_an_uninterrupted_run(tmp_path, monkeypatch, times):
     """And of one process, too. Last it is interrupted as by a terminal: no word of workers, nothing half-written."""
-    root = fill(tmp_path / "songs", [f"song{i:02d}" for i in range(10 * times)], seconds=8.0)
+    root = fill(tmp_path / "songs", 10 * times, replace(SOUND, seconds=8.0))
     no_number(root / "song03" / "bass.wav")
     monkeypatch.setenv("PHALAR_CACHE", str(tmp_path / "smooth"))
     expected = digest(prepare.folder(run(root).name))
@@ -192,11 +189,11 @@ def test_a_second_process_waits_for_the_first(tmp_path):
         other = start("-c", PROGRAM, root)
         with pytest.raises(subprocess.TimeoutExpired):
             other.wait(timeout=2.5)
-    assert other.wait(timeout=60) == 0
+    assert other.wait(timeout=120) == 0
 
 
 def test_a_disk_that_fills_up_stops_it_and_keeps_what_is_done(tmp_path):
-    root = fill(tmp_path / "songs", [f"song{i}" for i in range(4)])
+    root = fill(tmp_path / "songs", 4)
     limits = (
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)); "  # inherited by the workers
@@ -225,8 +222,8 @@ def test_what_there_is_not_is_refused(tmp_path):
 
 
 def test_loading_by_split_and_by_limit(tmp_path):
-    for split, count in (("train", 6), ("test", 3)):
-        fill(tmp_path / "songs" / split, [f"{split}{i}" for i in range(count)], rate=16_000, channels=1, seconds=0.1)
+    names = [f"{split}/{split}{i}" for split, count in (("train", 6), ("test", 3)) for i in range(count)]
+    skeletons.multitracks(tmp_path / "songs", names)
     name = run(tmp_path / "songs").name
     assert [len(prepare.load(name, split)) for split in (None, "test", "valid")] == [9, 3, 0]
     few, more = prepare.load(name, limit=2), prepare.load(name, limit=4)
@@ -243,16 +240,15 @@ def test_loading_by_split_and_by_limit(tmp_path):
 
 
 def test_checking_names_every_damaged_file_and_changes_nothing(tmp_path):
-    root = skeletons.multitracks(tmp_path / "copy", [f"song{i:02d}" for i in range(20)])
-    for path in (
-        damaged := [root / f"song0{i}" / f"{stem}.wav" for i, stem in ((0, "bass"), (1, "bass"), (1, "keys"))]
-    ):
+    root = fill(tmp_path / "copy", 20)
+    damaged = [root / path for path in ("song00/bass.wav", "song01/bass.wav", "song01/keys.wav")]
+    for path in damaged:
         path.write_text("no sound")
-    before = {path: (path.lstat().st_mtime_ns, path.lstat().st_size) for path in [root, *root.rglob("*")]}
+    before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in [root, *root.rglob("*")]}
     summary = check("folder", root)
     assert [problem.path for problem in summary.problems] == [*damaged, root / "song01"]
     assert (summary.found, summary.expected, summary.whole) == ({"test": 19}, {}, False)
-    assert {path: (path.lstat().st_mtime_ns, path.lstat().st_size) for path in [root, *root.rglob("*")]} == before
+    assert {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in [root, *root.rglob("*")]} == before
 
 
 @pytest.fixture
@@ -269,10 +265,8 @@ def test_the_list_has_what_one_needs_to_know(command):
     code, listed, _ = command("list", "--json")
     names = ["moisesdb", "slakh2100", "cocochorales", "musdb18hq", "gtzan", "guitarset", "folder"]
     assert (code, [row["name"] for row in listed["datasets"]], listed["prepared"]) == (0, names, [])
-    assert list(DATASETS) == names
-    assert listed["datasets"][1]["expected"] == {"train": 1289, "valid": 270, "test": 151}
     for row, each in zip(listed["datasets"], DATASETS.values(), strict=True):
-        assert (row["title"], row["licence"], row["source"]) == (each.title, each.licence, each.source)
+        assert (row["licence"], row["source"], row["expected"]) == (each.licence, each.source, each.expected)
 
 
 def test_checking_ends_with_0_for_a_whole_copy_and_with_1_for_another(command, tmp_path, monkeypatch):
