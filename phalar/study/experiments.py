@@ -41,11 +41,13 @@ SETTINGS: dict[str, Any] = {
     "trained": None,  # trained on their mixture; None: all that have a training split, real ones alone if there are any
     "seed": 0,
     "steps": 40,
+    "longer": {},  # how many times the steps a variant gets that learns more slowly
     "batch_size": 32,
     "shards": 1,
     "excerpt_seconds": [3.0, 3.0],
     "preset": "short",
     "target": None,  # probability asked of the true pair, where it is not the preset's
+    "identity": None,  # W's start, times the identity (0: at random), where it is not the preset's
     "rate": 1.0,  # what the preset's learning rates are multiplied by,
     "search": [],  # or: the best of these, by validation after
     "search_steps": 40,  # so many steps
@@ -87,8 +89,9 @@ def settings(
 
 def training(chosen: Mapping[str, Any]) -> TrainConfig:
     """The training run that settings ask for."""
-    names = ("steps", "seed", "preset", "batch_size", "shards", "limit", "target", "rate")
+    names = ("seed", "preset", "batch_size", "shards", "limit", "target", "identity", "rate")
     how = {name: chosen[name] for name in names} | {"seconds": chosen["excerpt_seconds"]}
+    how["steps"] = chosen["steps"] * chosen["longer"].get(chosen["variant"], 1)
     # A look at the validation split takes as long as a step or two.
     return config(chosen["variant"], chosen["trained"], valid_every=min(max(10, how["steps"] // 6), 500), **how)
 
@@ -262,9 +265,9 @@ def ship(folder: Path, target: Path = checkpoints.REFERENCE_FILE) -> dict[str, A
     if not done or made["variant"] != "phalar":
         raise InputError(f"{folder} holds no finished training run of phalar; give a folder that `phalar train` filled")
     best, chosen = folder / loop.BEST, checkpoints.notes(folder / loop.BEST)
-    pairs = made["batch_size"] * made["shards"]
-    notes = {"steps": chosen["steps"], "of_steps": made["steps"], "pairs": chosen["steps"] * pairs, "batch_size": pairs}
-    notes |= {"valid": chosen["valid"], "seconds": round(done["seconds"]), "excerpt_seconds": made["seconds"]}
+    notes = {"steps": chosen["steps"], "of_steps": made["steps"], "batch_size": made["batch_size"] * made["shards"]}
+    notes |= {"pairs": done["history"][chosen["steps"] - 1]["pairs"], "excerpt_seconds": made["seconds"]}
+    notes |= {"seconds": round(done["seconds"])} | {k: chosen[k] for k in ("valid", "in_key") if k in chosen}
     notes |= {name: made[name] for name in ("seed", "corpora", "preset")} | {"config_hash": fingerprint.of_file(best)}
     target.parent.mkdir(parents=True, exist_ok=True)
     checkpoints.save(checkpoints.load(best), target, **notes)

@@ -109,11 +109,12 @@ def config(
     preset: str = "default",
     seconds: Sequence[float] = (2.0, 10.0),
     target: float | None = None,
+    identity: float | None = None,
     rate: float = 1.0,
     **sizes: object,
 ) -> TrainConfig:
-    """A checked TrainConfig from plain values: fields of it, the name of a preset, a target in place of its own, and a
-    ``rate`` by which its learning rates are multiplied.
+    """A checked TrainConfig from plain values: fields of it, the name of a preset, a target and a start of W in place
+    of its own, and a ``rate`` by which its learning rates are multiplied.
 
     COCOLA is trained as its authors do, whatever the preset: their rates, no smoothing of labels, no augmentation
     (paper section 3). The published Mel variant has noise on its spectrogram.
@@ -126,6 +127,7 @@ def config(
     if variant == "mel" and recipe.as_published:
         recipe = replace(recipe, picture_noise=0.5)
     changes = {name: rate * getattr(recipe, name) for name in ("muon_lr", "vector_lr", "form_lr")}
-    recipe = replace(recipe, target=recipe.target if target is None else float(target), **changes)
+    changes |= {} if target is None else {"target": float(target)}
+    recipe = replace(recipe, **changes | ({} if identity is None else {"identity": float(identity)}))
     lengths = tuple(map(float, seconds))
     return TrainConfig(variant, tuple(corpora), seconds=lengths, preset=preset, recipe=recipe, **sizes)
