@@ -65,11 +65,6 @@ def legend(figure: Figure, place: str = "outside right center", **options) -> No
         figure.legend(entries.values(), entries.keys(), loc=place, fontsize=9, **options)
 
 
-def _dodge(count: int, width: float) -> np.ndarray:
-    """Offsets that put ``count`` marks side by side, ``width`` in all."""
-    return (np.arange(count) - (count - 1) / 2) * width / count
-
-
 def points(
     table: pd.DataFrame, x: str, by: str, *, axes: Axes | None = None, join=False, log=False, levels=None, **labels
 ) -> Figure:
@@ -85,7 +80,8 @@ def points(
     alone = axes is None
     if alone:
         _, axes = plt.subplots(figsize=(max(5.0, 0.75 * len(places) + 1.6) if named else 7.4, 3.4))
-    for shift, (name, rows) in zip(_dodge(len(style), 0.6 if named else 0), table.groupby(by, sort=False), strict=True):
+    side_by_side = (np.arange(len(style)) - (len(style) - 1) / 2) * 0.6 / len(style)
+    for shift, (name, rows) in zip(side_by_side, table.groupby(by, sort=False), strict=True):
         at = [places.index(place) + shift for place in rows[x]] if named else rows[x]
         value, low, high = (100 * rows[column].to_numpy(float) for column in ("value", "low", "high"))
         look = style[name] | ({} if join else {"linestyle": "none"})
