@@ -9,7 +9,6 @@ import soundfile
 import soxr
 
 from phalar.datasets.files import DamagedFile, read_length, read_sound
-from phalar.errors import RunError
 
 RATES = (16_000, 44_100, 48_000, 22_050, 8_000, 44_099, 96_000, 1_000)
 
@@ -54,9 +53,8 @@ def test_headers_that_lie_are_refused_by_path(tmp_path, harm):
     HARM[harm](path)
     with pytest.raises(DamagedFile) as refused:
         read_length(path)
-    assert isinstance(refused.value, RunError)
     assert refused.value.problem.path == path
-    assert str(path) in str(refused.value)
+    assert str(refused.value).startswith(str(path))
     assert "\n" not in str(refused.value)
 
 
