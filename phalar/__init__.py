@@ -6,7 +6,7 @@
 >>> model = phalar.load_official("PHALAR_best.ckpt")  # the authors' checkpoint; no code in it is run
 >>> z = model.embed(audio, sample_rate)               # (clips, 512), complex64 for the complex variants
 >>> s = model.similarity(za, zb)                      # (len(za), len(zb)), symmetrised
->>> phalar.score("mix.wav", "bass.wav")               # how well the stem fits the mix
+>>> phalar.score("mix.wav", "bass.wav")               # how well the stem fits the mix; .percentile
 >>> phalar.rank("mix.wav", ["bass1.wav", "bass2.wav"])  # best first
 
 What is imported here is loaded when it is first used, since PyTorch takes seconds.
@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "SAMPLE_RATE": "phalar.audio",
     "Match": "phalar.matching",
+    "Score": "phalar.matching",
     "rank": "phalar.matching",
     "score": "phalar.matching",
     "build": "phalar.model.assembly",

@@ -102,7 +102,7 @@ def _text(result: dict) -> str:
     import pandas as pd
 
     def shown(value: object) -> str:
-        kind = {int: ",", float: ".4g"}.get(type(value), "")
+        kind = ".4g" if isinstance(value, float) else "," if type(value) is int else ""
         return "" if value is None or value != value else format(value, kind) if kind else str(value)
 
     lines = []
@@ -209,13 +209,15 @@ class Top:
         return best | {"steps": settings.steps, "seconds": done.seconds}
 
     def score(mix, stem, *, model="reference"):
-        """How well a stem fits a mix."""
+        """How well a stem fits a mix, and in how many of 100 mismatched pairs it fits less."""
         value = matching.score(mix, stem, model=model)
-        return {"mix": mix, "stem": stem, "score": value}, f"{value:.4f}"
+        above = "" if value.percentile is None else f"  above {value.percentile:.1f} % of mismatched pairs"
+        return {"mix": mix, "stem": stem, "score": value} | vars(value), f"{value:.4f}{above}  ({value.weights})"
 
     def rank(mix, stem: tuple, *, model="reference"):
         """Stems by how well they fit a mix, best first."""
-        return {"mix": mix, "ranking": [asdict(match) for match in matching.rank(mix, stem, model=model)]}
+        found = matching.rank(mix, stem, model=model)
+        return {"mix": mix, "ranking": [asdict(each) | getattr(each.score, "__dict__", {}) for each in found]}
 
     def convert(source: Path, target: Path):
         """Turn an official checkpoint into one of ours; no code in it is run."""

@@ -2,9 +2,10 @@
 
 A mix and a stem are laid side by side from their beginning, over the part that both have. Where that is longer than the
 10 s of training it is cut into windows of 5 s (the last ends with the part), and the score is the mean over those in
-which both sides sound, each weighted by what it adds to those before it. Book notebook *Retrieval*.
+which both sides sound, each weighted by what it adds to those before it. Book page *The weights that ship*.
 """
 
+import json
 import os
 import reprlib
 import warnings
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from phalar import audio
+from phalar import audio, fingerprint
 from phalar.audio import SAMPLE_RATE, Clip
 from phalar.errors import InputError, PhalarWarning, SilentAudioWarning
 from phalar.model import checkpoints
@@ -28,6 +29,21 @@ from phalar.model.variants import ABLATIONS, VARIANTS
 WHOLE = 10 * SAMPLE_RATE  # samples: no more than this is heard in one piece
 WINDOW = 5 * SAMPLE_RATE  # samples: longer recordings are cut into pieces of this length
 MANY = 8  # stems from which on a progress bar is shown
+MISMATCHED = checkpoints.REFERENCE_FILE.with_suffix(".json")  # as `phalar study ship` writes it
+
+
+class Score(float):
+    """How well a stem fits a mix: a number on its model's own scale, no probability.
+
+    ``weights``: the model's name and the hash of its weights, ``"reference 1a2b3c4d5e6f"``. ``percentile``: how many in
+    a hundred mismatched pairs of the built-in test sets (a mix, and a stem of another piece, 5 s) score lower, 0..100;
+    None for other weights than those that ship.
+    """
+
+    def __new__(cls, value: float, weights: str = "", percentile: float | None = None) -> "Score":
+        made = super().__new__(cls, value)
+        made.weights, made.percentile = weights, percentile
+        return made
 
 
 @dataclass(frozen=True)
@@ -36,13 +52,13 @@ class Match:
 
     name: str  # its path, or "stem 3" for the third (from 0) where an array was given
     index: int  # its place among the stems that were given, from 0
-    score: float | None  # how well it fits; 0 where it never sounds together with the mix, None where it is unreadable
+    score: Score | None  # how well it fits; 0 where it never sounds together with the mix, None where it is unreadable
     windows: int  # how many windows the score is the mean of
     problem: str | None = None  # why it could not be read
 
 
-def score(mix: Clip, stem: Clip, model: StemModel | str | os.PathLike = "reference") -> float:
-    """How well a stem fits a mix that lacks it. Higher is better; the scale is the model's own.
+def score(mix: Clip, stem: Clip, model: StemModel | str | os.PathLike = "reference") -> Score:
+    """How well a stem fits a mix that lacks it: a number, and its percentile among pairs that do not belong together.
 
     >>> phalar.score("mix.wav", (stem, 48_000))
 
@@ -50,8 +66,8 @@ def score(mix: Clip, stem: Clip, model: StemModel | str | os.PathLike = "referen
     integer PCM, and a rate in Hz; at least 2 s each, both starting at the same moment of the music. ``model``: a
     StemModel, "reference", a checkpoint's path, or a variant's name (untrained).
 
-    The mean over windows; 0.0, with a SilentAudioWarning, where mix and stem never sound together. A clip that cannot
-    be used, or an unknown model, is an InputError.
+    The mean over windows, the same to the last bit whatever was scored before; 0.0, with a SilentAudioWarning, where
+    mix and stem never sound together. A clip that cannot be used, or an unknown model, is an InputError.
     """
     scorer = _Scorer(resolve_model(model), audio.load(mix, "mix"))
     return scorer.match("stem", 0, audio.load(stem, "stem")).score
@@ -113,6 +129,9 @@ class _Scorer:
     def __init__(self, model: StemModel, mix: np.ndarray) -> None:
         self.model, self.mix = model, mix
         self.embedded = cache(lambda start, stop: model.embed(mix[start:stop], SAMPLE_RATE))
+        own, table = fingerprint.of_weights(model), json.loads(MISMATCHED.read_text())
+        self.quantiles = table["quantiles"] if own == table["weights"] else None
+        self.weights = f"{checkpoints.REFERENCE if self.quantiles else model.variant.name} {own}"
 
     def match(self, name: str, index: int, stem: np.ndarray) -> Match:
         scores, weights, heard = [], [], 0
@@ -125,5 +144,8 @@ class _Scorer:
             heard = stop
         if not scores:
             warnings.warn(f"silent audio: mix and {name} never sound together; the score is 0", SilentAudioWarning, 3)
-            return Match(name, index, 0.0, 0)
-        return Match(name, index, float(np.average(scores, weights=weights)), len(scores))
+            return Match(name, index, Score(0.0, self.weights), 0)
+        mean, percentile = np.average(scores, weights=weights), None
+        if self.quantiles:
+            percentile = float(np.interp(mean, self.quantiles, np.linspace(0, 100, len(self.quantiles))))
+        return Match(name, index, Score(mean, self.weights, percentile), len(scores))

@@ -35,7 +35,7 @@ def run(capsys, *arguments):
 @pytest.mark.filterwarnings("default::phalar.errors.PhalarWarning")
 def test_scores_are_numbers_and_a_ranking_puts_the_best_first_and_the_unreadable_last(capsys, clips):
     mix, stereo, text, model = clips["mix"], clips["stereo"], clips["text"], ("--model", "phalar")
-    value = float(run(capsys, "score", mix, stereo, *model)[1])
+    value = float(run(capsys, "score", mix, stereo, *model)[1].split()[0])
     code, out, err = run(capsys, "rank", mix, stereo, text, mix, *model, "--json")
     assert code == 0
     ranking = json.loads(out)["ranking"]
@@ -44,8 +44,14 @@ def test_scores_are_numbers_and_a_ranking_puts_the_best_first_and_the_unreadable
     assert value == pytest.approx(next(each["score"] for each in ranking if each["index"] == 0), abs=1e-3)
     assert "test_cli.py" in err
     code, out, err = run(capsys, "score", clips["mix"], clips["silent"], "--model", "phalar")
-    assert (code, float(out)) == (0, 0.0)
+    assert (code, float(out.split()[0])) == (0, 0.0)
     assert "silent" in err
+    code, out, _ = run(capsys, "score", mix, stereo, "--json")
+    found = json.loads(out)
+    assert found["weights"].startswith("reference ")
+    assert f"above {found['percentile']:.1f} % of mismatched pairs" in run(capsys, "score", mix, stereo)[1]
+    ranked = json.loads(run(capsys, "rank", mix, text, stereo, "--json")[1])["ranking"]
+    assert ranked[0]["percentile"] == found["percentile"]
 
 
 @pytest.mark.parametrize(

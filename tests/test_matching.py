@@ -1,14 +1,21 @@
 """Scores and rankings over recordings of any kind, and what unusable ones get."""
 
+import json
+
 import numpy as np
 import pytest
 import soxr
 import torch
 
 import phalar
+from phalar import corpora, matching
 from phalar.errors import InputError, PhalarWarning, SilentAudioWarning
+from phalar.evaluate import retrieval
 from phalar.matching import Match, rank, resolve_model, score, spans
 from phalar.model.variants import VARIANTS
+from phalar.study import experiments
+from phalar.train import loop
+from phalar.train.config import config
 
 RATE = 16_000
 
@@ -100,6 +107,41 @@ def test_a_ranking_is_the_scores_in_order_to_the_last_bit(model, music, capsys):
     assert "rank stems" in err
     rank(mix, stems[:2], model)
     assert not capsys.readouterr().err
+
+
+def test_a_file_scores_the_same_to_the_last_bit_every_time_whatever_is_scored_beside_it(model, music, wav):
+    mix, stems = wav("a.wav", clip(music, 6)[0]), [wav(f"b{n}.wav", clip(music, 3 + n, n)[0]) for n in range(3)]
+    alone = {str(stem): score(mix, stem, model) for stem in stems}
+    for beside in (stems, stems[::-1], [stems[0], mix, *stems]):
+        for match in rank(mix, beside, model):
+            assert match.score == alone.get(match.name, match.score)
+    assert all(score(mix, stem, model) == alone[str(stem)] for stem in stems)
+
+
+def test_a_score_says_what_share_of_mismatched_test_pairs_it_exceeds_and_whose_it_is(music):
+    """For the weights that ship alone: their table is of these very weights."""
+    mix = clip(music, 3)
+    found = sorted(score(mix, clip(music, 3, seed), "reference") for seed in range(3))
+    assert [s.percentile for s in found] == sorted(s.percentile for s in found)
+    assert all(0 <= s.percentile <= 100 and s.weights.startswith("reference ") for s in found)
+    other = score(mix, mix, "gap")
+    assert other.percentile is None
+    assert other.weights.startswith("gap ")
+
+
+def test_shipping_weights_makes_the_table_of_their_mismatched_pairs(model, tmp_path, monkeypatch):
+    (tmp_path / loop.CONFIG).write_text(json.dumps(vars(config("phalar", ["chorales"])), default=str))
+    (tmp_path / loop.DONE).write_text('{"seconds": 1}')
+    phalar.save(model, tmp_path / loop.BEST, steps=1, valid=0.5)
+    for name, value in {"corpora": ["chorales"], "limit": 3, "draws": 1}.items():
+        monkeypatch.setitem(experiments.SETTINGS, name, value)
+    target = tmp_path / "weights" / "reference.safetensors"
+    experiments.ship(tmp_path, target)
+    monkeypatch.setattr(matching, "MISMATCHED", target.with_suffix(".json"))
+    waves = [each for _, each in retrieval.cut_pairs(corpora.load("chorales", "test", limit=3), 0)]
+    pairs = [(a, b) for a in range(3) for b in range(3) if a != b]
+    scores = [score((waves[a][0], RATE), (waves[b][1], RATE), target) for a, b in pairs]
+    assert [s.percentile for s in sorted(scores)] == pytest.approx([0, 20, 40, 60, 80, 100], abs=1)
 
 
 def test_what_cannot_be_scored_is_refused_and_ranked_last(model, music, wav, tmp_path):

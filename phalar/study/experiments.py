@@ -255,8 +255,25 @@ def keep_weights(runs: Mapping[str, loop.Run], folder: Path) -> None:
             shutil.copyfile(run.folder / loop.BEST, copy)
 
 
+def mismatched(file: Path) -> dict[str, Any]:
+    """How weights score pairs of the built-in test sets that do not belong together (5 s of a mix, and of a stem of
+    another piece): the weights' hash and 0, 1, ... 100 % quantiles over all of them; and of the pairs that do belong
+    together, by corpus, the share that scores above 95 % of those."""
+    model, own, others = checkpoints.load(file), {}, []
+    for name in SETTINGS["corpora"]:
+        tracks = corpora.load(name, "test", limit=SETTINGS["limit"] or None)
+        how = {"key": [fingerprint.of_file(file), corpora.version(name), fingerprint.of_code("model")], "label": name}
+        found = retrieval.evaluate(retrieval.by_model(model), tracks, SETTINGS["draws"], **how)["symmetrised"]
+        diagonal = np.eye(len(tracks), dtype=bool)
+        own[name], others = found[:, diagonal], [*others, found[:, ~diagonal].ravel()]
+    quantiles = np.quantile(np.concatenate(others), np.linspace(0, 1, 101)).round(4)
+    above = {name: round(float((scores > quantiles[95]).mean()), 3) for name, scores in own.items()}
+    return {"weights": fingerprint.of_weights(model), "above 95": above, "quantiles": quantiles.tolist()}
+
+
 def ship(folder: Path, target: Path = checkpoints.REFERENCE_FILE) -> dict[str, Any]:
-    """Write a finished run's chosen weights to the package, with how they were trained; returns those notes.
+    """Write a finished run's chosen weights to the package, with how they were trained, and beside them how they score
+    what does not belong together (:func:`mismatched`); returns those notes.
 
     An `InputError` where the folder holds no finished run of PHALAR.
     """
@@ -271,4 +288,5 @@ def ship(folder: Path, target: Path = checkpoints.REFERENCE_FILE) -> dict[str, A
     notes |= {name: made[name] for name in ("seed", "corpora", "preset")} | {"config_hash": fingerprint.of_file(best)}
     target.parent.mkdir(parents=True, exist_ok=True)
     checkpoints.save(checkpoints.load(best), target, **notes)
+    target.with_suffix(".json").write_text(json.dumps(mismatched(target)) + "\n")
     return notes
