@@ -29,7 +29,7 @@ from phalar.matching import MISMATCHED
 from phalar.model import checkpoints
 from phalar.model.variants import VARIANTS
 from phalar.study import claims, compare, media, tables
-from phalar.study.records import BENCHES, JUDGEMENTS, PRESETS, REFERENCE, read
+from phalar.study.records import BENCHES, JUDGEMENTS, REFERENCE, read
 from phalar.study.run import Study, opened
 
 LOG_LINES = 40  # of a failed build's log are shown
@@ -85,14 +85,11 @@ def stage(run: Study) -> Path:
 
 def _generated(root: Path, records, judged: list[claims.Judged], parameters: Mapping[str, int]) -> dict[str, str]:
     """Tables that pages include, by name, as Markdown."""
-    reference, presets = read(root / REFERENCE), read(root / PRESETS)
+    reference = read(root / REFERENCE)
     variants = [[f"`{name}`", row.differs, f"{parameters[name]:,}"] for name, row in VARIANTS.items()]
     counted = "Parameters are real numbers, counted in the models as built here; a complex one counts as two."
     header = ["variant", "what differs", "parameters"]
     weights = tables.results_table(records, reference, variants=["reference"])
-    recipes = {name: name.removeprefix("recipe-").replace("phalar", "short") for name in presets["variant"].unique()}
-    named = tables.ablation_table(presets, recipes, dict.fromkeys(presets["dataset"].unique(), 64))
-    preset_table = named.drop(columns=["row", "paper"], errors="ignore")
     benches = (root / BENCHES).read_text(encoding="utf-8").splitlines() if (root / BENCHES).is_file() else []
     caption = tables.CAPTION
     return {
@@ -102,7 +99,6 @@ def _generated(root: Path, records, judged: list[claims.Judged], parameters: Map
         "retrieval": tables.frame_markdown(tables.results_table(records, reference), caption, "retrieval-table"),
         "weights": training_markdown(checkpoints.notes(checkpoints.REFERENCE), json.loads(MISMATCHED.read_text())),
         "weights-results": tables.frame_markdown(weights, f"The shipped weights. {caption}", "weights-table"),
-        "presets": tables.frame_markdown(preset_table, f"Presets. {tables.ABLATION_CAPTION}", "presets-table"),
         "bench": bench_markdown(map(json.loads, benches)),
     }
 

@@ -31,7 +31,6 @@ SHARES = frozenset({"top1", "accuracy", "f1", "cmlt", "amlt", "cmlc", "amlc"})
 
 # Records that ship with the book, from the top folder; they are read by the same code as a run's.
 REFERENCE = Path("book") / "reference" / "results.jsonl"
-PRESETS = REFERENCE.with_name("presets.jsonl")
 SIMULATION = REFERENCE.with_name("simulation.jsonl")  # of the page How we judge, with many repetitions
 JUDGEMENTS = REFERENCE.with_name("judgements.jsonl")  # of the authors' published ratings, which are not here
 BENCHES = REFERENCE.with_name("bench.jsonl")  # what `phalar bench` printed on the machine of the reference run
