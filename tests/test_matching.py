@@ -131,7 +131,7 @@ def test_a_score_says_what_share_of_mismatched_test_pairs_it_exceeds_and_whose_i
 
 def test_shipping_weights_makes_the_table_of_their_mismatched_pairs(model, tmp_path, monkeypatch):
     (tmp_path / loop.CONFIG).write_text(json.dumps(vars(config("phalar", ["chorales"])), default=str))
-    (tmp_path / loop.DONE).write_text('{"seconds": 1}')
+    (tmp_path / loop.DONE).write_text('{"seconds": 1, "history": [{"pairs": 8}]}')
     phalar.save(model, tmp_path / loop.BEST, steps=1, valid=0.5)
     for name, value in {"corpora": ["chorales"], "limit": 3, "draws": 1}.items():
         monkeypatch.setitem(experiments.SETTINGS, name, value)
