@@ -142,18 +142,18 @@ def test_the_inputs_of_a_notebook_are_its_cells_parameters_reached_code_and_weig
     path = root / "notebooks" / "work.ipynb"
     source = "from phalar.study import records\nimport phalar.evaluate.statistics"
     notebook(path, PARAMETERS, source)
-    key = inputs(path, {"factor": 1})
-    assert inputs(path, {"factor": 1}) == key
-    assert inputs(path, {"factor": 2}) != key
+    key = inputs(path, {"factor": 1}, root)
+    assert inputs(path, {"factor": 1}, root) == key
+    assert inputs(path, {"factor": 2}, root) != key
     read = nbformat.read(path, as_version=4)
     read.cells[-1].outputs = [nbformat.v4.new_output("stream", text="an output")]
     nbformat.write(read, path)
-    assert inputs(path, {"factor": 1}) == key, "outputs do not determine a run"
+    assert inputs(path, {"factor": 1}, root) == key, "outputs do not determine a run"
     weights = root / "gap.safetensors"
     weights.write_bytes(b"some")
-    trained = inputs(path, {"gap": "gap=gap.safetensors"})
+    trained = inputs(path, {"gap": "gap=gap.safetensors"}, root)
     weights.write_bytes(b"other")
-    assert inputs(path, {"gap": "gap=gap.safetensors"}) != trained, "a new weights file is loaded again"
+    assert inputs(path, {"gap": "gap=gap.safetensors"}, root) != trained, "a new weights file is loaded again"
     modules = reached(source)
     assert {"__init__.py", "study/records.py", "evaluate/statistics.py", "errors.py"} <= set(modules)
     assert "cli.py" not in modules

@@ -39,7 +39,7 @@ def test_the_study_runs_and_the_book_is_built_from_it():
 
 
 def test_notebooks_are_kept_without_outputs_and_with_short_cells():
-    for path in (repository() / "notebooks").glob("*.ipynb"):
+    for path in (repository() / "notebooks").rglob("*.ipynb"):
         notebook = json.loads(path.read_text())
         code = [c for c in notebook["cells"] if c["cell_type"] == "code"]
         assert not any(c["outputs"] or c["execution_count"] for c in code), path.name

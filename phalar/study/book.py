@@ -78,7 +78,7 @@ def stage(run: Study) -> Path:
         if page.startswith("notebooks/"):
             texts[f"{page}.ipynb"] = _notebook(page.removeprefix("notebooks/"), run, target / "book")
     for name, text in texts.items():
-        (target / name).parent.mkdir(exist_ok=True)
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
         (target / name).write_text(text, encoding="utf-8")
     return target
 
@@ -154,7 +154,7 @@ def _notebook(name: str, run: Study, book: Path) -> str:
         staged = book / "_static" / "media" / f"{fingerprint.of_file(found)}-{found.name}"
         staged.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(found, staged)
-        addresses[source] = f"../_static/media/{staged.name}"
+        addresses[source] = f"../{'../' * name.count('/')}_static/media/{staged.name}"
     media.sources(notebook, addresses)
     notebook.metadata.pop("phalar", None)
     tags = [cell.metadata.get("tags", []) for cell in notebook.cells]

@@ -1,4 +1,4 @@
-"""What the teaching pages hear, break, measure and ask (*The shift theorem*; *What keeps phase and what breaks it*).
+"""What the course hears, breaks, measures and asks (book page *The course*).
 
 A loop of two bars that closes into a circle, so that the shift theorem holds for it exactly; the error that tells
 layers that commute with a turn from those that do not; and what the exercises on the pages share (:func:`check`): an
@@ -6,12 +6,15 @@ answer is compared with the right one on some cases, and where it differs, with 
 what to say. Three dots stand for what is not written yet, so that the pages run through as they ship.
 """
 
+import inspect
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from IPython.display import Markdown
 from torch import Tensor
 
 from phalar.audio import SAMPLE_RATE
@@ -78,6 +81,12 @@ def equivariance_error(layer: Callable, z: Tensor, angles: Iterable[float], seed
 
     after = drawn_alike(z)
     return torch.stack([(drawn_alike(turn(a) * z) - turn(a) * after).norm() / after.norm() for a in angles])
+
+
+def source(*objects: Callable) -> Markdown:
+    """The code of functions, methods or classes of the package, each under its full name, for a page to show."""
+    named = {f"{each.__module__}.{each.__qualname__}": textwrap.dedent(inspect.getsource(each)) for each in objects}
+    return Markdown("\n".join(f"`{name}`\n\n```python\n{text}```\n" for name, text in named.items()))
 
 
 # --- exercises

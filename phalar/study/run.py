@@ -33,10 +33,12 @@ from phalar.study import media
 from phalar.study.records import REFERENCE, place, versions
 
 # The notebooks of the study in the order in which they run. Those of a line share trained models, and those of the
-# second group look into weights that the first group trained; the others do not mind what runs beside them.
+# second group look into weights that the first group trained; the others do not mind what runs beside them. The
+# chapters of the course are those that are there.
+COURSE = tuple(f"course/{path.stem}" for path in sorted((PACKAGE.parent / "notebooks" / "course").glob("*.ipynb")))
 FIRST = (
-    ("retrieval", "ablations"), ("corpora",), ("limits",), ("shift-theorem",), ("phase",), ("judging",), ("beats",),
-    ("judgements",),
+    ("retrieval", "ablations"), ("corpora",), ("limits",), ("phase",), ("judging",), ("beats",), ("judgements",),
+    COURSE,
 )  # fmt: skip
 THEN = (("rotation",), ("chords",))
 NOTEBOOKS = tuple(name for line in (*FIRST, *THEN) for name in line)
@@ -75,7 +77,7 @@ def load_profile(name_or_path: str | Path, overrides: Mapping[str, Any], folder:
             known = ", ".join(sorted(found.stem for found in path.parent.glob("*.yaml"))) or "none"
             raise InputError(f"unknown profile {str(name_or_path)!r}; known: {known}; or give the path of a .yaml file")
     declared: dict[str, Any] = {}
-    for notebook in sorted(folder.glob("*.ipynb")):
+    for notebook in sorted(folder.rglob("*.ipynb")):
         declared = declared_parameters(notebook) | declared
     values = {"profile_name": path.stem}
     for what, given in ((f"profile {path.name}", _read_yaml(path)), ("override", overrides)):
@@ -194,7 +196,7 @@ def _run_line(task: tuple[Study, list[str], int]) -> list[Executed]:
 def _run_one(run: Study, name: str) -> Executed:
     notebook, target = run.root / "notebooks" / f"{name}.ipynb", run.executed / f"{name}.ipynb"
     title, parameters = f"study ({run.name}) {name}", run.parameters(name)
-    key, failed = inputs(notebook, parameters), target.with_suffix(".failed.ipynb")
+    key, failed = inputs(notebook, parameters, run.root), target.with_suffix(".failed.ipynb")
 
     def say(message: str) -> None:
         tqdm.write(f"{title}: {message}", file=sys.stderr)
@@ -243,11 +245,11 @@ def opened(path: Path, root: Path) -> tuple[nbformat.NotebookNode, dict[str, Pat
     return executed, files, fault
 
 
-def inputs(notebook: Path, parameters: Mapping[str, Any]) -> str:
+def inputs(notebook: Path, parameters: Mapping[str, Any], root: Path) -> str:
     """Hash of what determines an executed notebook: its cells and parameters, the package's modules that it reaches
     (their code, without comments and docstrings) and the tables beside them, the weights it loads, the versions of
     what it runs on, and the reference records that it shows beside its own."""
-    source, root = nbformat.read(notebook, as_version=4), notebook.parent.parent
+    source = nbformat.read(notebook, as_version=4)
     cells = [[cell.cell_type, cell.source, sorted(cell.metadata.get("tags", []))] for cell in source.cells]
     modules = reached("\n".join(cell.source for cell in source.cells if cell.cell_type == "code"))
     beside = {path for part in modules for path in (PACKAGE / part).parent.iterdir()}
