@@ -18,7 +18,7 @@ ORDER = (
     ("train",),
     ("plots",),
     ("study",),
-    ("bench", "cli", "__main__"),
+    ("lessons", "bench", "cli", "__main__"),
 )
 """Layers of the package, lowest first (book page *How the code is laid out*)."""
 

@@ -21,6 +21,7 @@ from phalar.audio import SAMPLE_RATE
 from phalar.corpora.rendering import render_stems
 from phalar.corpora.sampler import Note
 from phalar.corpora.soundfont import installed
+from phalar.model.complex_layers import squared_modulus
 
 STEPS = 32  # sixteenth notes in the loop: two bars of four beats at 120 beats a minute, four seconds
 # One line a drum, by General MIDI key; one sign a sixteenth note: struck hard, struck, soft, or not.
@@ -80,7 +81,14 @@ def equivariance_error(layer: Callable, z: Tensor, angles: Iterable[float], seed
             return layer(x)
 
     after = drawn_alike(z)
-    return torch.stack([(drawn_alike(turn(a) * z) - turn(a) * after).norm() / after.norm() for a in angles])
+    size = after.norm().clamp(min=1e-30)  # of nothing at all, nothing is missing
+    return torch.stack([(drawn_alike(turn(a) * z) - turn(a) * after).norm() / size for a in angles])
+
+
+def source(*objects: Callable) -> Markdown:
+    """The code of functions, methods or classes of the package, each under its full name, for a page to show."""
+    named = {f"{each.__module__}.{each.__qualname__}": textwrap.dedent(inspect.getsource(each)) for each in objects}
+    return Markdown("\n".join(f"`{name}`\n\n```python\n{text}```\n" for name, text in named.items()))
 
 
 def source(*objects: Callable) -> Markdown:
@@ -131,6 +139,64 @@ def check(exercise: Exercise, answer: Any) -> Verdict:
         said = (message for mistake, message in exercise.mistakes if _alike(given, mistake, exercise, case))
         return Verdict("wrong", next(said, "") or _form(given, exercise.right(*case), case) or exercise.wrong)
     return Verdict("right", "")
+
+
+# What the errors of a faulty layer look like over the angle, by fault; the first that fits is told.
+FINGERPRINTS = {
+    "unmoved": "It does not notice the turn at all: that is *invariance*. It forgets the angle, and with it the time. "
+    "Multiply z by something that is made of lengths.",
+    "not 0 at 0": "What comes out for z = 0 is not 0: something is added that does not turn. Is there a bias, or the "
+    "mean of another batch?",
+    "rounding": "It is small, about as large at every angle, and gone at quarter turns: real and imaginary part are "
+    "rounded to too few digits. Does something compute in half precision?",
+    "quarter turns": "It is gone at 90°, 180° and 270° only: real and imaginary part go through one function, each "
+    "alone. Let them share one factor, made of |z|.",
+    "half turn": "It is gone at 180° and not at 90°: z* is let in, the sound played backwards. Real and imaginary part "
+    "are mixed or weighted other than by a complex number, or a mean is taken over both.",
+    "nowhere": "Not even a half turn comes through. Does it clip the *parts* at zero, as a ReLU does, or does it turn "
+    "z by more or less than z itself turns?",
+}
+
+
+def check_equivariance(layer: Callable, features: int = 8, tolerance: float = 1e-4) -> Verdict:
+    """Does a layer, complex (B, features) in and complex out, hand turns on, and if not, what does its fault look like?
+
+    It is tried on soft and loud numbers at 23 angles (:func:`equivariance_error`, at most ``tolerance``), and on z = 0,
+    where neither it nor its gradient may be NaN. Course chapter *Layers that commute with turning*.
+    """
+    z = drawn(64, features, seed=0)
+    given = ... if layer is ... else _outcome(layer, (z,))
+    if given is ...:
+        return Verdict("not yet", "Put your layer in the place of the three dots and run the cell again.")
+    if not isinstance(given, Tensor):
+        return Verdict("wrong", _form(given, z, (z,)) or "A complex tensor is wanted.")
+    if not given.is_complex():
+        return Verdict("wrong", "The result is real, so it has no angle that could turn. Give complex numbers.")
+    if not given.isfinite().all() or not given.any():
+        return Verdict("wrong", "On ordinary numbers the result is NaN, infinite, or nothing but zeros.")
+    start = torch.zeros_like(z).requires_grad_()
+    if not (nothing := layer(start)).isfinite().all():
+        return Verdict("wrong", "z = 0 gives NaN. Where is something divided by |z|, which is 0 there?")
+    if nothing.requires_grad:
+        squared_modulus(nothing).sum().backward()
+        if not start.grad.isfinite().all():
+            return Verdict("wrong", "Its gradient at z = 0 is NaN. Which root has no slope where a length is 0?")
+    angles = torch.arange(1, 24) * torch.pi / 12
+    errors = torch.stack([equivariance_error(layer, size * z, angles) for size in (1.0, 0.1, 10.0)])
+    if bool((errors <= tolerance).all()):
+        return Verdict("right", f"At every angle it is at most {errors.max():.0e} from commuting with the turn.")
+    one, quarters = errors[0], torch.arange(1, 24) % 6 == 0
+    gone, others = one[quarters] <= tolerance, one[~quarters]
+    seen = {
+        "unmoved": bool(torch.allclose(layer(turn(1.0) * z), given, atol=1e-3)),
+        "not 0 at 0": bool(nothing.any()),
+        "rounding": bool(gone.all() and others.max() < min(0.02, 2 * others.min())),
+        "quarter turns": bool(gone.all()),
+        "half turn": bool(gone[1]),
+        "nowhere": True,
+    }
+    fault = next(name for name, fits in seen.items() if fits)
+    return Verdict("wrong", f"It is {errors.max():.1g} from commuting with the turn. {FINGERPRINTS[fault]}")
 
 
 def _outcome(function: Callable, case: tuple) -> Any:
