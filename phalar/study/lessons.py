@@ -91,12 +91,6 @@ def source(*objects: Callable) -> Markdown:
     return Markdown("\n".join(f"`{name}`\n\n```python\n{text}```\n" for name, text in named.items()))
 
 
-def source(*objects: Callable) -> Markdown:
-    """The code of functions, methods or classes of the package, each under its full name, for a page to show."""
-    named = {f"{each.__module__}.{each.__qualname__}": textwrap.dedent(inspect.getsource(each)) for each in objects}
-    return Markdown("\n".join(f"`{name}`\n\n```python\n{text}```\n" for name, text in named.items()))
-
-
 # --- exercises
 
 
