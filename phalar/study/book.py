@@ -99,8 +99,25 @@ def _generated(root: Path, records, judged: list[claims.Judged], parameters: Map
         "retrieval": tables.frame_markdown(tables.results_table(records, reference), caption, "retrieval-table"),
         "weights": training_markdown(checkpoints.notes(checkpoints.REFERENCE), json.loads(MISMATCHED.read_text())),
         "weights-results": tables.frame_markdown(weights, f"The shipped weights. {caption}", "weights-table"),
+        "weights-hear": tables.frame_markdown(hearing_table(reference), HEARING_CAPTION, "hearing-table"),
         "bench": bench_markdown(map(json.loads, benches)),
     }
+
+
+HEARING_CAPTION = (
+    "How often the shipped weights prefer a stem to the same stem moved, % [95 % interval over pieces]: both "
+    "directions, 50 is a coin; in other keys without drums. The rules, which learn nothing, compare moment by moment."
+)
+
+
+def hearing_table(records: pd.DataFrame) -> pd.DataFrame:
+    """What a score hears, of records of the experiment ``sensitivity``: a row a corpus and scorer, a column a way in
+    which stems were moved."""
+    known = records[records["experiment"] == "sensitivity"]
+    cells = [tables.with_interval(*row) for row in known[["value", "ci_low", "ci_high"]].itertuples(index=False)]
+    data = known["dataset"].map(tables.dataset_label)
+    table = known.assign(cell=cells, data=data).drop_duplicates(["data", "variant", "split"], keep="last")
+    return table.pivot(index=["data", "variant"], columns="split", values="cell").fillna(tables.NOT_RUN).reset_index()
 
 
 def training_markdown(notes: Mapping[str, Any], table: Mapping[str, Any]) -> str:
