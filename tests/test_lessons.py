@@ -113,6 +113,23 @@ def test_an_exercise_ships_with_dots_accepts_its_solution_and_knows_its_mistakes
         assert not any(line in message for line in lines), "nothing of the solution is told"
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page[0].isdigit()])
+def test_a_chapter_asks_predicts_asserts_plays_and_says_where_it_is_in_the_package(page):
+    prose = [source for kind, source in PAGES[page] if kind == "markdown"]
+    code = [source for kind, source in PAGES[page] if kind == "code"]
+    assert "**The question.**" in prose[0]
+    assert "book/notation>`" in prose[0] or "book/notation`" in prose[0]
+    for heading in ("## Where this is in the package", "## What to take away", "## Further reading"):
+        assert sum(heading in source.splitlines() for source in prose) == 1, heading
+    predictions, answers = ("".join(prose).count(mark) for mark in ("**Predict", "} Answer\n:class: dropdown\n"))
+    assert len(re.findall(r"^\s*assert ", "\n".join(code), flags=re.M)) >= predictions == answers >= 4
+    exercises = [source for source in prose if "### Exercise " in source]
+    assert 3 <= len(exercises) <= 5
+    assert all(":::{admonition} Hint\n:class: dropdown\n" in source for source in exercises)
+    assert any("media.player" in source for source in code)
+    assert any(re.search(r"^lessons\.source\(", source, flags=re.M) for source in code)
+
+
 def on_parts(function):
     return lambda z: torch.complex(function(z.real), function(z.imag))
 
@@ -169,7 +186,7 @@ def test_the_readers_own_layer_is_checked_and_the_solution_passes():
 
 def test_padding_turns_as_the_layer_does():
     """The right answer of that exercise, against the package's own pooling."""
-    exercise = TASKS["2-a-delay-is-a-turn exercise_5"][1]
+    exercise = TASKS["2-a-delay-is-a-turn exercise_4"][1]
     for k, s, steps, components in exercise.cases:
         pool, hit = SpectralPooling(1, 1, components), torch.zeros(1, 1, steps)
         hit[..., 2] = 1

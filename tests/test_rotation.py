@@ -186,7 +186,8 @@ def test_the_interactive_pieces_hold_the_measured_numbers_and_nothing_breaks_out
         i = int(number) - 1
         way = pooled[:, page["strongest"](pooled)[i], i] if name == "component" else embedding[:, i]
         assert np.abs(z - way).max() < 1e-3 * dial["scale"]
-    for each in (text, media.fragment("clocks", page["clocks_data"](wave, pooled))):
+    clocks = media.fragment("clocks", page["clocks_data"](wave, pooled))
+    for each in (text, clocks, media.fragment("loop", {}), media.fragment("plane", {})):
         assert each.count("<script") == each.count("</script>") == 2
         assert "://" not in each
         assert not re.search(r"\b(fetch|import|XMLHttpRequest)\s*\(", each)

@@ -1,7 +1,8 @@
-"""Sound and moving pieces on pages: files that a notebook saves and its output plays, and two interactive pieces.
+"""Sound and moving pieces on pages: files that a notebook saves and its output plays, and interactive pieces.
 
 A second of base64 WAV weighs 43 kB in a page; a file beside it costs nothing until it is played. The interactive pieces
-of the *Rotation* notebook (templates in `pages/`) hold all their numbers and need no kernel, network or server.
+(templates in `pages/`; of the course and the *Rotation* notebook) hold all their numbers and need no kernel, network or
+server.
 """
 
 import base64
@@ -88,7 +89,7 @@ def sources(notebook: nbformat.NotebookNode, addresses: Mapping[str, str] | None
 
 
 def fragment(name: str, data: dict) -> str:
-    """HTML of the piece ``"piece"`` or ``"clocks"`` with its data, to be shown by ``IPython.display.HTML``."""
+    """HTML of a piece, by the name of its template in `pages/`, with its data: for ``IPython.display.HTML`` to show."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     page = (PAGES / f"{name}.html").read_text(encoding="utf-8")
     return page.replace("/*DIALS*/", (PAGES / "dials.js").read_text(encoding="utf-8")).replace("/*DATA*/", text)
