@@ -8,7 +8,7 @@ what to say. Three dots stand for what is not written yet, so that the pages run
 
 import inspect
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,17 +34,18 @@ DRUMS = {
 BASS = {0: 33, 3: 33, 6: 36, 10: 38, 16: 33, 19: 33, 22: 40, 26: 38, 29: 36}
 
 
-def loop() -> dict[str, np.ndarray]:
-    """Two bars of ``"drums"`` and ``"bass"``, each (64_000,) float32 at 16 kHz, that can be repeated without a seam.
+def loop(drums: Mapping[int, str] = DRUMS) -> dict[str, np.ndarray]:
+    """Two bars of ``"drums"``, played as their lines say, and ``"bass"``, each (64_000,) float32 at 16 kHz, that can be
+    repeated without a seam.
 
     What rings beyond the end rings in again at the beginning, so a delay is a rotation of the array.
     """
     step, velocity = 0.125, {"X": 116, "x": 92, "o": 64}
     starts = [at + again * STEPS for again in range(3) for at in range(STEPS)]  # the middle one of three is kept
-    struck = [(at, key, velocity.get(line[at % STEPS])) for key, line in DRUMS.items() for at in starts]
-    drums = [Note(at * step, 0.3, key, loud) for at, key, loud in struck if loud]
+    struck = [(at, key, velocity.get(line[at % STEPS])) for key, line in drums.items() for at in starts]
+    played = [Note(at * step, 0.3, key, loud) for at, key, loud in struck if loud]
     bass = [Note(at * step, 1.6 * step, BASS[at % STEPS], 96) for at in starts if at % STEPS in BASS]
-    stems = render_stems(installed(), [(0, drums), (33, bass)], gains=[0.0, -3.0], banks=[128, 0])
+    stems = render_stems(installed(), [(0, played), (33, bass)], gains=[0.0, -3.0], banks=[128, 0])
     once = stems[:, 4 * SAMPLE_RATE : 8 * SAMPLE_RATE].astype(np.float32) / 32768
     return {"drums": once[0], "bass": once[1]}
 
