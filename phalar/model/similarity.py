@@ -24,7 +24,10 @@ def real_inner(x: Tensor, y: Tensor) -> Tensor:
 
 
 def symmetrised(similarity: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """(s(x, y) + s(y, x)) / 2 of all pairs: the score used at inference, (A, B)."""
+    """(s(x, y) + s(y, x)) / 2 of all pairs: the score used at inference, (A, B).
+
+    Course: *Forms*.
+    """
     return (similarity(x, y) + similarity(y, x).T) / 2
 
 
@@ -32,7 +35,7 @@ class SesquilinearForm(nn.Module):
     """Re((W x)^H y) with a full complex W and unit x, y: PHALAR's score.
 
     W is not constrained, so the form is indefinite: it can be negative, which says "these do not belong together" and
-    not just "these have nothing in common". There is no temperature; the size of W is the scale.
+    not just "these have nothing in common". There is no temperature; the size of W is the scale. Course: *Forms*.
     """
 
     def __init__(self, dim: int) -> None:
@@ -45,7 +48,10 @@ class SesquilinearForm(nn.Module):
 
 
 class HermitianForm(SesquilinearForm):
-    """The same with W replaced by its Hermitian part, in training too: s(x, y) = s(y, x) by construction."""
+    """The same with W replaced by its Hermitian part, in training too: s(x, y) = s(y, x) by construction.
+
+    Course: *Forms*.
+    """
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = unit(x), unit(y)
@@ -53,7 +59,10 @@ class HermitianForm(SesquilinearForm):
 
 
 class SemidefiniteForm(SesquilinearForm):
-    """Re((W x)^H (W y)): W^H W is positive semi-definite, so no embedding can be unlike itself ("PSD W")."""
+    """Re((W x)^H (W y)): W^H W is positive semi-definite, so no embedding can be unlike itself ("PSD W").
+
+    Course: *Forms*.
+    """
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return real_inner(unit(x) @ self.W.T, unit(y) @ self.W.T)
@@ -99,7 +108,7 @@ class TanhBilinearForm(nn.Module):
 @torch.no_grad()
 def start_at(form: nn.Module, scale: float) -> None:
     """Let a form's W begin as a multiple of the identity, so that the score of two embeddings is ``scale`` times their
-    inner product; at 0, or where there is no W of unit embeddings, it begins as it was made."""
+    inner product; at 0, or where there is no W of unit embeddings, it begins as it was made. Course: *Forms*."""
     if scale and isinstance(form, SesquilinearForm | BilinearForm):
         size = math.sqrt(scale) if isinstance(form, SemidefiniteForm) else scale
         form.W.copy_(size * torch.eye(len(form.W)))
