@@ -94,6 +94,14 @@ def test_seeds_that_scatter_far_more_than_tracks_do_are_luck_whatever_their_inte
     assert verdicts(frame(close))[entry["claim"]] is REPRODUCED
 
 
+@pytest.mark.parametrize(("share", "verdict"), [(1.0, REPRODUCED), (1.01, NOT)])
+def test_one_score_above_its_bound_refutes_the_bound(share, verdict):
+    about = {"experiment": "bounds", "dataset": "all", "split": "test", "metric": claims.OF_BOUND}
+    rows = [Record(variant=name, value=value, **about) for name, value in {"phalar": 0.5, "psd": share}.items()]
+    claim = next(each["claim"] for each in claims.registry() if each.get("evidence") == "bounds")
+    assert verdicts(frame(rows))[claim] is verdict
+
+
 def test_the_reference_run_of_one_seed_judges_no_model():
     found = claims.judged(records.read(records.REFERENCE), COUNTED)
     assert {one.verdict for one in found} == {JUDGED, REPRODUCED, Verdict.NOT_TESTABLE, Verdict.NOT_RUN}

@@ -23,6 +23,7 @@ from phalar.study.tables import LABELS, Measured, lookup, markdown_table, measur
 
 REGISTRY = Path(__file__).with_name("claims.yaml")
 K = 64
+OF_BOUND = "largest score over its bound"  # metric: of all test pairs of some weights
 PLAIN_MINUS = "plain_minus_top1"  # metric: what a stress set costs
 CAPTION = (
     "What the paper claims and what came back in this run. Retrieval is top-1 accuracy in % with K=64 candidates "
@@ -156,6 +157,8 @@ def judged(
         why = reasons.pop() if len(reasons) == 1 else detail
         if entry.get("evidence") == "sizes":
             here, verdict, why = _sizes(parameters, *values)
+        elif entry.get("evidence") == "bounds":
+            here, verdict, why = _bounded(look("bounds", OF_BOUND))
         elif "impossible" in entry and not here:
             verdict, why = Verdict.NOT_TESTABLE, entry["impossible"]
         made.append(Judged(entry, _printed(entry, values), here, verdict, why))
@@ -170,6 +173,16 @@ def _sizes(counted: Mapping[str, int], *claimed: float) -> tuple[tuple[str, ...]
     exact = all(abs(count - figure) <= 0.5e5 for count, figure in zip((ours, theirs), claimed, strict=True))
     verdict = Verdict.REPRODUCED if exact else Verdict.PARTIAL if 2 * ours < theirs else Verdict.NOT_REPRODUCED
     return (f"counted: PHALAR {ours:,}, COCOLA {theirs:,}",), verdict, f"{100 * ours / theirs:.0f} % of COCOLA"
+
+
+def _bounded(shares: Mapping[Any, Measured]) -> tuple[tuple[str, ...], Verdict, str]:
+    """The largest share of its bound that a score of any weights reached, one of ``shares``: a theorem has no error."""
+    if not shares:
+        return (), Verdict.NOT_RUN, ""
+    top = max(shares.values(), key=lambda row: row.value)
+    verdict = Verdict.REPRODUCED if top.value <= 1 else Verdict.NOT_REPRODUCED
+    text = f"largest score of {len(shares)} weights ({LABELS.get(top.variant, top.variant)})"
+    return (f"{text}: {100 * top.value:.0f} % of its bound",), verdict, "a theorem, proved on the page *The model*"
 
 
 def _printed(entry: Mapping[str, Any], values: Sequence[float]) -> str:
