@@ -63,6 +63,7 @@ class ConstantQ(nn.Module):
     nnAudio correlates every bin with a kernel of 32,768 samples. Here the upper octaves' kernels are cropped to their
     support, which halves with each octave. The lower octaves' stay long but span a narrow band: there the correlation
     is a product of spectra, folded before it is transformed back, as sampling in time is folding in frequency.
+    Course: *A number that turns*.
     """
 
     def __init__(self) -> None:

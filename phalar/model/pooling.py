@@ -1,7 +1,8 @@
 """Learned spectral pooling: time alignment becomes phase (equations 4 and 5 of the book page *The model*).
 
 The Fourier shift theorem does the work: delay a sequence by s of its T steps and component k of its transform is
-multiplied by exp(-2 pi i k s / T). What happens stays in the modulus; *when* it happens goes to the phase.
+multiplied by exp(-2 pi i k s / T). What happens stays in the modulus; *when* it happens goes to the phase. The course's
+chapters *A delay is a turn* and *From a spectrogram to a modulation spectrum* start from nothing and end here.
 """
 
 import torch
@@ -26,6 +27,8 @@ class SpectralPooling(nn.Module):
     learned projections; ``components``: C, the Fourier components kept of each; ``constant``: keep component 0, what
     sounds on average, as well; ``scaling``: what components are divided by, the mean modulus of all (``"global"``), of
     those of the same projection (``"channel"``), or nothing (``"none"``).
+
+    Course: *From a spectrogram to a modulation spectrum*.
     """
 
     def __init__(
@@ -46,7 +49,10 @@ class SpectralPooling(nn.Module):
             return self.spectrum(self.project(steps).transpose(1, 2)).flatten(1)
 
     def spectrum(self, sequence: Tensor) -> Tensor:
-        """Components 1..C (or 0..C) of real sequences (B, D, T), scaled to a mean modulus of one: (B, D, C) complex."""
+        """Components 1..C (or 0..C) of real sequences (B, D, T), scaled to a mean modulus of one: (B, D, C) complex.
+
+        Course: *A delay is a turn*.
+        """
         missing = max(0, self.shortest - sequence.shape[-1])
         padded = F.pad(sequence, (missing // 2, missing - missing // 2))
         spectrum = torch.fft.rfft(padded, norm="ortho")[..., self.lowest : self.components + 1]
