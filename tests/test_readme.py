@@ -8,7 +8,7 @@ from phalar.cli import cli
 from phalar.paths import repository
 from phalar.study import records, tables
 
-SHOWN = ("reference", "phalar", "gap", "cocola", "tempo + chroma", "aligned onsets + chroma")
+SHOWN = ("reference", "tempo + chroma", "aligned onsets + chroma")
 PAGES = [repository() / "README.md", *(repository() / "book").glob("*.md")]
 
 
