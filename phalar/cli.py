@@ -33,9 +33,9 @@ class _Later:
         return getattr(import_module(self.module), name)
 
 
-beats, chords, cost, judgements, retrieval, sensitivity, statistics = (
+beats, chords, cost, judgements, others, retrieval, sensitivity, statistics = (
     _Later(f"evaluate.{name}")
-    for name in ("beats", "chords", "cost", "judgements", "retrieval", "sensitivity", "statistics")
+    for name in ("beats", "chords", "cost", "judgements", "others", "retrieval", "sensitivity", "statistics")
 )
 book, compare, experiments, records, run = (
     _Later(f"study.{name}") for name in ("book", "compare", "experiments", "records", "run")
@@ -58,6 +58,7 @@ HELP = {
     "negatives": "an anchor meets the positives of its 'shard', or 'all'",
     "seconds": "shortest and longest excerpt",
     "draws": "pairs cut from each track",
+    "weights": "of a scorer whose package has none",
     "gtzan": "a copy of GTZAN, in place of --corpus",
     "annotations": "the folder of GTZAN's beats",
     "guitarset": "a copy of GuitarSet, in place of --corpus",
@@ -233,8 +234,14 @@ class Top:
 class Evaluate:
     """Evaluate a model."""
 
-    def retrieval(*, model="reference", corpus: str, seed=0, limit=0, split="test", k: tuple = (8, 16, 64), draws=5):
-        """Top-1 stem retrieval among K candidates."""
+    def retrieval(*, model="reference", corpus: str, seed=0, limit=0, split="test", k: tuple = (8, 16, 64), draws=5,
+                  weights: Path | None = None):  # fmt: skip
+        """Top-1 stem retrieval among K candidates; by others' measures, too, such as --model musicnn."""
+        if model in others.OTHERS:
+            how = {"draws": draws, "limit": limit, "split": split, "seed": seed, "weights": weights}
+            about = {"experiment": "retrieval", "dataset": corpus, "split": split, "variant": model}
+            rows = others.evaluate(model, corpus, k, **how)
+            return _records(records.record(row.pop("estimate"), **(about | row)) for row in rows)
         network, tracks = matching.resolve_model(model), corpora.load(corpus, split, limit=limit or None)
         how = {"ks": k, "seed": seed, "label": f"test {model} on {corpus}"}
         scores = retrieval.evaluate(retrieval.by_model(network), tracks, draws, **how)["symmetrised"]

@@ -250,17 +250,18 @@ def load(name: str, weights: Path | None = None) -> Score:
 
     time = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
     (two,) = kept(0.1 * np.stack([np.random.default_rng(0).normal(size=len(time)), np.sin(880 * np.pi * time)]))
-    if not np.ptp(scores := compare(two, two)) > 1e-5 * np.abs(scores).max():
+    apart = np.ptp(two, axis=0).max() > 0  # not so for NaN either
+    if not (apart and np.ptp(scores := compare(two, two)) > 1e-5 * np.abs(scores).max()):
         raise InputError(f"{name} does not tell noise from a tone; its weights are not what they should be")
     return score
 
 
 def by_other(name: str, weights: Path | None = None) -> Scorer:
     """A measure as a scorer for ``retrieval.evaluate``: its scores, by its name, and ``"seconds"``, what one pair alone
-    takes of one processor; what it needs is loaded when it is asked."""
+    takes of one processor."""
+    score = load(name, weights)
 
     def scores(cuts: Cuts) -> dict[str, np.ndarray]:
-        score = load(name, weights)
         mixes, stems = np.stack([waves for _, waves in cuts], axis=1)
         start = process_time()
         score(mixes[:1], stems[:1])
@@ -270,17 +271,27 @@ def by_other(name: str, weights: Path | None = None) -> Scorer:
 
 
 def evaluate(
-    name: str, corpus: str, ks: Sequence[int], *, draws: int = 1, limit: int = 0, weights: Path | None = None,
+    name: str,
+    corpus: str,
+    ks: Sequence[int],
+    *,
+    draws: int = 1,
+    limit: int = 0,
+    split: str = "test",
+    seed: int = 0,
+    weights: Path | None = None,
     progress: bool = True,
-) -> list[dict]:  # fmt: skip
-    """What a measure is worth on a corpus' test pairs, the same as the models', found or made: a row (``estimate``,
-    ``metric``, ``k``) for each K of ``ks`` that so many tracks allow, and one for the seconds of a pair."""
+) -> list[dict]:
+    """What a measure is worth on the pairs of a corpus' tracks, the same as the models', found or made: a row
+    (``estimate``, ``metric``, ``k``) for each K of ``ks`` that so many tracks allow, and one for the seconds of a pair.
+    ``draws``, ``limit``, ``split`` and ``seed`` are those of the models' test, ``weights`` is as of :func:`load`."""
+    scorer = by_other(name, weights)
     least = min(filter(None, (limit, OTHERS[name].tracks)), default=None)
-    tracks = corpora.load(corpus, "test", limit=least, progress=progress)
+    tracks = corpora.load(corpus, split, limit=least, progress=progress)
     files = sorted(file for file in (weights, *weights.rglob("*")) if file.is_file()) if weights else []
-    key = [corpora.version(corpus), fingerprint.of_code("evaluate/others.py"), [*map(fingerprint.of_file, files)]]
+    key = [name, corpora.version(corpus), fingerprint.of_code("evaluate/others.py"), [*map(fingerprint.of_file, files)]]
     label = f"{name} on {corpus}" if progress else ""
-    found = retrieval.evaluate(by_other(name, weights), tracks, draws, key=[name, *key], label=label)
+    found = retrieval.evaluate(scorer, tracks, draws, seed=seed, key=key, label=label)
     rows = [{"metric": "seconds", "k": None, "estimate": float(found["seconds"].mean())}]
     for k in (k for k in ks if k <= len(tracks)):
         rows.append({"metric": "top1", "k": k, "estimate": estimate(retrieval.by_track(found[name], k))})

@@ -33,6 +33,7 @@ SHARES = frozenset({"top1", "accuracy", "f1", "cmlt", "amlt", "cmlc", "amlc"})
 REFERENCE = Path("book") / "reference" / "results.jsonl"
 SIMULATION = REFERENCE.with_name("simulation.jsonl")  # of the page How we judge, with many repetitions
 JUDGEMENTS = REFERENCE.with_name("judgements.jsonl")  # of the authors' published ratings, which are not here
+SCORERS = REFERENCE.with_name("scorers.jsonl")  # other people's measures, where their packages were installed
 BENCHES = REFERENCE.with_name("bench.jsonl")  # what `phalar bench` printed on the machine of the reference run
 
 # Two records with the same key are the same measurement made twice: the newest counts.
