@@ -64,6 +64,7 @@ def test_scores_are_numbers_and_a_ranking_puts_the_best_first_and_the_unreadable
         ("train phalar --corpus chorales --preset quick --out x", "'quick'"),
         ("train phalar --corpus chorales --steps 1 --minutes 1 --out x", "not both"),
         ("evaluate retrieval --model nowhere.safetensors --corpus chorales", "nowhere.safetensors"),
+        ("evaluate retrieval --model CLAP --corpus chorales", "CLAP needs weights"),
         ("study run --profile lapdog", "'lapdog'"),
         ("bench fft", "'fft'"),
         ("render bands", "'bands'"),

@@ -120,15 +120,15 @@ def _musly(_: Path | None) -> Parts:
     def embed(waves: np.ndarray) -> np.ndarray:
         box = pymusly.MuslyJukebox("timbre", "none")
         tracks = (box.serialize_track(box.track_from_audiodata(wave)) for wave in waves)
-        return np.stack([np.frombuffer(track, np.uint8) for track in tracks])
+        return np.stack([np.frombuffer(track, ">f4") for track in tracks])  # NaN for silence
 
     def compare(mixes: np.ndarray, stems: np.ndarray) -> np.ndarray:
-        box = pymusly.MuslyJukebox("timbre", "none")
-        tracks = [box.deserialize_track(kept.tobytes()) for kept in (*mixes, *stems)]
-        box.set_style(tracks)
+        box, clips = pymusly.MuslyJukebox("timbre", "none"), np.concatenate([mixes, stems])
+        tracks = [box.deserialize_track(kept.astype(">f4").tobytes()) for kept in clips]
+        box.set_style([track for track, sounds in zip(tracks, np.isfinite(clips).all(axis=1), strict=True) if sounds])
         known = list(zip(box.add_tracks(tracks), tracks, strict=True))
         apart = [box.compute_similarity(each, known[len(mixes) :]) for each in known[: len(mixes)]]
-        return -np.nan_to_num(apart, nan=1.0)  # that of silence
+        return -np.nan_to_num(apart, nan=1.0)
 
     return embed, compare
 
