@@ -18,30 +18,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+def shared(name: str, what: str) -> Path:
+    """A folder beside the checkout; the test is skipped where it is absent."""
+    if not (SHARED / name).is_dir():
+        pytest.skip(f"{what} are not at {SHARED / name}")
+    return SHARED / name
+
+
 @pytest.fixture(scope="session")
 def listening_tests() -> Path:
-    """The authors' folder of ratings; the test is skipped where it is absent."""
-    folder = SHARED / "listening_tests"
-    if not folder.is_dir():
-        pytest.skip(f"the published ratings are not at {folder}")
-    return folder
+    """The authors' folder of ratings."""
+    return shared("listening_tests", "the published ratings")
 
 
 @pytest.fixture(scope="session")
 def official_vectors() -> Path:
-    """Folder of what the authors' code computes from random weights; the test is skipped where it is absent."""
-    folder = SHARED / "official_vectors"
-    if not folder.is_dir():
-        pytest.skip(f"the published vectors are not at {folder}")
-    return folder
+    """Folder of what the authors' code computes from random weights."""
+    return shared("official_vectors", "the published vectors")
 
 
 @pytest.fixture(scope="session")
 def fixtures() -> Path:
-    """Folder of small samples of the real data sets; the test is skipped where it is absent."""
-    if not (SHARED / "fixtures").is_dir():
-        pytest.skip(f"the real samples are not at {SHARED / 'fixtures'}")
-    return SHARED / "fixtures"
+    """Folder of small samples of the real data sets."""
+    return shared("fixtures", "the real samples")
 
 
 @pytest.fixture(scope="session")
