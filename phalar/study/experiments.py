@@ -173,13 +173,19 @@ def evaluate(run: loop.Run | str, corpus: str, chosen: Mapping[str, Any], *, pro
         about |= {"variant": made.variant, "seed": made.seed, "steps": made.steps, "config_hash": made.hash}
         about["wall_seconds"] = run.seconds
     tracks = corpora.load(corpus, "test", limit=chosen["limit"] or None, progress=progress)
-    model = cache(lambda: checkpoints.load(file).to(device))  # loaded only if a draw is missing
-    how = {"ks": sizes(corpus, chosen), "seconds": chosen["test_seconds"]}
-    how["key"] = [fingerprint.of_file(file), corpora.version(corpus), fingerprint.of_code("model")]
-    how["label"] = f"test {about['variant']} on {corpus}" if progress else ""
-    kept = retrieval.evaluate(lambda cuts: retrieval.by_model(model())(cuts), tracks, chosen["draws"], **how)
+    label = f"test {about['variant']} on {corpus}" if progress else ""
+    kept = _scores(file, corpus, tracks, chosen, device, label)
     scores = kept["symmetrised" if chosen["symmetrised"] else "one way"]
-    return Tested(about, rise, tracks, scores, {k: estimate(retrieval.by_track(scores, k)) for k in how["ks"]})
+    results = {k: estimate(retrieval.by_track(scores, k)) for k in sizes(corpus, chosen)}
+    return Tested(about, rise, tracks, scores, results)
+
+
+def _scores(file: Path, corpus: str, tracks: list[Track], chosen: Mapping[str, Any], device, label: str) -> dict:
+    """Scores of a corpus' test pairs by a file of weights, which is loaded only if a draw is not kept yet."""
+    model = cache(lambda: checkpoints.load(file).to(device))
+    how = {"ks": sizes(corpus, chosen), "seconds": chosen["test_seconds"], "label": label}
+    how["key"] = [fingerprint.of_file(file), corpora.version(corpus), fingerprint.of_code("model")]
+    return retrieval.evaluate(lambda cuts: retrieval.by_model(model())(cuts), tracks, chosen["draws"], **how)
 
 
 def table_of_rows(notebook: Path) -> dict[str, dict[str, Any]]:
@@ -259,16 +265,19 @@ def mismatched(file: Path) -> dict[str, Any]:
     """How weights score pairs of the built-in test sets that do not belong together (5 s of a mix, and of a stem of
     another piece): the weights' hash and 0, 1, ... 100 % quantiles over all of them; and of the pairs that do belong
     together, by corpus, the share that scores above 95 % of those."""
-    model, own, others = checkpoints.load(file), {}, []
+    own, others = {}, []
     for name in SETTINGS["corpora"]:
         tracks = corpora.load(name, "test", limit=SETTINGS["limit"] or None)
-        how = {"key": [fingerprint.of_file(file), corpora.version(name), fingerprint.of_code("model")], "label": name}
-        found = retrieval.evaluate(retrieval.by_model(model), tracks, SETTINGS["draws"], **how)["symmetrised"]
+        found = _scores(file, name, tracks, SETTINGS, "cpu", name)["symmetrised"]
         diagonal = np.eye(len(tracks), dtype=bool)
         own[name], others = found[:, diagonal], [*others, found[:, ~diagonal].ravel()]
     quantiles = np.quantile(np.concatenate(others), np.linspace(0, 1, 101)).round(4)
     above = {name: round(float((scores > quantiles[95]).mean()), 3) for name, scores in own.items()}
-    return {"weights": fingerprint.of_weights(model), "above 95": above, "quantiles": quantiles.tolist()}
+    return {
+        "weights": fingerprint.of_weights(checkpoints.load(file)),
+        "above 95": above,
+        "quantiles": quantiles.tolist(),
+    }
 
 
 def ship(folder: Path, target: Path = checkpoints.REFERENCE_FILE) -> dict[str, Any]:
@@ -288,5 +297,6 @@ def ship(folder: Path, target: Path = checkpoints.REFERENCE_FILE) -> dict[str, A
     notes |= {name: made[name] for name in ("seed", "corpora", "preset")} | {"config_hash": fingerprint.of_file(best)}
     target.parent.mkdir(parents=True, exist_ok=True)
     checkpoints.save(checkpoints.load(best), target, **notes)
-    target.with_suffix(".json").write_text(json.dumps(mismatched(target)) + "\n")
+    with paths.replacing(target.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(mismatched(target)) + "\n")
     return notes

@@ -127,7 +127,7 @@ def config(
     if variant == "mel" and recipe.as_published:
         recipe = replace(recipe, picture_noise=0.5)
     changes = {name: rate * getattr(recipe, name) for name in ("muon_lr", "vector_lr", "form_lr")}
-    changes |= {} if target is None else {"target": float(target)}
-    recipe = replace(recipe, **changes | ({} if identity is None else {"identity": float(identity)}))
+    given = {"target": target, "identity": identity}
+    recipe = replace(recipe, **changes | {name: float(value) for name, value in given.items() if value is not None})
     lengths = tuple(map(float, seconds))
     return TrainConfig(variant, tuple(corpora), seconds=lengths, preset=preset, recipe=recipe, **sizes)

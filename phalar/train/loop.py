@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from phalar import corpora, paths
 from phalar.audio import SAMPLE_RATE
 from phalar.datasets import batches
 from phalar.datasets.augment import augment, crop
-from phalar.datasets.tracks import Track
+from phalar.datasets.tracks import Pair, Track
 from phalar.errors import InputError, RunError
 from phalar.evaluate import retrieval, sensitivity
 from phalar.model import checkpoints, fused
@@ -190,14 +191,13 @@ class Trainer:
             self.coming[at + 1] = self.ahead.submit(self.batch, at + 1)
         shards, cuts = coming.result()
         seeds = [_seed(config.seed, at, _DROPOUT, i) for i in self.mine]
-        pitched = [
-            torch.from_numpy(self._shard(cuts, i).pitched).repeat(self.halves).to(self.device) for i in self.mine
-        ]
+        pitched = [torch.from_numpy(self._shard(cuts, i).pitched).repeat(self.halves) for i in self.mine]
+        twins = [[each.to(self.device) for each in pitched]] if self.objective.key else []
         key_alone = at < self.key_steps
         self.model.train(not key_alone).zero_grad(set_to_none=True)  # dropout and noise would hide a semitone
         self.model.backbone.requires_grad_(not key_alone and self.model.variant.backbone != "mert")
         self.objective.contrast = not key_alone
-        loss, right = self._gradients(shards, seeds, pitched)
+        loss, right = self._gradients(shards, seeds, *twins)
         size = torch.nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
         if not torch.isfinite(loss + size):
             self._stop(loss.item(), cuts.track)
@@ -222,8 +222,8 @@ class Trainer:
         return entry
 
     def _gradients(self, *shards: list) -> tuple[Tensor, Tensor]:
-        """Loss and accuracy over all processes, with gradients, of shards' waves, seeds and pitched pairs; separable
-        shards one by one, which saves memory."""
+        """Loss and accuracy over all processes, with gradients, of shards' waves, seeds and, with twins, pitched
+        pairs; separable shards one by one, which saves memory."""
         alone = [[[each] for each in shard] for shard in zip(*shards, strict=True)]
         parts, found = alone if self.objective.separable else [shards], torch.zeros(2, device=self.device)
         for part in parts:
@@ -245,6 +245,12 @@ class Trainer:
             "rates or change the seed"
         )
 
+    @cached_property
+    def key_pairs(self) -> tuple[list[Pair], list[Pair]]:
+        """The pairs with a pitch of the validation split, and the same cuts of their twins."""
+        pairs = sensitivity.in_pitch(retrieval.fixed_pairs(self.valid, draw=0))
+        return pairs, sensitivity.twins_of(pairs, self._tracks("valid", corpora.TWIN))
+
     def validate(self) -> float:
         """Top-1 among up to 64 on fixed validation pairs, or where the key is learned the mean of that and of how often
         a pair is heard in key; keeps the weights when they are the best so far."""
@@ -257,9 +263,7 @@ class Trainer:
         accuracy = float(retrieval.top1(scores, min(64, len(self.valid))).mean())
         reached, parts = accuracy, {"valid": accuracy}
         if self.config.recipe.key:
-            pairs = sensitivity.in_pitch(retrieval.fixed_pairs(self.valid, draw=0))
-            moved = sensitivity.twins_of(pairs, self._tracks("valid", corpora.TWIN))
-            heard = sensitivity.preferred(retrieval.by_model(model), pairs, moved)["symmetrised"]
+            heard = sensitivity.preferred(retrieval.by_model(model), *self.key_pairs)["symmetrised"]
             parts["in_key"] = float(heard.mean())
             reached = (accuracy + parts["in_key"]) / 2
         if reached > self.best:
