@@ -135,25 +135,6 @@ Rock1-130-A Rock2-85-F Rock2-142-D Rock3-117-Bb Rock3-148-C SS1-68-E SS1-100-C# 
 PIECES = re.findall(r"\S+", PIECES)
 
 
-def grid(piece: str) -> list[tuple[float, float, str]]:
-    """The lead sheet of a piece, made from its name alone: progression, tempo and key in 4/4 (the rule in the book)."""
-    progression, tempo, key = re.fullmatch(r"[A-Za-z]+(\d)-(\d+)-(.+)", piece).groups()
-    sheet = {  # semitones above the key, quality, bars
-        "1": [(0, "maj", 4), (5, "maj", 2), (0, "maj", 2), (7, "maj", 1), (5, "maj", 1), (0, "maj", 2)],
-        "2": [(5, "min", 1), (10, "7", 1), (3, "maj", 1), (8, "maj", 1), (2, "hdim7", 1), (7, "7", 1), (0, "min", 2)]
-        * 2,
-        "3": [(degree, "min" if degree in (4, 9) else "maj", 1) for degree in (0, 7, 9, 4, 5, 0, 5, 7)] * 2,
-    }[progression]
-    names = ["C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"]
-    tonic = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}[key[0]] + key.count("#") - key.count("b")
-    chords, bar = [], 0
-    for degree, quality, bars in sheet:
-        start, bar = bar, bar + bars
-        label = f"{names[(tonic + degree) % 12]}:{quality}"
-        chords.append((start * 240 / int(tempo), bar * 240 / int(tempo), label))
-    return chords
-
-
 def test_a_whole_copy_gives_180_takes_of_a_mode(tmp_path):
     for title in [f"{n:02d}_{piece}_{mode}" for n in range(6) for piece in PIECES for mode in ("comp", "solo")]:
         take(tmp_path, title, WHOLE)
@@ -194,13 +175,12 @@ def test_a_take_without_one_of_its_files_is_named(tmp_path):
     assert [path.name for path, _ in problems] == ["01_BN1-129-Eb_comp.jams", "02_BN1-129-Eb_comp.jams"]
 
 
-def test_the_real_lead_sheets_follow_from_the_names(fixtures):
-    for title in ("00_BN1-129-Eb_comp", "00_BN1-147-Gb_comp"):
-        expected, path = grid(title[3:-5]), fixtures / "guitarset" / "annotation" / f"{title}.jams"
-        found = read_chords(path.read_text())
-        assert [label for _, _, label in found] == [label for _, _, label in expected]
-        starts = [[start for start, _, _ in chords] for chords in (found, expected)]
-        assert np.abs(np.subtract(*starts)).max() < 1e-6
-        assert abs(found[-1][1] - expected[-1][1]) < 0.01
+def test_the_real_lead_sheets_have_the_tempo_and_key_of_their_names(fixtures):
+    """Twelve or so bars of 4/4 from the first beat on, which begin and end on the tonic."""
+    for title, tonic in (("00_BN1-129-Eb_comp", "D#"), ("00_BN1-147-Gb_comp", "F#")):
+        found = read_chords((fixtures / "guitarset" / "annotation" / f"{title}.jams").read_text())
+        bars = np.array([start for start, _, _ in found]) * int(title.split("-")[1]) / 240
+        np.testing.assert_allclose(bars, np.round(bars), atol=1e-5)
+        assert (bars[0], found[0][2], found[-1][2]) == (0, f"{tonic}:maj", f"{tonic}:maj")
     ((track,), _) = DATASETS["guitarset"].list(fixtures / "guitarset", mode="solo")
     assert track.chords == ((0.0, 2.0, "G:maj"),)

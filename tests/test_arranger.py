@@ -1,11 +1,12 @@
 """The arranger: every style in every metre, parts that fit the chords and the instruments, voices that move little."""
 
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from phalar.corpora import arranger, harmony, styles
+from phalar.corpora import arranger, band, harmony, seeds, styles, tunes
 from phalar.corpora.chart import METRES, SCALES
 from phalar.corpora.leadsheet import Chord, LeadSheet, Stroke
 from phalar.corpora.parts import fifth, voicings
@@ -178,19 +179,14 @@ def test_voicings_are_all_there_are(quality, voices):
     assert ways == wanted
 
 
-def test_the_table_of_styles_is_well_formed():
-    """Every pattern has whole bars of its metre and the characters of its role; drums and instruments are known."""
-    table, steps = styles.table(), {"duple": 16, "triple": 12, "compound": 12}
-    symbols = {"drums": "Xxog?", "bass": "R3578aw", "strum": "Xxosumbf0123", "comp": "Xxosumbf0123"}
-    rows = [(family, drums) for family, drums in table["fills"].items()]
-    rows += [(family, drums) for ways in table["percussion"].values() for family, drums in ways.items()]
-    rows += [(style.family, style.patterns["drums"]) for style in STYLES.values()]
-    lines = [(family, "drums", drum, line) for family, kits in rows for kit in kits for drum, line in kit.items()]
-    for style in STYLES.values():
-        own = [(role, pattern) for role in ("bass", "strum", "comp") for pattern in style.patterns[role]]
-        lines += [(style.family, role, None, line) for role, pattern in own for line in pattern.split("/")]
-        assert all(styles.instrument(name) for _, names in style.players for name in names)
-    for family, role, drum, line in lines:
-        assert drum is None or drum in table["keys"]
-        assert len(line) % steps[family] == 0
-        assert set(line) <= set(symbols[role] + ".-")
+def test_tempo_and_key_do_not_tell_which_piece_it_is():
+    """Of 64 test pieces most share their tempo with a third of the others, and tempo and scale with several."""
+    tempo, both = [], []
+    for piece in [piece for piece, split in band.pieces().items() if split == "test"][:64]:
+        rng = seeds.generator("band", band.SEED, "arrangement", piece)
+        mode = tunes.table()[piece]["mode"]
+        tempo.append(float(rng.choice(STYLES[band.style_of()[piece]].bpm)))
+        tonic = rng.choice(arranger.KEYS[mode], p=arranger.KEY_SHARES)
+        both.append((tempo[-1], frozenset((int(tonic) + step) % 12 for step in SCALES[mode])))
+    assert np.median([Counter(tempo)[bpm] for bpm in tempo]) > 64 / 3
+    assert np.mean([Counter(both)[pair] > 3 for pair in both]) > 0.75

@@ -9,8 +9,6 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from music import RATE, invent_track
 
 from phalar.datasets import batches
@@ -37,15 +35,6 @@ def test_sounding_blocks_are_those_with_a_sample_above_the_threshold():
     assert sounding(whole)[0].tolist() == [[0, 1]]
 
 
-@given(st.integers(2, 12), st.integers(0, 2**32))
-def test_anchor_and_positive_share_no_stem_and_both_have_some(stems, seed):
-    anchor, positive = draw_stems(stems, np.random.default_rng(seed))
-    assert anchor
-    assert positive
-    assert not set(anchor) & set(positive)
-    assert set(anchor) | set(positive) <= set(range(stems))
-
-
 def test_both_sides_are_cut_at_the_same_place_and_are_sums_of_stems(tmp_path):
     track = invent_track(tmp_path, 0)
     pair, waves, _ = draw_pair(track, 2 * RATE, np.random.default_rng(3))
@@ -53,16 +42,6 @@ def test_both_sides_are_cut_at_the_same_place_and_are_sums_of_stems(tmp_path):
     assert np.allclose(waves[0], stems[list(pair.anchor)].sum(0))
     assert np.allclose(waves[1], stems[list(pair.positive)].sum(0))
     assert np.array_equal(pair.audio(), waves)
-
-
-def test_a_silent_side_is_drawn_again_and_counted(tmp_path):
-    track = invent_track(tmp_path, 1, stems=3, silent=(0,))
-    counted = 0
-    for seed in range(30):
-        _, waves, silent = draw_pair(track, 2 * RATE, np.random.default_rng(seed))
-        assert np.abs(waves).max(axis=1).min() > 0
-        counted += silent
-    assert counted > 0
 
 
 def test_sides_share_no_stem_and_sound(tmp_path):
@@ -105,14 +84,6 @@ def test_no_track_twice_and_every_data_set_has_the_same_chance(tmp_path):
         batches.draw(known, 17, 2 * RATE, rng)
 
 
-def test_a_batch_is_a_function_of_its_seed(tmp_path):
-    tracks = [invent_track(tmp_path, i) for i in range(5)]
-    one, two, other = draw(tracks, 4, 3), draw(tracks, 4, 3), draw(tracks, 4, 4)
-    assert np.array_equal(one.start, two.start)
-    assert np.array_equal(one.anchor, two.anchor)
-    assert not np.array_equal(one.start, other.start)
-
-
 def test_audio_is_the_sum_of_the_chosen_stems_from_disk_and_from_memory_alike(tmp_path):
     tracks = [invent_track(tmp_path, i, stems=2 + i, seconds=3.0 + i) for i in range(3)]
     known = batches.tables(tracks)
@@ -134,18 +105,6 @@ def test_excerpts_reach_a_track_s_both_ends(tmp_path):
     starts = {int(draw(track, 1, seed).start[0]) for seed in range(400)}
     assert min(starts) == 0
     assert max(starts) == latest
-
-
-def test_a_cut_reads_the_same_places_of_other_tracks_of_the_same_shapes(tmp_path):
-    """As twins are read: the same piece in another key."""
-    tracks = [invent_track(tmp_path, i, seconds=3.0 + i) for i in range(3)]
-    twins = [invent_track(tmp_path, i + 10, seconds=3.0 + i) for i in range(3)]
-    known = batches.tables(tracks)
-    cuts = batches.draw(known, 3, 2 * RATE, np.random.default_rng(0))
-    waves = batches.StoredSource(replace(known, tracks=tuple(twins)), CPU).read(cuts)
-    for i, track in enumerate(cuts.track):
-        stems = twins[track].excerpt(int(cuts.start[i]), 2 * RATE)
-        assert np.allclose(waves[0, i], stems[cuts.anchor[i, : len(stems)]].sum(axis=0))
 
 
 SKELETON = """

@@ -180,9 +180,19 @@ def test_a_cache_is_named_by_the_code_and_tables_that_made_it(tmp_path, monkeypa
     fingerprint.sources.cache_clear()
 
 
-def test_random_numbers_depend_on_their_purpose_alone():
-    """The first digest is written down here: should it change, every corpus changes."""
-    assert seeds.digest(0, "order", "bwv66.6").hex() == "97f0da5f5c1b0460476111565d5a13d1"
-    one, again, other = (seeds.generator(0, "cast", piece).random(3).tolist() for piece in ("a", "a", "b"))
-    assert one == again
-    assert one != other
+def test_a_part_that_does_not_exist_is_refused():
+    """It would name results by nothing, and find old ones again whatever changes."""
+    with pytest.raises(RunError, match=r"no part 'no/such\.py'"):
+        fingerprint.of_code("model", "no/such.py")
+
+
+def test_arrays_are_made_once_and_again_when_broken(tmp_path):
+    made, arrays = [], {"a": np.arange(3.0)}
+    make = lambda: made.append(1) or arrays  # noqa: E731
+    for _ in range(2):
+        assert np.array_equal(fingerprint.cached("kind", ["key", 1], make)["a"], arrays["a"])
+    assert len(made) == 1
+    next((tmp_path / "kind").iterdir()).write_bytes(b"no")
+    fingerprint.cached("kind", ["key", 1], make)
+    fingerprint.cached("kind", ["key", 2], make)
+    assert len(made) == 3

@@ -9,7 +9,6 @@ import pytest
 from phalar.corpora import harmony, tunes
 from phalar.corpora.harmony import COLOURS, best_path, harmonise, slots, strength, vocabulary
 from phalar.corpora.leadsheet import INTERVALS
-from phalar.errors import InputError
 
 PIECES = [p for corpus in ("band", "studio") for p in list(tunes.pieces(corpus))[:20]]
 
@@ -97,8 +96,3 @@ def test_a_transposed_tune_has_its_chords_transposed(colour):
 
 def rng():
     return np.random.default_rng(3)
-
-
-def test_unknown_colours_are_refused():
-    with pytest.raises(InputError, match=r"'polka'.*folk"):
-        tunes.lead_sheet(PIECES[0], "polka")

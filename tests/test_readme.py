@@ -1,10 +1,13 @@
-"""What the README says came back is what the reference records say, and every command it names is there."""
+"""What the README says came back is what the reference records say, what it and the book name or count is there."""
 
 import re
+from collections import Counter
+from itertools import takewhile
 
 import click
 
 from phalar.cli import cli
+from phalar.corpora import CORPORA, band
 from phalar.paths import repository
 from phalar.study import records, tables
 
@@ -41,3 +44,26 @@ def test_every_command_and_option_that_readme_and_book_name_is_there():
         assert {word for word in rest if re.match(r"--?[a-z]", word)} <= options, words
         tried += 1
     assert tried > 15
+
+
+def table_of(page, header):
+    """Cells by the first one of their row, of a page's first table with such a line in it."""
+    lines = (repository() / "book" / page).read_text(encoding="utf-8").splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith(header))
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in takewhile(bool, lines[first:])]
+    return {row[0]: row[1:] for row in rows}
+
+
+def test_the_pages_count_pieces_as_the_corpora_do():
+    splits = {name: Counter(corpus.module.pieces().values()) for name, corpus in CORPORA.items()}
+    rows = table_of("corpora.md", "| | `chorales`")
+    names = [cell.strip("`") for cell in rows[""]]
+    assert rows["pieces"] == [str(splits[name].total()) for name in names]
+    for name, told in zip(names, rows["train, valid, test"], strict=True):
+        counts = [splits[name][split] for split in ("train", "valid", "test")]
+        assert told == ("test only" if counts[:2] == [0, 0] else ", ".join(map(str, counts)))
+    seconds = dict(zip(names, rows["a piece"], strict=True))
+    assert seconds["band"] == "{:.0f} to {:.0f}\u00a0s".format(*band.SECONDS)
+    rows = table_of("band-and-studio.md", "| | train")
+    for name in ("band", "studio", "beats"):
+        assert rows[f"`{name}`"] == [str(splits[name][split] or "–") for split in rows[""]]

@@ -257,12 +257,6 @@ def test_minutes_become_steps_and_a_run_that_was_begun_keeps_its_own(finished, t
         loop.with_steps(settings, 0, tmp_path)
 
 
-def test_the_name_of_a_run_depends_on_what_determines_it():
-    changed = [{}, {"seed": 1}, {"steps": 5}, {"preset": "published"}, {"target": 1.0}]
-    assert len({sliver(**changes).hash for changes in changed}) == len(changed)
-    assert sliver().hash == sliver().hash
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
