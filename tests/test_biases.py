@@ -206,14 +206,3 @@ def test_w_is_indefinite_and_psd_is_not():
     assert (psd(candidates, candidates).diagonal() >= 0).all()
     full.W.copy_(-torch.eye(32))
     assert (full(candidates, candidates).diagonal() < -0.99).all()  # nothing is like itself: psd cannot learn it
-
-
-@torch.no_grad()
-def test_the_cosine_equals_its_formula_and_is_capped():
-    cosine, x, y = ComplexCosine(8), draw(3, 8), draw(4, 8, seed=1)
-    cosine.projection.add_(0.3 * draw(8, 8, seed=2))
-    px, py = x @ cosine.projection.T, y @ cosine.projection.T
-    modulus = (px.conj() @ py.T).abs() / px.norm(dim=1)[:, None] / py.norm(dim=1)
-    same(cosine(x, y), modulus / 0.07, 1e-3)
-    cosine.log_scale.fill_(50.0)
-    same(cosine(x, y), 100 * modulus, 1e-2)

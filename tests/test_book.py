@@ -117,18 +117,6 @@ def test_a_fault_stops_the_build_and_leaves_the_last_good_book(built, run):
     assert "run_stps" not in text_of(built, "book/bibliography"), "the published book is as it was"
 
 
-def test_a_benchmark_is_followed_by_its_rivals_and_the_newest_of_a_name_counts():
-    old, new = ({"benchmark": "train", "unit": "pairs/s", "ours": ours, "reference": 2.0} for ours in (9.0, 10.0))
-    rivals = {"eager bfloat16": 4.0, "compiled bfloat16": "RuntimeError: no compiler"}
-    text = book.bench_markdown([old, new | {"rivals": rivals, "processor": "A chip (avx2)"}])
-    assert text.startswith("Measured: train on A chip (avx2).")
-    assert text.splitlines()[4:] == [
-        "| train | pairs/s | 10 | 2 | 5 |",
-        "| train, against eager bfloat16 | pairs/s | 10 | 4 | 2.5 |",
-        "| train, against compiled bfloat16 | pairs/s | 10 | RuntimeError: no compiler | – |",
-    ]
-
-
 ERROR = nbformat.v4.new_output("error", ename="ValueError", evalue="bad", traceback=[])
 
 

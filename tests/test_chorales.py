@@ -1,7 +1,6 @@
 """Corpus `chorales`: Bach's notes as written, and no tune in two splits."""
 
 import zipfile
-from collections import Counter
 from importlib.util import find_spec
 from itertools import combinations, groupby
 from pathlib import Path
@@ -38,18 +37,6 @@ def test_scores_are_read_as_written():
         assert read == [key for key, _ in groupby(long_notes(xml_files()["bwv66.6"], part))]
     with pytest.raises(RunError, match="bwv9999"):
         chorales.read("bwv9999")
-
-
-def test_splits_are_large_enough_whole_and_balanced():
-    table = chorales.table()
-    assert len(table) == 365
-    splits = {row["group"]: row["split"] for row in table.values()}
-    assert all(splits[row["group"]] == row["split"] for row in table.values())
-    assert list(splits.values()).count("test") > 64
-    for split, least in (("train", 220), ("valid", 40), ("test", 100)):
-        counts = Counter(chorales.ensemble(piece) for piece, row in table.items() if row["split"] == split)
-        assert counts.total() >= least
-        assert max(counts.values()) - min(counts.values()) <= 1
 
 
 def xml_files() -> dict[str, Path]:

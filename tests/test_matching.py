@@ -109,15 +109,6 @@ def test_a_ranking_is_the_scores_in_order_to_the_last_bit(model, music, capsys):
     assert not capsys.readouterr().err
 
 
-def test_a_file_scores_the_same_to_the_last_bit_every_time_whatever_is_scored_beside_it(model, music, wav):
-    mix, stems = wav("a.wav", clip(music, 6)[0]), [wav(f"b{n}.wav", clip(music, 3 + n, n)[0]) for n in range(3)]
-    alone = {str(stem): score(mix, stem, model) for stem in stems}
-    for beside in (stems, stems[::-1], [stems[0], mix, *stems]):
-        for match in rank(mix, beside, model):
-            assert match.score == alone.get(match.name, match.score)
-    assert all(score(mix, stem, model) == alone[str(stem)] for stem in stems)
-
-
 def test_a_score_says_what_share_of_mismatched_test_pairs_it_exceeds_and_whose_it_is(music):
     """For the weights that ship alone: their table is of these very weights."""
     mix = clip(music, 3)

@@ -33,20 +33,6 @@ def bars(axes):
     return [tuple(np.round(np.sort(s[:, i]), 9)) for c in axes.collections for s in c.get_segments() for i in (0, 1)]
 
 
-def test_a_model_has_one_colour_and_those_without_one_are_told_apart():
-    assert plots.colour("phalar") == plots.colour("phalar path") == plots.COLOURS["phalar"]
-    found = plots.styles(["gap", *(f"cell {i}" for i in range(20))])
-    assert found["gap"]["color"] == plots.colour("gap")
-    assert len({(look["color"], look["linestyle"]) for look in found.values()}) == 21
-
-
-def test_a_row_without_an_interval_has_its_dot():
-    found = pd.DataFrame({"row": ["a", "b"], "by": "c", "value": [0.1, -0.2], "low": np.nan, "high": np.nan})
-    axes = plots.points(found, "row", "by").axes[0]
-    assert list(dots(axes, "o")[0].get_ydata()) == pytest.approx([10, -20])
-    assert axes.get_ylim()[0] < -20
-
-
 @pytest.mark.parametrize("x", [[16, 64], ["band", "studio"]])
 def test_points_stand_at_their_values_with_their_intervals(x):
     found = table(
@@ -75,12 +61,6 @@ def test_learning_curves_are_means_over_seeds_where_all_were_measured():
     assert chance.get_ydata()[0] == 100 / 64
     (band,) = axes.collections
     assert band.get_datalim(axes.transData).y1 == pytest.approx(80)
-
-
-def test_bars_add_up():
-    axes = plots.bars({"a": {"right": 0.5, "wrong": 0.5}, "b": {"right": 0.2, "wrong": 0.8}}).axes[0]
-    np.testing.assert_allclose([patch.get_width() for patch in axes.patches], [50, 20, 50, 80])
-    np.testing.assert_allclose([patch.get_x() for patch in axes.patches], [0, 0, 50, 20])
 
 
 def test_the_same_name_has_the_same_colour_in_every_panel_and_stands_once_in_the_legend():

@@ -261,14 +261,6 @@ def command(capsys):
     return run_command
 
 
-def test_the_list_has_what_one_needs_to_know(command):
-    code, listed, _ = command("list", "--json")
-    names = ["moisesdb", "slakh2100", "cocochorales", "musdb18hq", "gtzan", "guitarset", "folder"]
-    assert (code, [row["name"] for row in listed["datasets"]], listed["prepared"]) == (0, names, [])
-    for row, each in zip(listed["datasets"], DATASETS.values(), strict=True):
-        assert (row["licence"], row["source"], row["expected"]) == (each.licence, each.source, each.expected)
-
-
 def test_checking_ends_with_0_for_a_whole_copy_and_with_1_for_another(command, tmp_path, monkeypatch):
     root = skeletons.cocochorales(tmp_path / "chorales")
     for expected in (4, 5):

@@ -167,13 +167,6 @@ def test_nothing_at_all_is_a_table_that_says_so(tmp_path):
     assert set(texts) == set(book.substitutions(some(), "smoke", []))
 
 
-def test_sentences_are_of_this_runs_numbers():
-    texts = book.substitutions(some(), "laptop", [])
-    assert "After 120 training steps PHALAR finds" in texts["answer"]
-    assert "reaches 50.0\u00a0% [40.0, 60.0]" in texts["answer_pooling"]
-    assert (texts["run_seeds"], texts["run_steps"]) == ("0, 1", "120")
-
-
 def test_every_number_of_the_paper_has_a_source_and_a_unit_and_stands_once():
     table = pd.read_csv(PACKAGE / "study" / "paper.csv")
     assert table["source"].str.len().min() > 5

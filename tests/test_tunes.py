@@ -30,25 +30,14 @@ def written(text: str, meter: str = "4/4") -> tuple[list[float], list[int | None
 @pytest.mark.parametrize(
     ("music", "key", "expected"),
     [
-        ("C,Cc c'|", "C", [(0.5, 48), (0.5, 60), (0.5, 72), (0.5, 84)]),
-        ("C2 C/ C// C3/2 C/4|", "C", [(1.0, 60), (0.25, 60), (0.125, 60), (0.75, 60), (0.125, 60)]),
-        ("F C|", "D", [(0.5, 66), (0.5, 61)]),
-        ("B E|", "Gm", [(0.5, 70), (0.5, 63)]),
-        ("F C|", "A Mixolydian", [(0.5, 66), (0.5, 61)]),
-        ("F C|", "ADor", [(0.5, 66), (0.5, 60)]),
-        ("B E A|", "Eb Major", [(0.5, 70), (0.5, 63), (0.5, 68)]),
-        ("^FFf|F", "C", [(0.5, 66), (0.5, 66), (0.5, 78), (0.5, 65)]),
         ("=FF|F", "G", [(0.5, 65), (0.5, 65), (0.5, 66)]),
-        ("C>D E<F|", "C", [(0.75, 60), (0.25, 62), (0.25, 64), (0.75, 65)]),
-        ("C>>D|", "C", [(0.875, 60), (0.125, 62)]),
         ("(C>.{d}D)|", "C", [(0.75, 60), (0.25, 62)]),
         ("((3CDE) F|", "C", [(1 / 3, 60), (1 / 3, 62), (1 / 3, 64), (0.5, 65)]),
         ('{gf}C ~D uE TF "^slow"G !trill!A|', "C", [(0.5, p) for p in (60, 62, 64, 65, 67, 69)]),
         ("[CEG]2 [G2c2]|", "C", [(1.0, 67), (1.0, 72)]),
-        ("Cz zC|", "C", [(0.5, 60), (0.5, None), (0.5, None), (0.5, 60)]),
     ],
 )
-def test_notes_are_read(music, key, expected):
+def test_what_music21_reads_otherwise_is_read(music, key, expected):
     (lengths, pitches), (wanted, keys) = written(abc(music, key)), zip(*expected, strict=True)
     assert pitches == list(keys)
     np.testing.assert_allclose(lengths, wanted)
@@ -113,19 +102,6 @@ def test_music21_reads_the_same():
 @pytest.fixture(scope="module")
 def chosen():
     return {piece: tunes.tune(piece) for piece in tunes.table()}
-
-
-def test_every_corpus_has_its_tunes_in_an_order_that_has_nothing_to_do_with_names():
-    for corpus, counts in {"band": (560, 60, 110), "studio": (170, 26, 80), "beats": (0, 0, 220)}.items():
-        splits = Counter(tunes.pieces(corpus).values())
-        assert tuple(splits[split] for split in ("train", "valid", "test")) == counts
-        rows = [tunes.table()[piece] for piece in tunes.pieces(corpus)]
-        meters, modes = (Counter(row[column] for row in rows) for column in ("meter", "mode"))
-        assert meters["4/4"] + meters["2/4"] > 0.65 * len(rows)
-        assert set(meters) == set(tunes.METERS)
-        assert 0.2 < 1 - modes["major"] / len(rows) < 0.5
-    ranks = np.argsort(np.argsort(list(tunes.pieces("band"))))
-    assert abs(np.corrcoef(ranks, np.arange(len(ranks)))[0, 1]) < 0.1
 
 
 def test_chosen_tunes_are_sound(chosen):
