@@ -21,7 +21,7 @@ PINK, SKY, GREY = "#CC79A7", "#56B4E9", "#7F7F7F"
 """The palette of Okabe and Ito (2008)."""
 COLOURS = {"phalar": BLUE, "trained": BLUE, "reference": "#00436B", "gap": RED, "magnitude": ORANGE, "cosine": GREEN}
 COLOURS |= {"psd": PINK, "hermitian": SKY, "mel": GREY, "cocola": "#000000", "untrained": "#999999", "chroma": GREEN}
-COLOURS |= {"librosa": ORANGE, "madmom": PINK, "beat this": SKY, "chorales": BLUE, "band": RED, "studio": GREEN}
+COLOURS |= {"librosa": ORANGE, "madmom": PINK, "chorales": BLUE, "band": RED, "studio": GREEN}
 """One colour a model, a rival or a corpus."""
 CHANCE = "#999999"
 REAL, COMPLEX = BLUE, "#D9822B"

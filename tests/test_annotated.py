@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phalar.datasets.annotated import GENRES, read_beats, read_chords
 from phalar.datasets.listing import Copy
 from phalar.datasets.prepare import DATASETS
+from phalar.datasets.real import GENRES, read_beats, read_chords
 from phalar.errors import InputError
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from skeletons import Sound
 
 from phalar.datasets.listing import file_name, published
-from phalar.datasets.multitracks import read_stems
 from phalar.datasets.prepare import DATASETS
+from phalar.datasets.real import read_stems
 from phalar.datasets.tracks import SPLITS
 from phalar.errors import InputError
 

@@ -6,7 +6,6 @@ import warnings
 from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -89,21 +88,6 @@ def test_beats_after_five_seconds_count_another_level_for_aml_alone_and_too_few_
     for reference, estimate in ((HALVES, []), ([], HALVES), ([], []), (HALVES, [1.0]), (HALVES[:4], HALVES)):
         scores = trackers.beat_scores(np.array(reference), np.array(estimate))
         assert not any(scores[name] for name in trackers.METRICS[1:])
-
-
-def test_beat_this_needs_its_package_and_weights(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match=r"final0\.ckpt: no such file"):
-        trackers.beat_this(tmp_path / "final0.ckpt")
-    (tmp_path / "wrong.ckpt").write_bytes(b"not weights")
-    monkeypatch.setitem(sys.modules, "beat_this", None)
-    with pytest.raises(InputError, match="pip install beat-this"):
-        trackers.beat_this(tmp_path / "wrong.ckpt")
-    loader = SimpleNamespace(Audio2Beats=lambda checkpoint, device, dbn: {}[checkpoint])
-    monkeypatch.setitem(sys.modules, "beat_this.inference", loader)
-    with pytest.raises(InputError, match=r"wrong\.ckpt: not a Beat This! checkpoint"):
-        trackers.beat_this(tmp_path / "wrong.ckpt")
-    loader.Audio2Beats = lambda checkpoint, device, dbn: lambda samples, rate: (np.array([len(samples) / rate]), None)
-    assert trackers.beat_this(tmp_path / "wrong.ckpt")(clicks(120, 5.0, 48_000)[0], 48_000) == pytest.approx([5.0])
 
 
 def test_both_on_real_music():

@@ -24,15 +24,14 @@ from tqdm import tqdm
 
 from phalar import paths
 from phalar.audio import SAMPLE_RATE
-from phalar.datasets import annotated, multitracks, store
+from phalar.datasets import real, store
 from phalar.datasets.files import DamagedFile, Problem, read_length, read_sound
 from phalar.datasets.listing import Dataset, Listed, Stem, file_name
 from phalar.datasets.store import FULL_SCALE, in_processes
 from phalar.datasets.tracks import SPLITS, Track
 from phalar.errors import InputError, RunError
 
-_FOUND = [each for part in (multitracks, annotated) for each in vars(part).values() if isinstance(each, Dataset)]
-DATASETS: dict[str, Dataset] = {each.name: each for each in sorted(_FOUND, key=lambda each: each.name == "folder")}
+DATASETS = {name: each for name, each in vars(real).items() if isinstance(each, Dataset)}
 """The real data sets that can be used, by name, in the order of the book; last, any folder of multitracks."""
 
 VERSION = 3  # raised whenever the same files would come out as other bytes

@@ -7,13 +7,11 @@ too short to hold a beat, give no beats. Book notebooks *Beats* and *Chords*.
 
 import doctest
 import importlib
-import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
 from importlib import metadata
-from pathlib import Path
 from unittest import mock
 
 import librosa
@@ -28,7 +26,7 @@ Tracker = Callable[[np.ndarray, int], np.ndarray]
 """From audio (N,) or (channels, N), float in [-1, 1] or integer PCM, and its sample rate in Hz to the seconds of its
 beats, (beats,) float64, ascending. An InputError for what is not a waveform."""
 
-LIBROSA_RATE = 22_050  # Hz: what librosa's defaults are made for, and what Beat This! was trained at
+LIBROSA_RATE = 22_050  # Hz: what librosa's defaults are made for
 MADMOM_RATE = 44_100  # Hz, of all of madmom's models
 SHORTEST = 1.0  # seconds: less has no tempo
 SHORTEST_CHORD = 0.1  # seconds: with less than two frames madmom's networks fail
@@ -51,26 +49,6 @@ def librosa_beats(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     (Ellis 2007). Nothing in it is learned."""
     track = partial(librosa.beat.beat_track, sr=LIBROSA_RATE, units="time")
     return _beats(lambda samples: track(y=samples)[1], audio, sample_rate, LIBROSA_RATE)
-
-
-def beat_this(checkpoint: str | os.PathLike, device: str = "cpu") -> Tracker:
-    """Beat This! (Foscarin, Schlüter and Widmer 2024) as a tracker, without a DBN, by one of the authors' checkpoints
-    (``final0.ckpt``: those named ``final`` were not trained on GTZAN). An InputError if it is none, or if the package
-    ``beat-this`` is not installed."""
-    path = Path(checkpoint)
-    if not path.is_file():  # the package would take it for a name and try to download it
-        raise InputError(f"{path}: no such file; give the path of a Beat This! checkpoint, such as final0.ckpt")
-    try:
-        model = importlib.import_module("beat_this.inference").Audio2Beats(str(path), device, dbn=False)
-    except Exception as error:  # whatever is wrong with the file, torch has many words for it
-        missing = "pip install beat-this" if isinstance(error, ImportError) else "not a Beat This! checkpoint"
-        raise InputError(f"{path}: {missing} ({type(error).__name__}: {error})") from error
-
-    def track(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-        return _beats(lambda samples: model(samples, LIBROSA_RATE)[0], audio, sample_rate, LIBROSA_RATE)
-
-    track.weights = fingerprint.of_file(path)
-    return track
 
 
 def madmom_beats(audio: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -110,11 +88,10 @@ def _quiet() -> Iterator[None]:
 
 
 def kept(name: str, find: Callable, dtype: object = float) -> Callable[[np.ndarray, int], np.ndarray]:
-    """A tracker or recogniser whose finds are kept in the cache, by name, weights, sound and code, as a ``dtype``."""
+    """A tracker or recogniser whose finds are kept in the cache, by name, sound and code, as a ``dtype``."""
 
     def found(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-        key = [name, getattr(find, "weights", ""), fingerprint.of_sound(audio, sample_rate)]
-        key.append(fingerprint.of_code("evaluate/trackers.py"))
+        key = [name, fingerprint.of_sound(audio, sample_rate), fingerprint.of_code("evaluate/trackers.py")]
         made = fingerprint.cached("trackers", key, lambda: {"found": np.array(find(audio, sample_rate), dtype)})
         return made["found"]
 
@@ -122,7 +99,7 @@ def kept(name: str, find: Callable, dtype: object = float) -> Callable[[np.ndarr
 
 
 TRACKERS: Mapping[str, Tracker] = {"librosa": librosa_beats, "madmom": madmom_beats}
-"""Beat trackers that need no weights from the user, by name."""
+"""Beat trackers by name."""
 
 
 def beat_scores(reference: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
