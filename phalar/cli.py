@@ -359,6 +359,10 @@ class Study:
         """Make a finished training run's weights the ones that ship with the package."""
         return {"notes": experiments.ship(run_folder)}
 
+    def pack(row, *, profile="night", override: tuple = ()):
+        """Let a row's weights of the first seed ship, so that its tables are recomputed without training."""
+        return {"weights": experiments.pack(_run(profile, override), row)}
+
 
 cli = _group(Top, "phalar")
 for each in (Evaluate, Datasets, Study):

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from phalar.model import checkpoints
+from phalar.model.assembly import build
 from phalar.model.pooling import PartsPooling, SpectralPooling
-from phalar.study import experiments
+from phalar.study import experiments, shipped
+from phalar.train import loop
 from phalar.train.config import TrainConfig
 
 
@@ -71,3 +74,24 @@ def test_every_row_is_trained_with_the_rates_that_its_own_search_found_on_valida
 def test_a_learning_curve_rises_late_by_what_its_last_third_added(valid, rise):
     history = [{"step": step, **({"valid": valid[step]} if step in valid else {})} for step in range(1, 7)]
     assert experiments.late_rise(history) == (None if rise is None else pytest.approx(rise))
+
+
+def test_weights_that_ship_serve_for_just_the_training_they_came_from(monkeypatch, tmp_path):
+    monkeypatch.setenv("PHALAR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "weights")
+    row = experiments.SETTINGS | {"trained": ["chorales"], "search": [0.4, 2.5], "retrain": False}
+    tried = {rate: Trained(experiments.training(row | {"rate": rate})) for rate in row["search"]}
+    asked, model = experiments.training(row | {"rate": 2.5}), build("phalar", seed=3)
+    checkpoints.save(model, tmp_path / loop.BEST)
+    history = [{"step": 1, "pairs": 32, "valid": 0.25}]
+    shipped.pack(loop.Run(tmp_path, asked, history, 0.25, 9.0), 2.5, tried, "phalar", tmp_path / "weights")
+    monkeypatch.setattr(loop, "train", lambda config, *_, **__: Trained(config))
+    found = experiments.train(row)
+    assert (found.config, found.history, found.best_valid, found.seconds) == (asked, history, 0.25, 9.0)
+    assert [run.best_valid for run in experiments.searches(row).values()] == [
+        each.best_valid for each in tried.values()
+    ]
+    for mine, theirs in zip(found.model().state_dict().values(), model.state_dict().values(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-6)
+    for change in ({"steps": 41}, {"seed": 1}, {"search": [1.0]}, {"variant": "gap"}, {"retrain": True}):
+        assert isinstance(experiments.train(row | change), Trained)

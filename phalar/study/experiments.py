@@ -26,6 +26,7 @@ from phalar.evaluate import retrieval
 from phalar.evaluate.statistics import Estimate, estimate
 from phalar.model import checkpoints
 from phalar.model.variants import variant
+from phalar.study import shipped
 from phalar.study.compare import LATE_RISE
 from phalar.study.records import Record, append, record
 from phalar.study.run import Study, declared_parameters
@@ -51,6 +52,7 @@ SETTINGS: dict[str, Any] = {
     "rate": 1.0,  # what the preset's learning rates are multiplied by,
     "search": [],  # or: the best of these, by validation after
     "search_steps": 40,  # so many steps
+    "retrain": True,  # else weights that ship serve where there are some of just this training
     "limit": 0,  # tracks of each split, 0 for all
     "draws": 2,  # pairs cut from each test track
     "ks": [8, 16, 64],
@@ -98,31 +100,41 @@ def training(chosen: Mapping[str, Any]) -> TrainConfig:
 
 def train(chosen: Mapping[str, Any], *, progress: bool = True) -> loop.Run:
     """The finished training run of some settings: found, or trained (to its end, if it was stopped), with the learning
-    rates that its own search found best."""
-    asked = training(tuned(chosen, progress=progress))
+    rates that its own search found best; where nothing is to be trained again, the one that ships."""
+    asked, ready = training(tuned(chosen, progress=progress)), _shipped(chosen)
+    if ready:
+        return shipped.unpack(ready, asked)
     folder = paths.cache() / "runs" / f"{asked.variant}-{asked.hash}"
     return loop.train(asked, folder, device=chosen["device"], progress=progress)
 
 
-def searches(chosen: Mapping[str, Any]) -> dict[float, dict[str, Any]]:
-    """Settings of the trainings by which a model's learning rates are found, the same for every model, by multiple of
-    the preset's rates."""
-    short = {"steps": chosen["search_steps"], "seed": SEARCH_SEED, "search": []}
-    return {rate: {**chosen, **short, "rate": rate} for rate in chosen["search"]}
+def _shipped(chosen: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What is told of the run that ships for some settings, if they ask for none of their own."""
+    return None if chosen["retrain"] else shipped.find(training(chosen), chosen["search"])
+
+
+def searches(chosen: Mapping[str, Any], *, progress: bool = True) -> dict[float, loop.Run]:
+    """The trainings by which a model's learning rates are found, the same for every model, by multiple of the preset's
+    rates."""
+    short, ready = {"steps": chosen["search_steps"], "seed": SEARCH_SEED, "search": []}, _shipped(chosen)
+    tried = {rate: {**chosen, **short, "rate": rate} for rate in chosen["search"]}
+    if ready:
+        told = {float(rate): each for rate, each in ready["search"].items()}
+        return {rate: loop.Run(ready["file"], training(each), [], **told[rate]) for rate, each in tried.items()}
+    return {rate: train(each, progress=progress) for rate, each in tried.items()}
 
 
 def tuned(chosen: Mapping[str, Any], *, progress: bool = True) -> dict[str, Any]:
     """Settings with the learning rates that are best on the validation split after the search, as they are without."""
-    found = {rate: train(each, progress=progress).best_valid for rate, each in searches(chosen).items()}
+    found = {rate: run.best_valid for rate, run in searches(chosen, progress=progress).items()}
     return {**chosen, "rate": max(found, key=found.get, default=chosen["rate"])}
 
 
 def search_records(chosen: Mapping[str, Any], name: str) -> list[Record]:
     """What the search of a row of a table found: validation accuracy by multiple of the learning rates."""
     made, about = [], {"experiment": "search", "dataset": " + ".join(chosen["trained"]), "metric": "top1"}
-    for rate, each in searches(chosen).items():
-        run = train(each, progress=False)
-        about |= {"steps": each["steps"], "seed": each["seed"], "config_hash": run.config.hash, "variant": name}
+    for rate, run in searches(chosen, progress=False).items():
+        about |= {"steps": run.config.steps, "seed": SEARCH_SEED, "config_hash": run.config.hash, "variant": name}
         made.append(record(run.best_valid, split=f"valid, rates times {rate:g}", wall_seconds=run.seconds, **about))
     return made
 
@@ -300,3 +312,10 @@ def ship(folder: Path, target: Path = checkpoints.REFERENCE_FILE) -> dict[str, A
     with paths.replacing(target.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(mismatched(target)) + "\n")
     return notes
+
+
+def pack(study: Study, row: str) -> Path:
+    """Let a row's weights of the first seed ship with the package (`phalar.study.shipped`); they are trained if they
+    are not yet."""
+    chosen = next(job.rows[row] for job in jobs(study) if row in job.rows)
+    return shipped.pack(train(chosen), tuned(chosen)["rate"], searches(chosen), row)

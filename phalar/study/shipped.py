@@ -1,0 +1,81 @@
+"""Training runs whose weights ship with the package, so that a table is recomputed without training.
+
+A row of the reference run is one file ``weights/ROW.safetensors``: its weights in half precision, and as text the
+training that was asked for, what its search of learning rates found, and its learning curve. It serves wherever the
+same training is asked for, whatever the code has become since. Book page *The weights that ship*.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from phalar import fingerprint, paths
+from phalar.model import checkpoints
+from phalar.model.assembly import build
+from phalar.train import loop
+from phalar.train.config import TrainConfig
+
+FOLDER = checkpoints.REFERENCE_FILE.parent
+ASKED, TOLD = "asked", "told"  # what the text of a file is called
+
+
+def values(config: TrainConfig) -> dict[str, Any]:
+    """What a training is made of, as JSON has it, but for the learning rates, which a search may have changed."""
+    made = json.loads(json.dumps(asdict(config)))
+    for name in ("muon_lr", "vector_lr", "form_lr"):
+        made["recipe"].pop(name)
+    return made
+
+
+def pack(run: loop.Run, rate: float, search: Mapping[float, loop.Run], name: str, folder: Path = FOLDER) -> Path:
+    """Write a finished run's chosen weights to ``folder/NAME.safetensors`` in half precision; ``rate`` is what the
+    preset's learning rates were multiplied by, and ``search`` holds the runs by which that was found."""
+    tried = {each: {"best_valid": found.best_valid, "seconds": found.seconds} for each, found in search.items()}
+    told = {"history": run.history, "best_valid": run.best_valid, "seconds": run.seconds, "rate": rate}
+    texts = {ASKED: values(run.config), TOLD: told | {"search": tried}}
+    target, weights = folder / f"{name}.safetensors", run.model().state_dict()
+    about = {key: json.dumps(value) for key, value in texts.items()}
+    checkpoints.write_tensors(target, {key: _half(weight) for key, weight in weights.items()}, about)
+    return target
+
+
+def find(config: TrainConfig, rates: Mapping[float, TrainConfig]) -> dict[str, Any] | None:
+    """What is told of the run that ships for a training and its search, with its ``file``; None if none does."""
+    for file in sorted(FOLDER.glob("*.safetensors")):
+        texts = checkpoints.read_tensors(file)[1]
+        if ASKED in texts and json.loads(texts[ASKED]) == values(config):
+            told = json.loads(texts[TOLD])
+            if {float(rate) for rate in told["search"]} == set(rates):
+                return told | {"file": file}
+    return None
+
+
+def unpack(told: Mapping[str, Any], config: TrainConfig) -> loop.Run:
+    """The run that a file tells of, its weights in single precision in the cache."""
+    folder = paths.cache() / "runs" / f"shipped-{told['file'].stem}-{fingerprint.of_file(told['file'])}"
+    if not (folder / loop.BEST).is_file():
+        model, (weights, _) = build(config.variant, seed=0), checkpoints.read_tensors(told["file"])
+        kinds = model.state_dict()
+        full = {key: _full(weight, kinds[key]) for key, weight in weights.items() if key in kinds}
+        checkpoints.fill(model, full, str(told["file"]))
+        folder.mkdir(parents=True, exist_ok=True)
+        checkpoints.save(model, folder / loop.BEST)
+    return loop.Run(folder, config, told["history"], told["best_valid"], told["seconds"])
+
+
+def _half(weight: Tensor) -> Tensor:
+    """Numbers in half precision, complex ones as (..., 2); counters as they are."""
+    real = torch.view_as_real(weight) if weight.is_complex() else weight
+    return real.half() if real.is_floating_point() else real
+
+
+def _full(weight: Tensor, like: Tensor) -> Tensor:
+    """What :func:`_half` made, of the kind of another tensor again."""
+    if like.is_complex():
+        return torch.view_as_complex(weight.to(torch.float32)).to(like.dtype)
+    return weight.to(like.dtype)
