@@ -42,7 +42,7 @@ book, compare, experiments, records, run = (
 )
 bench, copies, corpora, fingerprint = map(_Later, ("bench", "datasets.prepare", "corpora", "fingerprint"))
 checkpoints, matching, official = map(_Later, ("model.checkpoints", "matching", "model.official"))
-config, loop = map(_Later, ("train.config", "train.loop"))
+config, loop, plots = map(_Later, ("train.config", "train.loop", "plots"))
 
 MANY = ("--corpus", "--k", "--only")  # options that take several values: --k 8 16 64
 SHOWN = ["experiment", "dataset", "split", "variant", "seed", "metric", "k", "value", "ci_low", "ci_high", "n"]
@@ -71,6 +71,7 @@ HELP = {
     "jobs": "processes at a time (of data: by default one a processor)",
     "results": "results file, in place of the run's",
     "list": "print the jobs and do none",
+    "plot": "picture of where each stem fits (.svg, .png, .pdf)",
     "index": "do this one job alone (an array job's number)",
 }
 
@@ -215,9 +216,11 @@ class Top:
         above = "" if value.percentile is None else f"  above {value.percentile:.1f} % of mismatched pairs"
         return {"mix": mix, "stem": stem, "score": value} | vars(value), f"{value:.4f}{above}  ({value.weights})"
 
-    def rank(mix, stem: tuple, *, model="reference"):
-        """Stems by how well they fit a mix, best first."""
-        found = matching.rank(mix, stem, model=model)
+    def rank(mix, stem: tuple, *, model="reference", plot: Path | None = None):
+        """Stems (files, or one folder of them) by how well they fit a mix, best first."""
+        found = matching.rank(mix, stem[0] if len(stem) == 1 and Path(stem[0]).is_dir() else stem, model=model)
+        if plot:
+            plots.fits(found).savefig(plot)
         return {"mix": mix, "ranking": [asdict(each) | getattr(each.score, "__dict__", {}) for each in found]}
 
     def convert(source: Path, target: Path):

@@ -28,6 +28,7 @@ from phalar.model.variants import ABLATIONS, VARIANTS
 
 WHOLE = 10 * SAMPLE_RATE  # samples: no more than this is heard in one piece
 WINDOW = 5 * SAMPLE_RATE  # samples: longer recordings are cut into pieces of this length
+SOUNDS = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff")  # what a folder of stems is searched for
 MANY = 8  # stems from which on a progress bar is shown
 MISMATCHED = checkpoints.REFERENCE_FILE.with_suffix(".json")  # as `phalar study ship` writes it
 
@@ -53,7 +54,7 @@ class Match:
     name: str  # its path, or "stem 3" for the third (from 0) where an array was given
     index: int  # its place among the stems that were given, from 0
     score: Score | None  # how well it fits; 0 where it never sounds together with the mix, None where it is unreadable
-    windows: int  # how many windows the score is the mean of
+    windows: tuple[tuple[float, float, float], ...] = ()  # (begin s, end s, score) of those the score is the mean of
     problem: str | None = None  # why it could not be read
 
 
@@ -73,17 +74,21 @@ def score(mix: Clip, stem: Clip, model: StemModel | str | os.PathLike = "referen
     return scorer.match("stem", 0, audio.load(stem, "stem")).score
 
 
-def rank(mix: Clip, stems: Sequence[Clip], model: StemModel | str | os.PathLike = "reference") -> list[Match]:
+def rank(
+    mix: Clip, stems: Sequence[Clip] | str | os.PathLike, model: StemModel | str | os.PathLike = "reference"
+) -> list[Match]:
     """Stems by how well they fit a mix, best first, with a bar on standard error for more than 8.
 
     ``mix`` and ``model`` as in ``score``; ``stems``: paths, or (array, rate) pairs, of unequal length compared with
-    unequal parts of the mix.
+    unequal parts of the mix; or a folder, for all audio files in it.
 
     A stem that never sounds together with the mix has score 0.0 and no windows, with a SilentAudioWarning; one that
     cannot be read comes last, with score None and a PhalarWarning. No stems, model or usable mix: an InputError.
     """
+    if isinstance(stems, str | os.PathLike) and Path(stems).is_dir():
+        stems = sorted(path for path in Path(stems).iterdir() if path.suffix.lower() in SOUNDS)
     if isinstance(stems, str | bytes | os.PathLike) or not isinstance(stems, Sequence) or not stems:
-        raise InputError(f"stems: {reprlib.repr(stems)} is no list of clips; give at least one path or (array, rate)")
+        raise InputError(f"stems: {reprlib.repr(stems)} is no list of clips, nor a folder with any; give at least one")
     scorer = _Scorer(resolve_model(model), audio.load(mix, "mix"))
     matches = []
     for index, stem in enumerate(tqdm(stems, desc="rank stems", unit="stem", disable=len(stems) <= MANY)):
@@ -92,7 +97,7 @@ def rank(mix: Clip, stems: Sequence[Clip], model: StemModel | str | os.PathLike 
             matches.append(scorer.match(name, index, audio.load(stem, name)))
         except InputError as error:
             warnings.warn(f"left out of the ranking: {error}", PhalarWarning, 2)
-            matches.append(Match(name, index, None, 0, str(error)))
+            matches.append(Match(name, index, None, problem=str(error)))
     return sorted(matches, key=lambda m: (m.score is None, -(m.score or 0.0), m.index))
 
 
@@ -134,18 +139,19 @@ class _Scorer:
         self.weights = f"{checkpoints.REFERENCE if self.quantiles else model.variant.name} {own}"
 
     def match(self, name: str, index: int, stem: np.ndarray) -> Match:
-        scores, weights, heard = [], [], 0
+        windows, weights, heard = [], [], 0
         for start, stop in spans(min(len(self.mix), len(stem))):
             if audio.is_silent(self.mix[start:stop]) or audio.is_silent(stem[start:stop]):
                 continue
             embedded = self.model.embed(stem[start:stop], SAMPLE_RATE)
-            scores.append(self.model.similarity(self.embedded(start, stop), embedded).item())
+            found = self.model.similarity(self.embedded(start, stop), embedded).item()
+            windows.append((start / SAMPLE_RATE, stop / SAMPLE_RATE, found))
             weights.append(stop - max(start, heard))
             heard = stop
-        if not scores:
+        if not windows:
             warnings.warn(f"silent audio: mix and {name} never sound together; the score is 0", SilentAudioWarning, 3)
-            return Match(name, index, Score(0.0, self.weights), 0)
-        mean, percentile = np.average(scores, weights=weights), None
+            return Match(name, index, Score(0.0, self.weights))
+        mean, percentile = np.average([found for *_, found in windows], weights=weights), None
         if self.quantiles:
             percentile = float(np.interp(mean, self.quantiles, np.linspace(0, 100, len(self.quantiles))))
-        return Match(name, index, Score(mean, self.weights, percentile), len(scores))
+        return Match(name, index, Score(mean, self.weights, percentile), tuple(windows))

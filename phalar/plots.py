@@ -237,3 +237,21 @@ def trajectories(
     if values is not None:
         figure.colorbar(dots, ax=grid, label=label, shrink=0.7, aspect=30)
     return figure
+
+
+def fits(matches: Sequence) -> Figure:
+    """Where in a song each stem of a ranking (:func:`phalar.rank`) fits, and where not: a row a stem, the best first, a
+    box a window, red for a score above zero and blue for one below."""
+    told = [match for match in matches if match.windows]
+    top = max((abs(score) for match in told for *_, score in match.windows), default=1.0)
+    figure, axes = plt.subplots(figsize=(7.4, 1.1 + 0.36 * len(told)))
+    colours = plt.cm.ScalarMappable(plt.Normalize(-top, top), "RdBu_r")
+    for row, match in enumerate(told):
+        boxes = [(begin, end - begin) for begin, end, _ in match.windows]
+        shades = [colours.to_rgba(score) for *_, score in match.windows]
+        axes.broken_barh(boxes, (row - 0.45, 0.9), facecolors=shades, edgecolors="white")
+    axes.set_yticks(range(len(told)), [f"{match.name.rpartition('/')[2]}  {match.score:+.1f}" for match in told])
+    axes.set(xlabel="time in the mix (s)", ylim=(len(told) - 0.5, -0.5))
+    axes.grid(False)
+    figure.colorbar(colours, ax=axes, label="score")
+    return figure

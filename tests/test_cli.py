@@ -1,8 +1,10 @@
 """The command line: exit codes, one clear line for bad input, JSON and nothing else on standard output."""
 
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -52,6 +54,16 @@ def test_scores_are_numbers_and_a_ranking_puts_the_best_first_and_the_unreadable
     assert f"above {found['percentile']:.1f} % of mismatched pairs" in run(capsys, "score", mix, stereo)[1]
     ranked = json.loads(run(capsys, "rank", mix, text, stereo, "--json")[1])["ranking"]
     assert ranked[0]["percentile"] == found["percentile"]
+
+
+def test_a_folder_of_stems_is_ranked_and_drawn(capsys, clips, tmp_path):
+    for name in ("mix", "stereo"):
+        shutil.copy(clips[name], tmp_path)
+    (tmp_path / "notes.txt").write_text("no sound")
+    picture = tmp_path / "fits.svg"
+    _, out, _ = run(capsys, "rank", clips["mix"], tmp_path, "--model", "phalar", "--plot", picture, "--json")
+    assert {Path(each["name"]).name for each in json.loads(out)["ranking"]} == {"mix.wav", "stereo.wav"}
+    assert picture.read_text().startswith("<?xml")
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_a_score_is_the_mean_of_the_windows_in_which_both_sound(model, music, si
     expected = by_hand(model, (mix, RATE), (stem, RATE), windows, weights)
     assert score((mix, RATE), (stem, RATE), model) == pytest.approx(expected, abs=1e-4)
     assert score((stem, RATE), (mix, RATE), model) == pytest.approx(expected, abs=1e-4)  # over what both have
-    assert rank((mix, RATE), [(stem, RATE)], model)[0].windows == len(windows)
+    assert [w[:2] for w in rank((mix, RATE), [(stem, RATE)], model)[0].windows] == windows
 
 
 def test_never_heard_together_is_zero_and_said(model, music):
@@ -78,7 +78,7 @@ def test_never_heard_together_is_zero_and_said(model, music):
         assert score(silence, mix, model) == 0.0
     with pytest.warns(SilentAudioWarning, match="stem 1 never sound together"):
         ranking = rank(mix, [mix, silence], model)
-    assert [m.windows for m in sorted(ranking, key=lambda m: m.index)] == [1, 0]
+    assert [len(m.windows) for m in sorted(ranking, key=lambda m: m.index)] == [1, 0]
     assert next(m for m in ranking if m.index == 1).score == 0.0
 
 
@@ -101,7 +101,7 @@ def test_a_ranking_is_the_scores_in_order_to_the_last_bit(model, music, capsys):
     assert [m.score for m in ranking] == sorted((score(mix, stem, model) for stem in stems), reverse=True)
     assert all(match.name == f"stem {match.index}" for match in ranking)
     assert sorted(m.index for m in ranking) == list(range(9))
-    assert {m.index: m.windows for m in ranking}[7] == 3
+    assert {m.index: len(m.windows) for m in ranking}[7] == 3
     out, err = capsys.readouterr()
     assert out == ""
     assert "rank stems" in err
@@ -152,7 +152,9 @@ def test_what_cannot_be_scored_is_refused_and_ranked_last(model, music, wav, tmp
         with pytest.warns(PhalarWarning, match=f"left out of the ranking: .*{says}"):
             ranking = rank(mix, [stem, good], model)
         assert ranking[0].name == str(good)
-        assert ranking[1] == Match(str(stem) if stem in ("none.wav", bad) else "stem 0", 0, None, 0, ranking[1].problem)
+        assert ranking[1] == Match(
+            str(stem) if stem in ("none.wav", bad) else "stem 0", 0, None, (), ranking[1].problem
+        )
 
 
 def test_models_by_name(model, stirred, tmp_path):

@@ -37,7 +37,7 @@ from phalar.study.records import REFERENCE, place, versions
 # chapters of the course are those that are there.
 COURSE = tuple(f"course/{path.stem}" for path in sorted((PACKAGE.parent / "notebooks" / "course").glob("*.ipynb")))
 FIRST = (
-    ("retrieval", "ablations"), ("corpora",), ("limits",), ("judging",), ("beats",), ("judgements",),
+    ("retrieval", "ablations"), ("corpora",), ("limits",), ("judging",), ("beats",), ("judgements",), ("own-stems",),
     COURSE,
 )  # fmt: skip
 THEN = (("rotation",), ("chords",))
