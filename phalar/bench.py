@@ -22,6 +22,7 @@ from nnAudio.features.cqt import CQT1992v2
 from torch import Tensor
 from torch.utils.benchmark import Timer
 
+from phalar import corpora
 from phalar.audio import SAMPLE_RATE
 from phalar.datasets import augment, batches, store
 from phalar.datasets.tracks import Track
@@ -35,8 +36,7 @@ from phalar.train.objective import Objective
 
 CLIPS, SECONDS = 8, 5.0  # embedded at once
 BATCH, STEPS, REFERENCE_STEPS, COMPARED = 32, 5, 2, 4  # pairs a step; steps timed; pairs whose gradients are compared
-PIECES, STEMS, PIECE_SECONDS, SOURCE_RATE = 4, 4, 30.0, 44_100
-EXCERPTS = 16  # read at once
+PIECES, EXCERPTS, SOURCE_RATE = 4, 16, 44_100  # as many excerpts are read at once
 MARGIN = 4_000  # samples at 16 kHz that are decoded on either side, for the resampler
 
 
@@ -166,13 +166,14 @@ def largest_error(model: StemModel, twin: StemModel, waves: Tensor) -> float:
 
 
 def data() -> dict:
-    """Excerpts of all stems of a track, stored against decoded from stereo FLAC files at 44.1 kHz and resampled, on one
-    thread."""
+    """Excerpts of all stems of pieces of *chorales*, stored against decoded from stereo FLAC files at 44.1 kHz and
+    resampled, on one thread."""
     with tempfile.TemporaryDirectory() as folder:
-        tracks = _invented(Path(folder))
+        tracks = corpora.load("chorales", "train", limit=PIECES)
         files = as_flac(tracks, Path(folder), SOURCE_RATE)
         length = round(SECONDS * SAMPLE_RATE)
-        places = HOP * np.random.default_rng(0).integers((tracks[0].num_samples - length) // HOP, size=EXCERPTS)
+        shortest = min(track.num_samples for track in tracks)
+        places = HOP * np.random.default_rng(0).integers((shortest - length) // HOP, size=EXCERPTS)
 
         def excerpts(of: Sequence[Track]) -> list[np.ndarray]:
             return [of[i % PIECES].excerpt(int(start), length) for i, start in enumerate(places)]
@@ -180,19 +181,6 @@ def data() -> dict:
         error = max(np.abs(a - b).max() / np.abs(b).max() for a, b in zip(*map(excerpts, (tracks, files)), strict=True))
         ours, reference = (EXCERPTS / seconds_of(lambda of=of: excerpts(of), threads=1) for of in (tracks, files))
     return {"ours": ours, "reference": reference, "max_relative_error": float(error), "threads": 1}
-
-
-def _invented(folder: Path) -> list[Track]:
-    """A store of pieces whose stems are tones that beat."""
-    seconds = np.arange(round(PIECE_SECONDS * SAMPLE_RATE)) / SAMPLE_RATE
-    for piece in range(PIECES):
-        pitches = 55.0 * 2 ** ((7 * np.arange(STEMS)[:, None] + piece) / 12)
-        tones = sum(np.sin(2 * np.pi * pitches * h * seconds) / h for h in range(1, 7))
-        stems = 0.1 * tones * (1 + np.sin(2 * np.pi * (1 + np.arange(STEMS)[:, None]) * seconds))
-        stored = np.round(stems * store.FULL_SCALE).astype(np.int16)
-        store.write_track(folder, f"{piece}", stored, split="train", stems=[f"stem{s}" for s in range(STEMS)])
-    store.write_index(folder, "bench")
-    return list(store.open_store(folder))
 
 
 @dataclass(frozen=True)
@@ -230,5 +218,5 @@ BENCHMARKS = {
     "cqt": ("seconds of audio per second", lambda: _embedding(ConstantQ(), _nnaudio())),
     "encode": ("seconds of audio per second", encode),
     "train": ("pairs per second", train),
-    "data": (f"excerpts of {STEMS} stems per second", data),
+    "data": ("excerpts of 4 stems per second", data),
 }

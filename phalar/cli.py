@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import partial
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
@@ -40,9 +41,9 @@ beats, chords, cost, judgements, others, retrieval, sensitivity, statistics = (
 book, compare, experiments, records, run = (
     _Later(f"study.{name}") for name in ("book", "compare", "experiments", "records", "run")
 )
-bench, copies, corpora, fingerprint = map(_Later, ("bench", "datasets.prepare", "corpora", "fingerprint"))
+bench, copies, store, corpora = map(_Later, ("bench", "datasets.prepare", "datasets.store", "corpora"))
 checkpoints, matching, official = map(_Later, ("model.checkpoints", "matching", "model.official"))
-config, loop, plots = map(_Later, ("train.config", "train.loop", "plots"))
+fingerprint, config, loop, plots = map(_Later, ("fingerprint", "train.config", "train.loop", "plots"))
 
 MANY = ("--corpus", "--k", "--only")  # options that take several values: --k 8 16 64
 SHOWN = ["experiment", "dataset", "split", "variant", "seed", "metric", "k", "value", "ci_low", "ci_high", "n"]
@@ -344,7 +345,9 @@ class Study:
         work = work if index is None else [work[index]]
         if list:
             return {"jobs": [job.about() for job in work]}
-        outcomes = [*experiments.run_jobs(work, results or own.records, jobs)]
+        share = max(1, store.processors() // jobs)
+        do = partial(experiments.Job.run, target=results or own.records, threads=share)
+        outcomes = [*store.in_processes(do, work, jobs)]
         failed = [job.about() | {"error": str(error)} for job, error in outcomes if isinstance(error, Exception)]
         made = chain(*(of_job for _, of_job in outcomes if not isinstance(of_job, Exception)))
         return _records(made) | {"failed": failed, "whole": not failed}
@@ -370,7 +373,3 @@ class Study:
 cli = _group(Top, "phalar")
 for each in (Evaluate, Datasets, Study):
     cli.add_command(_group(each, each.__name__.lower()))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -156,7 +156,7 @@ def test_killed_at_random_it_ends_with_the_bytes_of_an_uninterrupted_run(tmp_pat
     tracks, rng, kills = paths.cache() / "datasets" / "folder-songs" / "tracks", random.Random(0), 0
     for turn in range(times + 1):
         process = start(
-            *("-m", "phalar.cli", "datasets", "prepare", "folder", root, "--jobs", "2"),
+            *("-m", "phalar", "datasets", "prepare", "folder", root, "--jobs", "2"),
             start_new_session=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
         )

@@ -148,23 +148,13 @@ def test_paper_this_run_and_reference_have_a_column_each():
     assert "stand-ins for CocoChorales" in text
 
 
-def test_the_ablation_table_has_differences_where_they_were_recorded():
-    base = {"experiment": "ablations", "n": 80}
-    apart = record(metric="top1_minus_phalar", variant="gap", value=-0.4, ci_low=-0.5, ci_high=-0.3, **base)
-    p = record(metric="p_value", variant="gap", value=0.0001, ci_low=None, ci_high=None, **base)
-    found = frame([record(**base), record(variant="gap", value=0.5, ci_low=0.4, ci_high=0.6, **base), apart, p])
-    table = tables.ablation_table(found, {"phalar": "the whole", "gap": "averages"}, {"chorales": 64})
-    assert table["paper"].tolist() == ["70.87", "51.97 (−18.9)"]
-    assert table.iloc[1, -1] == "50.0 [40.0, 60.0]; −40.0 [−50.0, −30.0], p < 0.001"
-
-
 def test_nothing_at_all_is_a_table_that_says_so(tmp_path):
     empty = read(tmp_path / "none.jsonl")
     assert set(tables.results_table(empty)[tables.OURS]) == {tables.NOT_RUN}
     assert tables.frame_markdown(tables.results_table(empty, variants=["reference"])) == tables.NOT_RUN
-    texts = book.substitutions(empty, "smoke", [])
+    texts = book.substitutions(empty, "smoke")
     assert (texts["run_steps"], texts["run_device"]) == (book.MISSING, book.MISSING)
-    assert set(texts) == set(book.substitutions(some(), "smoke", []))
+    assert set(texts) == set(book.substitutions(some(), "smoke"))
 
 
 def test_every_number_of_the_paper_has_a_source_and_a_unit_and_stands_once():

@@ -209,7 +209,6 @@ def test_the_grid_has_a_job_a_training_and_the_notebook_holds_its_rows(monkeypat
     assert rows["phalar"] == {}
     assert rows["one-direction"] == {"symmetrised": False}
     assert set().union(*rows.values()) <= set(experiments.SETTINGS)
-    assert all(experiments.differs(changes) for changes in rows.values())
     with pytest.raises(InputError, match="unknown cell 'gop'"):
         experiments.choose(rows, ["gop"])
     monkeypatch.setattr(experiments.corpora, "load", lambda *_, **__: ["a track"])

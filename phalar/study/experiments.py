@@ -6,10 +6,9 @@ one that needs the same model, does not train twice. Book notebooks *Stem retrie
 
 import ast
 import json
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,11 @@ import torch
 
 from phalar import corpora, fingerprint, paths
 from phalar.datasets.prepare import prepare
-from phalar.datasets.store import in_processes, processors
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError
 from phalar.evaluate import retrieval
 from phalar.evaluate.statistics import Estimate, estimate
 from phalar.model import checkpoints
-from phalar.model.variants import variant
 from phalar.study import shipped
 from phalar.study.compare import LATE_RISE
 from phalar.study.records import Record, append, record
@@ -208,12 +205,6 @@ def table_of_rows(notebook: Path) -> dict[str, dict[str, Any]]:
     return {name: row for group in ast.literal_eval(rows).values() for name, row in group.items()}
 
 
-def differs(changes: Mapping[str, Any]) -> str:
-    """In words, what a row changes in PHALAR."""
-    texts = [variant(value).differs if name == "variant" else f"{name} = {value}" for name, value in changes.items()]
-    return "; ".join(texts) or variant("phalar").differs
-
-
 def choose(rows: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     """Rows by name in the table's order, the full model always among them; an unknown name is an `InputError`."""
     if unknown := set(names) - rows.keys():
@@ -260,19 +251,6 @@ def jobs(study: Study) -> list[Job]:
     return [Job(number, rows, asked) for number, (asked, rows) in enumerate(shared.items())]
 
 
-def run_jobs(work: Sequence[Job], target: Path, processes: int) -> Iterator[tuple[Job, list[Record] | Exception]]:
-    """Do jobs, some at a time, each in a process with its share of the processors; a job that fails gives why, in
-    place of its records, and the others go on."""
-    return in_processes(partial(Job.run, target=target, threads=max(1, processors() // processes)), work, processes)
-
-
-def keep_weights(runs: Mapping[str, loop.Run], folder: Path) -> None:
-    """Copy chosen weights to ``folder/NAME.safetensors``, where other notebooks look for them."""
-    for name, run in runs.items():
-        with paths.replacing(folder / f"{name}.safetensors") as copy:
-            shutil.copyfile(run.folder / loop.BEST, copy)
-
-
 def mismatched(file: Path) -> dict[str, Any]:
     """How weights score pairs of the built-in test sets that do not belong together (5 s of a mix, and of a stem of
     another piece): the weights' hash and 0, 1, ... 100 % quantiles over all of them; and of the pairs that do belong
@@ -285,11 +263,8 @@ def mismatched(file: Path) -> dict[str, Any]:
         own[name], others = found[:, diagonal], [*others, found[:, ~diagonal].ravel()]
     quantiles = np.quantile(np.concatenate(others), np.linspace(0, 1, 101)).round(4)
     above = {name: round(float((scores > quantiles[95]).mean()), 3) for name, scores in own.items()}
-    return {
-        "weights": fingerprint.of_weights(checkpoints.load(file)),
-        "above 95": above,
-        "quantiles": quantiles.tolist(),
-    }
+    weights = fingerprint.of_weights(checkpoints.load(file))
+    return {"weights": weights, "above 95": above, "quantiles": quantiles.tolist()}
 
 
 def ship(folder: Path, target: Path = checkpoints.REFERENCE_FILE) -> dict[str, Any]:

@@ -4,14 +4,12 @@ A stand-in corpus never borrows the name of the data set it stands for: it has r
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-
-from phalar.study.compare import DIFFERENCE, P_VALUE
 
 # The built-in corpora, and the data set each stands in for.
 STAND_INS = {
@@ -141,34 +139,6 @@ CAPTION = (
     "intervals]; n: test tracks. *chorales*, *band* and *studio* are stand-ins for CocoChorales, Slakh2100 and "
     "MoisesDB, not the same data. COCOLA is shown both its pictures, harmonic and percussive. "
     f"“{NOT_GIVEN}”: not in our sources for the paper; “{NOT_RUN}”: not run here."
-)
-
-
-def ablation_table(records: pd.DataFrame, rows: Mapping[str, str], k_of: Mapping[str, int]) -> pd.DataFrame:
-    """What changes | the paper's accuracy and drop | ours on each data set, with the difference to the full model.
-
-    ``rows`` are names and what each changes; ``k_of`` has the K shown for each data set.
-    """
-    accuracy, apart, p = (measured(records, "ablations", metric) for metric in ("top1", DIFFERENCE, P_VALUE))
-    whole, lines = lookup("ablations", "MoisesDB", "phalar", "top1", 64), []
-    for name, text in rows.items():
-        value = lookup("ablations", "MoisesDB", name, "top1", 64)
-        drop = "" if value in (None, whole) else f" (−{percent(whole - value)})"
-        line = {"row": f"`{name}`", "what changes": text, "paper": as_printed(value) + drop}
-        for dataset, k in k_of.items():
-            key = (dataset, name, k)
-            line[f"{dataset_label(dataset)}, K = {k}"] = cell(accuracy.get(key)) + (
-                f"; {points(apart[key])}, {p_text(p[key].value)}" if key in apart and key in p else ""
-            )
-        lines.append(line)
-    return pd.DataFrame(lines)
-
-
-ABLATION_CAPTION = (
-    "Top-1 accuracy in % [95 % interval over test tracks]; then the difference to the full model in points [95 %], "
-    "over training seeds and test tracks, and its p value, corrected by Holm for all comparisons of this table. "
-    "With one seed the interval covers the choice of tracks alone, and nothing is judged by it. The paper's column: "
-    "MoisesDB, K = 64. *chorales*, *band* and *studio* are stand-ins for CocoChorales, Slakh2100 and MoisesDB."
 )
 
 
