@@ -1,6 +1,7 @@
 """Stems that come late: what must be exact is exact, and what is measured is what a slow reading of the rule gives."""
 
 import cmath
+import copy
 import itertools
 import json
 import math
@@ -10,11 +11,13 @@ from types import SimpleNamespace
 import nbformat
 import numpy as np
 import pytest
+import torch
 
 from phalar.datasets.tracks import Track
 from phalar.errors import InputError
 from phalar.evaluate import rotation
 from phalar.evaluate.rotation import ALIASES, KINDS, STEP, Excerpt
+from phalar.model.frontend import decibels
 from phalar.paths import repository
 from phalar.study import media
 
@@ -153,10 +156,21 @@ def test_what_was_measured_is_kept(seen, stirred, tmp_path, monkeypatch):
     assert (first["embedding best"] >= first["embedding own"]).all()
 
 
-def test_at_whole_steps_a_loop_without_borders_is_exact_and_between_them_it_is_not(stirred, music):
+@pytest.fixture(scope="module")
+def page():
+    """Functions of the notebook."""
+    names = {"rotation": rotation, "media": media, "np": np, "RATE": 16_000, "copy": copy, "torch": torch}
+    names |= {"pad": torch.nn.functional.pad, "decibels": decibels}
+    for cell in nbformat.read(repository() / "notebooks" / "rotation.ipynb", as_version=4).cells:
+        if cell.source.startswith(("def strongest", "def examples", "def wrapped")):
+            exec(cell.source, names)
+    return names
+
+
+def test_at_whole_steps_a_loop_without_borders_is_exact_and_between_them_it_is_not(stirred, music, page):
     model, shifts = stirred("phalar"), [0, STEP, 13 * STEP, STEP // 2]
     wave = music(1, 7.0)[0, : 20 * STEP].numpy()
-    trace = rotation.trace(rotation.wrapped(model), np.stack([np.roll(wave, s) for s in shifts]))
+    trace = rotation.trace(page["wrapped"](model), np.stack([np.roll(wave, s) for s in shifts]))
     for truth, twin in zip(trace, rotation.turned(model, trace.pooled[0], shifts, len(wave) - 160), strict=True):
         error = np.sqrt(1 - rotation.explained(truth, twin).clip(max=1))
         assert error[:3].max() < 1e-3  # float32 through ten blocks
@@ -169,13 +183,9 @@ def test_a_model_without_phases_is_refused(stirred, name):
         rotation.trace(stirred(name), np.zeros((1, SHORT)))
 
 
-def test_the_interactive_pieces_hold_the_measured_numbers_and_nothing_breaks_out(seen, song):
+def test_the_interactive_pieces_hold_the_measured_numbers_and_nothing_breaks_out(seen, song, page):
     excerpt, shifts, trace, scores = seen
     pooled, embedding, wave = trace.pooled.numpy(), trace.embedding.numpy(), song.excerpt(0, 20 * STEP)[0]
-    page = {"rotation": rotation, "media": media, "np": np, "RATE": 16_000}
-    for cell in nbformat.read(repository() / "notebooks" / "rotation.ipynb", as_version=4).cells:
-        if cell.source.startswith(("def strongest", "def examples")):
-            exec(cell.source, page)
     text = media.fragment("piece", page["piece_data"](excerpt, shifts, trace, scores))
     data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', text, re.DOTALL)[1])
     assert data["title"] == song.tags["title"]

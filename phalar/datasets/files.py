@@ -42,11 +42,9 @@ class DamagedFile(RunError):
 
 
 def read_length(path: Path) -> int:
-    """Samples at 16 kHz that a file covers, by its header, checked against the file. Taught in ``book/datasets.md``.
-
-    Raises DamagedFile if the file is no regular file or no audio, has no frames, an impossible rate, fewer bytes than
-    its header claims or far more, or cannot be read to its end.
-    """
+    """Samples at 16 kHz that a file covers, by its header, checked against the file. DamagedFile if it is no regular
+    file or no audio, has no frames, an impossible rate, fewer bytes than its header claims or far more, or cannot be
+    read to its end."""
     return _read(path, whole=False)[1]
 
 
@@ -84,10 +82,8 @@ def _lie(file: soundfile.SoundFile, size: int) -> str | None:
 
 
 def read_sound(path: Path) -> np.ndarray:
-    """The whole file at 16 kHz, channels averaged: float32, as many samples as :func:`read_length` says.
-
-    Raises DamagedFile if it cannot be decoded, or has samples that are not finite or absurdly loud.
-    """
+    """The whole file at 16 kHz, channels averaged: float32, as many samples as :func:`read_length` says. DamagedFile if
+    it cannot be decoded, or has samples that are not finite or absurdly loud."""
     samples, length, rate = _read(path, whole=True)
     if not max(samples.max(), -samples.min()) <= LOUDEST:  # NaN too
         frame, channel = np.argwhere(~(np.abs(samples) <= LOUDEST))[0]

@@ -1,10 +1,9 @@
 """A copy of a data set, looked through: folders and names, small metadata files, never audio.
 
-All data sets are folders of tracks, with or without folders for the splits above them. They differ in how a track is
-named, which of its files are stems, and what its metadata tell: each is a function with a row of what to know about it
-above (:class:`Dataset`). What cannot be used is reported, and the rest is listed: copies may be incomplete, damaged or
-put together by strangers, so no link to a folder is followed, and no path is made from anything but names found in
-folders. Book page *Real data sets*.
+All data sets are folders of tracks, with or without folders for the splits above them; each is a function with a row of
+what to know about it above (:class:`Dataset`). What cannot be used is reported, and the rest is listed: copies may be
+incomplete, damaged or put together by strangers, so no link to a folder is followed, and no path is made from anything
+but names found in folders. Book page *Real data sets*.
 """
 
 import csv
@@ -78,9 +77,8 @@ class Copy:
     def entries(self, folder: Path) -> tuple[list[str], list[str]]:
         """Names of the subfolders and of the regular files in a folder, sorted; none, if there is no such folder.
 
-        Hidden names are passed over (macOS leaves ``._*`` beside every file). A link to a regular file counts as a file
-        of the link's name, as the caches of model hubs have them. No link to a folder is followed: it could lead in
-        circles, or show one track under two names.
+        Hidden names are passed over (macOS leaves ``._*`` beside every file). A link to a regular file counts as one
+        (model hubs' caches are made of them); no link to a folder is followed, which could lead in circles.
         """
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name) if folder.is_dir() else []
         entries = [entry for entry in entries if not entry.name.startswith(".")]

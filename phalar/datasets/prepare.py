@@ -1,9 +1,8 @@
 """Real data sets: check a copy, and turn it into a store that is read at memory speed.
 
 A store is named after its data set and the options that are not the usual ones: ``slakh2100``, ``guitarset-mode-solo``;
-any folder of multitracks after itself: ``folder-my_songs``. It holds the copy that was last prepared under its name.
-What is done stays done: a track is in the store as a whole or not at all, and a run that is started again goes on
-where the last one ended. The store's bytes depend on the data set alone. Book page *Real data sets*.
+any folder of multitracks after itself: ``folder-my_songs``. A track is in it as a whole or not at all, so a run that is
+started again goes on where the last one ended. Its bytes depend on the data set alone. Book page *Real data sets*.
 """
 
 import fcntl
@@ -11,7 +10,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from hashlib import blake2b
@@ -37,7 +35,6 @@ DATASETS = {name: each for name, each in vars(real).items() if isinstance(each, 
 VERSION = 3  # raised whenever the same files would come out as other bytes
 FAILURES = 0.05  # share of the tracks that may fail before the whole counts as failed: more is a bad copy
 SHORTEST_SHARE = 0.5  # of its track's longest stem: a shorter one is taken for one cut short, and left out
-THREADS = 8  # headers wait for the disk, not for the processor
 
 Options = Mapping[str, object] | None  # of a data set, by name
 
@@ -63,8 +60,8 @@ def load(name: str, split: str | None = None, *, limit: int | None = None) -> li
     """The tracks of a prepared data set, in order of their ids, at 16 kHz.
 
     ``name`` is one of :func:`names`; all three splits if none is given. With ``limit`` at most so many tracks of each
-    split, always the same ones, and not the first by name: those are often alike. Raises InputError if it is not
-    prepared, saying how to, or for another split or limit; RunError if the store is damaged.
+    split, always the same, and not the first by name, which are often alike. An InputError if it is not prepared, or
+    for another split or limit; a RunError if the store is damaged.
     """
     if split not in (None, *SPLITS):
         raise InputError(f"there is no split {split!r}: choose one of {', '.join(SPLITS)}")
@@ -96,26 +93,23 @@ class Summary(NamedTuple):
 def check(name: str, root: Path | str, options: Options = None, *, progress: bool = False) -> Summary:
     """Look through a copy of a data set, without changing anything in it.
 
-    Reads folders, metadata, headers and the last frame of each file, so minutes for the largest set, not hours. Damage
-    in the middle of a file shows when it is decoded, by :func:`prepare`. Arguments and InputError are as there.
+    Reads folders, metadata, headers and the last frame of each file. Damage in the middle of a file shows when it is
+    decoded, by :func:`prepare`. Arguments and InputError are as there.
     """
     expected, (tracks, problems) = dict(dataset(name).expected), dataset(name).list(root, **options or {})
     found = Counter(dict.fromkeys(expected, 0))
-    with ThreadPoolExecutor(THREADS) as pool:
-        opened = pool.map(partial(_usable, read=read_length, length=int), tracks)
-        opened = tqdm(opened, f"checking {name}", len(tracks), disable=not progress)
-        for track, (stems, wrong) in zip(tracks, opened, strict=True):
-            found[track.split] += bool(stems)
-            problems += wrong
+    for track in tqdm(tracks, f"checking {name}", disable=not progress):
+        stems, wrong = _usable(track, read_length, int)
+        found[track.split] += bool(stems)
+        problems += wrong
     return Summary(name, dict(found), expected, problems)
 
 
 def _usable(track: Listed, read: Callable, length: Callable) -> tuple[dict[Stem, object], list[Problem]]:
     """The usable stems of a track, with what ``read`` makes of each file, ``length`` samples long; and what is wrong.
 
-    A stem is left out if its file is damaged, or shorter than half of the track's longest: a track is as long as its
-    shortest stem, and that stem would cost more of it than it is worth. There are none if too few are left: two make a
-    pair, and a single recording is whole as it is.
+    A stem is left out if its file is damaged, or shorter than half of the track's longest, since a track is as long as
+    its shortest stem. There are none if too few are left: two make a pair, and a single recording is whole as it is.
     """
     stems, problems = {}, []
     for stem in track.stems:
@@ -140,13 +134,11 @@ def prepare(
 ) -> Summary:
     """Turn a copy of a data set into a store of 16 kHz mono stems, as far as that is not done yet.
 
-    The copy is only read. A damaged stem is left out and reported, and its track kept if two others are left. Damaged
-    tracks are tried again each time, since they may have been replaced; so is any track whose files changed. The result
-    does not depend on ``jobs``, the number of processes (one for each processor if not given).
-
-    Raises InputError if there is no such data set (a key of :data:`DATASETS`) or option of it, ``root`` holds nothing
-    of the kind, or ``jobs`` is below 1. Raises RunError if the store cannot be written, or if more than 5 % of the
-    tracks failed (the others are stored all the same). Taught in ``book/datasets.md``.
+    The copy is only read. A damaged stem is left out and reported, and its track kept if two others are left. Tracks
+    that were damaged, or whose files changed, are tried again each time. ``jobs``: processes, by default one for each
+    processor. An InputError if there is no such data set (a key of :data:`DATASETS`) or option, ``root`` holds nothing
+    of the kind, or ``jobs`` is below 1; a RunError if the store cannot be written, or if more than 5 % of the tracks
+    failed (the others are stored all the same).
     """
     root, known, expected = Path(root), dataset(name).options, dict(dataset(name).expected)
     chosen = {key: value for key, value in (options or {}).items() if value not in known.get(key, ())[:1]}

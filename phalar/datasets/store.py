@@ -8,7 +8,6 @@ A store is a folder::
 
 A track is whole if its record exists and names the size that the audio file has. The audio is put in place before the
 record, both under temporary names first, so whoever is killed at whatever moment leaves whole tracks and nothing else.
-Processes that fill stores may die, and do not take the others' work with them (:func:`in_processes`).
 """
 
 import hashlib
@@ -76,8 +75,8 @@ def write_track(
     """Put one track into a store. It is there as a whole when this returns, and not at all before.
 
     ``audio`` is (S, samples) int16 at the store's rate, full scale at 32768; ``track_id`` names a file: letters, digits
-    and ``. _ -`` only. The rest is as in :class:`phalar.datasets.tracks.Track`, tags plain JSON values. Gives the
-    track's record; raises InputError if the audio or the description cannot be stored.
+    and ``. _ -`` only; the rest is as in :class:`phalar.datasets.tracks.Track`, tags plain JSON values. Gives the
+    track's record; an InputError if the audio or the description cannot be stored.
     """
     stems, pitched = list(stems), None if pitched is None else [bool(each) for each in pitched]
     if not re.fullmatch(r"[\w-][\w.-]*", track_id):
@@ -133,9 +132,8 @@ def write_index(folder: Path, dataset: str, sample_rate: int = SAMPLE_RATE, ids:
 def open_store(folder: Path, track_ids: Iterable[str] | None = None) -> list[Track]:
     """The tracks of a store, in order of their ids; all if none are named.
 
-    The size of every file is compared with the index, which costs no reading. Raises RunError if there is no index, it
-    is damaged or of another version, it lacks one of ``track_ids``, or a track's audio is missing or cut short. Taught
-    in ``book/corpora.md``.
+    A RunError if there is no index, it is damaged or of another version, it lacks one of ``track_ids``, or a track's
+    audio is missing or of another size than the index says. Book page *The corpora*.
     """
     path = folder / "index.json"
     try:
@@ -203,8 +201,7 @@ def in_processes(
     Yields (item, result) as they are done; where the function raised, the exception stands for its result. A process
     that dies (its decoder crashed, the memory ran out) costs the one item it had in hand, for which a RunError stands.
     When the caller is interrupted or stops asking, the processes are ended at once, wherever they are: what they write
-    must allow for it. The function is found by its module's name, like anything that is pickled. Raises InputError if
-    ``jobs`` is below 1.
+    must allow for it. An InputError if ``jobs`` is below 1.
     """
     jobs = processors() if jobs is None else jobs
     if jobs < 1:

@@ -339,18 +339,12 @@ def recognised(track: Track) -> Chords:
 def evaluate(
     model: StemModel, tracks: Sequence[Track], hop: float = 2.0, rows: Sequence[Setting] = (), progress: bool = True
 ) -> pd.DataFrame:
-    """Probe a model (in eval mode) for chords on tracks, windows ``hop`` seconds apart. If no ``rows`` are given: as
-    published; by folds, moments and vocabularies; modulus; baselines. A row each: ``variant`` (the source), ``split``,
-    ``metric``, ``estimate``."""
+    """Probe a model (in eval mode) for chords on tracks, windows ``hop`` seconds apart; if no ``rows`` are given as
+    published, by folds, and baselines. A row each: ``variant`` (the source), ``split``, ``metric``, ``estimate``."""
     name, cut, found = model.variant.name, windows(tracks, hop), []
-    rows = rows or [
-        Setting(name, "as published", "published", folds="track"),
-        *(Setting(name, folds=kind) for kind in FOLDS),
-        *[Setting(name, "modulus")] * model.variant.is_complex,
-        Setting(name, moment="centre"),
-        *(Setting(name, vocabulary=words) for words in ("root", "sevenths")),
-        *(Setting("majority", "majority"), Setting("chroma"), Setting("mean CQT")),
-    ]
+    published, baselines = Setting(name, "as published", "published", folds="track"), [Setting("majority", "majority")]
+    baselines += [Setting("chroma"), Setting("mean CQT")]
+    rows = rows or [published, *(Setting(name, folds=kind) for kind in FOLDS), *baselines]
     shown = features(tracks, cut, {name: model}, progress)
     for row in tqdm(rows, desc="probes", disable=not progress):
         named = probe(cut, shown[row.source], row)

@@ -9,7 +9,6 @@ and more of it than standing still does; else it is *magnitude-only* if its angl
 *wanders*. Book notebook *Phasors one can see and hear*.
 """
 
-import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -18,8 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from phalar import corpora, fingerprint
@@ -28,7 +26,7 @@ from phalar.datasets.tracks import BLOCK, SILENCE, Track
 from phalar.errors import InputError
 from phalar.model import fused
 from phalar.model.backbone import TIME_REDUCTION, HarmonicBackbone
-from phalar.model.frontend import HOP, decibels
+from phalar.model.frontend import HOP
 from phalar.model.pooling import COMPONENTS, SpectralPooling, shortest_steps
 from phalar.model.stem_model import StemModel
 
@@ -194,27 +192,6 @@ def explained(truth: Tensor, predicted: Tensor) -> np.ndarray:
     truth, predicted = (z.flatten(1).to(torch.complex128) for z in (truth, predicted))
     power, missed = (z.abs().square().sum(dim=1) for z in (truth, truth - predicted))
     return (1 - missed / power.clamp(min=1e-24)).numpy()
-
-
-def wrapped(model: StemModel) -> StemModel:
-    """A copy of a model to which every sound, of a whole number of steps, is a loop that plays for ever: its transform
-    and its convolutions are circular in time. Without borders, the twin is exact at whole steps."""
-    copied, reach = copy.deepcopy(model).eval(), 104  # frames that cover half of the longest kernel, 16,384 samples
-    backbone = copied.backbone
-
-    def picture(audio: Tensor) -> Tensor:
-        around = F.pad(audio[:, None], (reach * HOP,) * 2, mode="circular")[:, 0]
-        return decibels(model.frontend.transform(around)[..., reach : reach + audio.shape[1] // HOP])
-
-    def loop(layer: nn.Conv2d, inputs: tuple[Tensor]) -> Tensor:
-        width = layer.kernel_size[1] // 2
-        return F.pad(inputs[0], (width, width, 0, 0), mode="circular")
-
-    for layer in filter(lambda layer: isinstance(layer, nn.Conv2d), backbone.modules()):
-        layer.padding = layer.padding[0], 0  # zeros beyond the frequencies alone
-        layer.register_forward_pre_hook(loop)
-    copied.picture, backbone.forward = picture, lambda seen: backbone.plain(seen, backbone.gains(len(seen)))
-    return copied
 
 
 def measure(model: StemModel, excerpt: Excerpt) -> dict[str, np.ndarray]:
