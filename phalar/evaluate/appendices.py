@@ -77,7 +77,6 @@ def joined(first: Track, second: Track, seconds: float) -> tuple[np.ndarray, np.
 
 
 def loudest(beat_map: BeatMap, start: float, stop: float) -> float:
-    """The tempo, in beats a minute, whose row of a map swings most between two moments in seconds; NaN where none
-    does."""
+    """The tempo (beats a minute) whose row of a map swings most between two moments in seconds; NaN where none does."""
     swing = contrast(beat_map)[:, (beat_map.times >= start) & (beat_map.times < stop)]
     return float(beat_map.tempi[(swing**2).sum(axis=1).argmax()]) if swing.any() else np.nan

@@ -121,9 +121,8 @@ def embed_pictures(model: StemModel, pictures: Tensor) -> Tensor:
 
 
 def scattered_starts(frames: int, hop: int = HOP) -> np.ndarray:
-    """Frames at which windows of a picture of so many frames begin, ``hop`` apart on average: scattered by up to half a
-    hop to either side (by the golden ratio, which never comes round), lest a tempo that marches in step with the
-    windows look the same in all of them."""
+    """Frames at which windows of a picture of so many frames begin, ``hop`` apart on average: scattered by the golden
+    ratio, lest a tempo that marches in step with the windows look the same in all of them."""
     latest = frames - WINDOW
     count = 1 + -(-latest // hop)
     scatter = hop * ((np.arange(count) * (np.sqrt(5) - 1) / 2) % 1 - 0.5)
@@ -144,9 +143,8 @@ class BeatMap(NamedTuple):
 
 
 def published_map(model: StemModel, audio: np.ndarray, sample_rate: int, tempi: Sequence[float] = TEMPI) -> BeatMap:
-    """The map by sliding the music, as published: column t is the window that begins at t. A metronome's first click is
-    0.02 s after the window's beginning, so a beat is that much later than its column says. Audio as of
-    :func:`picture_of`."""
+    """The map by sliding the music, as published: column t is the window that begins at t, and a beat is 0.02 s later,
+    where a metronome's first click is. Audio as of :func:`picture_of`."""
     picture, rows = picture_of(model, audio, sample_rate), np.asarray(tempi, dtype=np.float64)
     if picture is None:
         return BeatMap(np.empty((len(tempi), 0)), rows, PUBLISHED_HOP * FRAME)
@@ -179,8 +177,7 @@ def shifted_bank(model: StemModel, tempi: Sequence[float] | np.ndarray, shift: f
 
 
 def shifted_map(model: StemModel, bank: Bank, audio: np.ndarray, sample_rate: int) -> BeatMap:
-    """The map by sliding the metronome, over the whole piece, from a bank of the same model. Audio as of
-    :func:`picture_of`."""
+    """The map by sliding the metronome, from a bank of the same model. Audio as of :func:`picture_of`."""
     picture = picture_of(model, audio, sample_rate)
     if picture is None:
         return BeatMap(np.empty((len(bank.tempi), 0)), bank.tempi)
@@ -249,8 +246,7 @@ class Prior:
 
 
 def contrast(beat_map: BeatMap) -> np.ndarray:
-    """A map's values less their mean over the beat around each moment, (B, T), in units of their standard deviation.
-    Zeros where nothing swings."""
+    """A map's values less their mean over a beat's length, (B, T), over their deviation; 0 where nothing swings."""
     spans = np.maximum(np.round(60 / beat_map.tempi / beat_map.step).astype(int), 1)
     means = [uniform_filter1d(row, span, mode="nearest") for row, span in zip(beat_map.values, spans, strict=True)]
     swing = beat_map.values - np.stack(means)
@@ -333,10 +329,8 @@ def evaluate(
     """Beats of tracks by a model (in eval mode) in both ways, by the same network with fresh weights (``"untrained"``,
     the floor), and by others. The published way, half a minute a piece, is taken on ``published`` of the tracks, all
     if not given; its rows are called ``" as published"`` after the model. Our way has ``octave`` tempi an octave.
-
-    Returns a row for each ``tracker`` and ``track``: its ``genre`` and ``feel``, the scores of
-    :func:`phalar.evaluate.trackers.beat_scores`, and ``beats``, the seconds found.
-    """
+    A row for each ``tracker`` and ``track``: its ``genre`` and ``feel``, the scores of :func:`beat_scores`, and
+    ``beats``, the seconds found."""
     few, tables = spread_over(tracks, published or len(tracks)) if published != 0 else [], []
     floor = build(model.variant, seed=0).eval().to(model.device)
     for name, ears in ((model.variant.name, ZeroShot(model, octave)), ("untrained", ZeroShot(floor, octave))):
@@ -373,8 +367,7 @@ def summary(found: pd.DataFrame, by: str = "feel") -> pd.DataFrame:
 
 
 def halves(limit: int = 0, progress: bool = True) -> dict[str, list[Track]]:
-    """The pieces of `beats`, ``"straight"`` and ``"expressive"``; ``limit`` of each at most, 0 for all. No other piece
-    is rendered."""
+    """The pieces of `beats`, ``"straight"`` and ``"expressive"``, at most ``limit`` of each; 0 for all."""
     if limit < 0:
         raise InputError(f"limit={limit}: give the number of pieces of each half, or 0 for all")
     casts = corpora.beats.castings()

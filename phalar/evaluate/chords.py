@@ -77,9 +77,8 @@ def _apart(chords: Chords) -> tuple[np.ndarray, list[str]]:
 def windows(tracks: Sequence[Track], hop: float) -> pd.DataFrame:
     """All windows that lie within the tracks, ``hop`` seconds apart (published: 0.02), a row each: ``track`` and its
     tags ``player``, ``progression`` and ``piece``; ``begin``, in samples at 16 kHz; the labels at ``start`` and
-    ``centre``. The first begins below one hop, drawn by the track's name: players of one piece keep to one click, and a
-    probe could know windows at the same moments by heart. An InputError for an impossible hop, and for a track without
-    chords or shorter than a window."""
+    ``centre``. The first begins below one hop, drawn by the track's name, since players of one piece keep to one click.
+    An InputError for an impossible hop, and for a track without chords or shorter than a window."""
     step = round(hop * SAMPLE_RATE)
     if not 1 <= step <= 60 * SAMPLE_RATE:
         raise InputError(f"hop={hop!r}: seconds between windows must be above 0 and at most 60 (published: 0.02)")
@@ -320,8 +319,7 @@ def segments(times: Sequence[float], labels: Sequence[str], hop: float) -> Chord
 
 
 def weighted_scores(reference: Chords, estimated: Chords) -> dict[str, float]:
-    """``mir_eval``'s scores over the time that both cover, by measure: shares of the time that it is about, NaN where
-    there is none."""
+    """``mir_eval``'s scores over the time that both cover: shares of what each is about, NaN where that is nothing."""
     begin, end = max(reference[0][0], estimated[0][0]), min(reference[-1][1], estimated[-1][1])
     sides = [mir_eval.util.adjust_intervals(*_apart(side), begin, end, "N", "N") for side in (reference, estimated)]
     intervals, truth, guess = mir_eval.util.merge_labeled_intervals(*sides[0], *sides[1])
@@ -353,8 +351,7 @@ def evaluate(
 
 
 def choose(recordings: Iterable[str], count: int) -> list[str]:
-    """So many of these ids in an order that has nothing to do with players and pieces, then sorted; 0 for all. A larger
-    number takes the same ones, and more."""
+    """So many of these ids, whoever plays and whatever, sorted; 0 for all. A larger number takes the same, and more."""
     if count < 0:
         raise InputError(f"recordings={count}: give how many, or 0 for all")
     return sorted(sorted(recordings, key=lambda name: blake2b(name.encode()).digest())[: count or None])

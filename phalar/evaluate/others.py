@@ -57,12 +57,8 @@ def _musicnn(_: Path | None, compare: Score | None = None) -> Parts:
         shapes |= {f"conv2d_{i}/kernel": kernel, f"conv2d_{i}/bias": kernel[-1:]}
     for i, size in enumerate(MUSICNN_NORMS):
         shapes |= {f"batch_normalization_{i}/{name}": (size,) for name in ("beta", "gamma", *MOVING)}
-    shapes |= {
-        "dense_0/kernel": (1506, 200),
-        "dense_0/bias": (200,),
-        "dense_1/kernel": (200, 50),
-        "dense_1/bias": (50,),
-    }
+    for i, kernel in enumerate(((1506, 200), (200, 50))):
+        shapes |= {f"dense_{i}/kernel": kernel, f"dense_{i}/bias": kernel[-1:]}
     path = Path(import_module("musicnn").__file__).with_name("MTT_musicnn") / ".data-00000-of-00001"
     values, at, weights = torch.from_numpy(np.fromfile(path, "<f4")), 0, {}
     for name, shape in sorted(shapes.items()):  # one after the other, each that was trained with two of the optimiser's
@@ -257,8 +253,7 @@ def load(name: str, weights: Path | None = None) -> Score:
 
 
 def by_other(name: str, weights: Path | None = None) -> Scorer:
-    """A measure as a scorer for ``retrieval.evaluate``: its scores, by its name, and ``"seconds"``, what one pair alone
-    takes of one processor."""
+    """A measure as a scorer for ``retrieval.evaluate``: scores, by its name, and processor ``"seconds"`` of a pair."""
     score = load(name, weights)
 
     def scores(cuts: Cuts) -> dict[str, np.ndarray]:

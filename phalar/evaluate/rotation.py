@@ -143,8 +143,7 @@ def motion(z: np.ndarray, seconds: np.ndarray, length: int) -> dict[str, np.ndar
 
     Arrays of the features' shape: ``winding``; ``arc``; ``spread``, the standard deviation of the radius over its mean;
     ``own``, R² of a uniform rotation at the component's own frequency, 0..1; ``best``, the same at whichever of its
-    frequencies explains most; ``kind``, the index into `KINDS`; ``strict``, whether it rotates by the rule without
-    aliases."""
+    frequencies explains most; ``kind``, the index into `KINDS`; ``strict``, whether it rotates without aliases."""
     z = np.asarray(z).astype(np.complex128)
     k = np.arange(1, (z.shape[2] if z.ndim == 3 else COMPONENTS) + 1)
     speeds = k[:, None] * SAMPLE_RATE / period(length) + np.array(ALIASES) * SAMPLE_RATE / STEP  # Hz

@@ -45,8 +45,7 @@ def _beats(*how: object) -> np.ndarray:
 
 
 def librosa_beats(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-    """librosa's beat tracker with its defaults: one tempo for the piece, and dynamic programming over onset strength
-    (Ellis 2007). Nothing in it is learned."""
+    """librosa's beat tracker with its defaults (Ellis 2007): one tempo for the piece, and nothing in it is learned."""
     track = partial(librosa.beat.beat_track, sr=LIBROSA_RATE, units="time")
     return _beats(lambda samples: track(y=samples)[1], audio, sample_rate, LIBROSA_RATE)
 
