@@ -164,7 +164,8 @@ def _group(commands: type, name: str) -> click.Group:
 
 def _estimates(rows: Iterable[dict], model, experiment: str, dataset: str, **about) -> dict:
     """Estimates (each a row: estimate, metric and what else is known) as records."""
-    about |= {"experiment": experiment, "dataset": dataset, "device": model.device.type, "variant": model.variant.name}
+    about |= {"device": model.device.type, "variant": model.variant.name} if model else {}
+    about |= {"experiment": experiment, "dataset": dataset}
     return _records(records.record(row.pop("estimate"), **(about | row)) for row in rows)
 
 
@@ -203,8 +204,7 @@ class Top:
         if steps is not None and minutes is not None:
             raise InputError("give --steps or --minutes, not both")
         how = {"preset": preset, "batch_size": batch_size, "shards": shards, "negatives": negatives, "seconds": seconds}
-        how |= {"seed": seed, "limit": limit, "steps": 100 if steps is None else steps}
-        settings = config.config(variant, corpus, **how)
+        settings = config.config(variant, corpus, seed=seed, limit=limit, steps=100 if steps is None else steps, **how)
         if minutes is not None:
             settings = loop.with_steps(settings, minutes, out, device=device)
         done = loop.train(settings, out, device=device)
@@ -242,17 +242,14 @@ class Evaluate:
                   weights: Path | None = None):  # fmt: skip
         """Top-1 stem retrieval among K candidates; by others' measures, too, such as --model musicnn."""
         if model in others.OTHERS:
-            how = {"draws": draws, "limit": limit, "split": split, "seed": seed, "weights": weights}
-            about = {"experiment": "retrieval", "dataset": corpus, "split": split, "variant": model}
-            rows = others.evaluate(model, corpus, k, **how)
-            return _records(records.record(row.pop("estimate"), **(about | row)) for row in rows)
+            rows = others.evaluate(model, corpus, k, draws=draws, limit=limit, split=split, seed=seed, weights=weights)
+            return _estimates(rows, None, "retrieval", corpus, split=split, variant=model)
         network, tracks = matching.resolve_model(model), corpora.load(corpus, split, limit=limit or None)
         how = {"ks": k, "seed": seed, "label": f"test {model} on {corpus}"}
         scores = retrieval.evaluate(retrieval.by_model(network), tracks, draws, **how)["symmetrised"]
         digest = fingerprint.fingerprint([model, corpus, split, draws, limit, seed])
-        own = {each: statistics.estimate(retrieval.by_track(scores, each)) for each in k}
-        rows = [{"metric": "top1", "k": each, "estimate": estimate} for each, estimate in own.items()]
-        return _estimates(rows, network, "retrieval", corpus, split=split, config_hash=digest)
+        rows = [{"k": each, "estimate": statistics.estimate(retrieval.by_track(scores, each))} for each in k]
+        return _estimates(rows, network, "retrieval", corpus, split=split, metric="top1", config_hash=digest)
 
     def beats(*, model="reference", corpus: str | None = None, gtzan: Path | None = None,
               annotations: Path | None = None, limit=0, device="auto"):  # fmt: skip
@@ -288,8 +285,7 @@ class Evaluate:
         if audio is not None:
             scores[model] = judgements.own_scores(audio, scores.index, model)
         rows = judgements.evaluate(rated, scores).to_dict("records")
-        about = {"experiment": "judgements", "dataset": judgements.DATASET}
-        return _records(records.record(row.pop("estimate"), **row, **about) for row in rows)
+        return _estimates(rows, None, "judgements", judgements.DATASET)
 
 
 class Datasets:

@@ -102,18 +102,6 @@ def points(
     return axes.figure
 
 
-def bars(table: Mapping[str, Mapping], colours: Sequence[str] = SERIES, xlabel: str = "share (%)") -> Figure:
-    """How wholes divide into kinds: a stacked bar a row of the table, shares from 0 to 1 by name."""
-    frame = 100 * pd.DataFrame.from_dict(table, orient="index")
-    figure, axes = plt.subplots(figsize=(7.4, 0.9 + 0.46 * len(frame)))
-    frame.plot.barh(stacked=True, ax=axes, color=list(colours)[: len(frame.columns)], width=0.7, legend=False)
-    axes.invert_yaxis()
-    axes.grid(False, axis="y")
-    axes.set(xlabel=xlabel, xlim=(0, 100))
-    legend(figure, "outside upper center", ncols=len(frame.columns))
-    return figure
-
-
 def curves(
     histories: Mapping[str, Sequence], measure: str = "valid", candidates: int | None = None, axes: Axes | None = None
 ) -> Figure:

@@ -167,7 +167,6 @@ def test_the_inputs_of_a_notebook_are_its_cells_parameters_reached_code_and_weig
     ("text", "named"),
     [
         ("fcator: 5\n", "'fcator'; did you mean 'factor'?"),
-        ("factor: 5\nfactor: 6\n", "'factor' stands twice"),
         ("factor: true\n", "factor=True is not of the kind of 2"),
         ("rate: wide\n", "rate='wide' is not of the kind of 0.5"),
         ("factor: {a: 1}\n", "is not of the kind of 2"),

@@ -10,7 +10,7 @@ import html
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
@@ -66,11 +66,6 @@ def players(folder: Path, sounds: Mapping[str, np.ndarray], prefix: str = "", sa
         shown += player(save_audio(folder / f"{name}.ogg", np.asarray(sound), sample_rate), label)
     grid = "display: grid; grid-template-columns: repeat(auto-fit, minmax(16rem, 1fr)); column-gap: 1rem"
     return f'<div style="{grid}">{shown}</div>'
-
-
-def spread(items: Sequence, count: int) -> list:
-    """So many items, evenly spaced in the sequence, or all of them if there are fewer."""
-    return [items[i * len(items) // count] for i in range(count)] if count < len(items) else list(items)
 
 
 def sources(notebook: nbformat.NotebookNode, addresses: Mapping[str, str] | None = None) -> list[str]:

@@ -73,15 +73,13 @@ class Record:
     date: str = ""
 
     def __post_init__(self) -> None:
-        for name in _FLOATS:
-            value = getattr(self, name)
-            if value is not None and not math.isfinite(value):
+        known = {name: getattr(self, name) for name in _FLOATS if getattr(self, name) is not None}
+        for name, value in known.items():
+            if not math.isfinite(value):
                 raise InputError(f"record: {name}={value!r} is not finite; leave out what was not measured")
-            share = self.metric in SHARES and name != "wall_seconds" and value is not None
-            if share and not 0 <= value <= 1:
-                raise InputError(f"record: {name}={value!r} of {self.metric!r} is not a share from 0 to 1; "
-                                 "divide a per cent value by 100")  # fmt: skip
-        if None not in (self.ci_low, self.ci_high) and self.ci_low > self.ci_high:
+            if self.metric in SHARES and name != "wall_seconds" and not 0 <= value <= 1:
+                raise InputError(f"record: {name}={value!r} of {self.metric!r} is not a share; divide per cent by 100")
+        if known.get("ci_low", -math.inf) > known.get("ci_high", math.inf):
             raise InputError(f"record: the interval {self.ci_low!r}..{self.ci_high!r} is upside down; swap its ends")
 
 
@@ -190,8 +188,8 @@ def merge(sources: Iterable[Path | str], target: Path | str) -> int:
     InputError.
     """
     sources = [place(source) for source in sources]
-    if not sources or not all(source.is_file() for source in sources):
-        missing = ", ".join(str(source) for source in sources if not source.is_file())
+    missing = [str(source) for source in sources if not source.is_file()]
+    if missing or not sources:
         raise InputError(f"there is nothing to merge, or missing: {missing}; give results files that a run wrote")
     found = sorted(_all(*sources), key=lambda each: each.date)
     newest = {tuple(getattr(each, name) for name in KEY): each for each in found}

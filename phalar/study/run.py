@@ -1,9 +1,8 @@
 """A run of the study: named by what determines it, its notebooks executed through papermill once for their inputs.
 
 A profile is one flat YAML file of parameter values under ``notebooks/profiles/``. papermill only warns of a parameter
-it does not know, and YAML silently keeps the last of two equal keys; here every key must be a declared parameter of a
-notebook, of the declared kind, and stand once. A notebook counts as executed only if papermill raised nothing and no
-output is an error. Book page: *How to read and how to run*.
+it does not know; here every key must be a declared parameter of a notebook, of the declared kind. A notebook counts as
+executed only if papermill raised nothing and no output is an error. Book page: *How to read and how to run*.
 """
 
 import ast
@@ -67,8 +66,8 @@ def load_profile(name_or_path: str | Path, overrides: Mapping[str, Any], folder:
 
     ``profile_name`` is among them: the file's name unless the file says otherwise. ``folder`` holds the notebooks.
 
-    An `InputError` for an unknown profile, a file that is no flat list of ``name: value`` lines each of which stands
-    once, a name that no notebook declares, or a value of another kind than its default.
+    An `InputError` for an unknown profile, a file that is no flat list of ``name: value`` lines, a name that no
+    notebook declares, or a value of another kind than its default.
     """
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
@@ -97,14 +96,10 @@ def load_profile(name_or_path: str | Path, overrides: Mapping[str, Any], folder:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
-        values, names = yaml.safe_load(text), [str(key.value) for key, _ in yaml.compose(text).value]
-    except (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
+        return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError, ValueError, TypeError) as error:
         said = " ".join(str(error).split())
         raise InputError(f"profile {path}: cannot be read as lines of the form `name: value` ({said})") from error
-    if twice := {name for name in names if names.count(name) > 1}:  # YAML keeps the last and says nothing
-        raise InputError(f"profile {path}: {min(twice)!r} stands twice")
-    return values
 
 
 @dataclass(frozen=True)
