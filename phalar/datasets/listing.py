@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,8 +27,6 @@ SPLIT_FOLDERS = {"train": "train", "valid": "valid", "validation": "valid", "tes
 FORMATS = (".wav", ".flac", ".aiff", ".aif", ".au", ".ogg", ".mp3")  # endings of audio files, the most exact first
 LARGEST = 16 << 20  # bytes of a file of metadata or annotations; GuitarSet has 1.7 MB for a take of 22 s
 DEPTH = 2  # levels of folders between a root and its splits or tracks
-
-Value = TypeVar("Value")
 
 
 class Stem(NamedTuple):
@@ -96,7 +94,7 @@ class Copy:
         names.sort(key=lambda each: (each[0], -FORMATS.index(each[1].lower())))  # the best comes last, and stays
         return {name: folder / (name + end) for name, end in names}
 
-    def read(self, path: Path, parse: Callable[[str], Value], otherwise: Value = None) -> Value:
+    def read(self, path: Path, parse: Callable[[str], object], otherwise: object = None) -> object:
         """What ``parse`` makes of the text of a file of metadata or annotations; if it cannot, that is reported."""
         try:
             if not path.is_file() or path.stat().st_size > LARGEST:

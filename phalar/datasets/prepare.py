@@ -36,8 +36,6 @@ VERSION = 3  # raised whenever the same files would come out as other bytes
 FAILURES = 0.05  # share of the tracks that may fail before the whole counts as failed: more is a bad copy
 SHORTEST_SHARE = 0.5  # of its track's longest stem: a shorter one is taken for one cut short, and left out
 
-Options = Mapping[str, object] | None  # of a data set, by name
-
 
 def dataset(name: str) -> Dataset:
     """The data set of this name, or an InputError that lists those there are."""
@@ -90,7 +88,7 @@ class Summary(NamedTuple):
         return not self.problems and (not self.expected or self.found == self.expected)
 
 
-def check(name: str, root: Path | str, options: Options = None, *, progress: bool = False) -> Summary:
+def check(name: str, root: Path | str, options: Mapping | None = None, *, progress: bool = False) -> Summary:
     """Look through a copy of a data set, without changing anything in it.
 
     Reads folders, metadata, headers and the last frame of each file. Damage in the middle of a file shows when it is
@@ -130,7 +128,7 @@ def _usable(track: Listed, read: Callable, length: Callable) -> tuple[dict[Stem,
 
 
 def prepare(
-    name: str, root: Path | str, options: Options = None, *, jobs: int | None = None, progress: bool = True
+    name: str, root: Path | str, options: Mapping | None = None, *, jobs: int | None = None, progress: bool = True
 ) -> Summary:
     """Turn a copy of a data set into a store of 16 kHz mono stems, as far as that is not done yet.
 

@@ -22,7 +22,6 @@ from concurrent.futures import as_completed
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from joblib.externals.loky import ProcessPoolExecutor
@@ -36,8 +35,6 @@ from phalar.errors import InputError, RunError
 FORMAT = 2  # version of the folder's layout
 FULL_SCALE = 32768  # the integer that stands for 1.0 in stored audio
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}  # in each process: they share the processors already
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -194,8 +191,8 @@ def processors() -> int:
 
 
 def in_processes(
-    function: Callable[[Item], object], items: Sequence[Item], jobs: int | None = None
-) -> Iterator[tuple[Item, object]]:
+    function: Callable[[object], object], items: Sequence, jobs: int | None = None
+) -> Iterator[tuple[object, object]]:
     """Call a function for every item, in several processes (``jobs``; one for each processor if not given).
 
     Yields (item, result) as they are done; where the function raised, the exception stands for its result. A process
@@ -231,7 +228,7 @@ def in_processes(
         workers = 1 if died and workers > 1 else jobs  # one at a time, until it is known which it was
 
 
-def _call(function: Callable[[Item], object], item: Item, caller: int) -> object:
+def _call(function: Callable, item: object, caller: int) -> object:
     if os.getppid() != caller:
         os._exit(0)  # nobody is left to want the result
     return function(item)

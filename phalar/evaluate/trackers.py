@@ -28,40 +28,34 @@ beats, (beats,) float64, ascending. An InputError for what is not a waveform."""
 
 LIBROSA_RATE = 22_050  # Hz: what librosa's defaults are made for
 MADMOM_RATE = 44_100  # Hz, of all of madmom's models
-SHORTEST = 1.0  # seconds: less has no tempo
-SHORTEST_CHORD = 0.1  # seconds: with less than two frames madmom's networks fail
+SHORTEST = 1.0  # seconds: less has no tempo, and with less than two frames madmom's networks fail
 METRICS = ("f1", "f1_trimmed", "cmlc", "cmlt", "amlc", "amlt")
 
 
-def _heard(find: Callable, audio: np.ndarray, sample_rate: int, wanted: int, shortest: float = SHORTEST) -> list | None:
-    """What is found in one channel at the rate wanted; None where there is nothing to hear."""
+def _heard(find: Callable, audio: np.ndarray, sample_rate: int, wanted: int) -> np.ndarray:
+    """What is found in one channel at the rate wanted; nothing where there is nothing to hear."""
     samples = mono(audio, sample_rate, wanted)
-    return None if len(samples) < shortest * wanted or is_silent(samples) else find(samples)
-
-
-def _beats(*how: object) -> np.ndarray:
-    found = _heard(*how)
-    return np.asarray([] if found is None else found, dtype=np.float64)
+    return np.empty(0) if len(samples) < SHORTEST * wanted or is_silent(samples) else find(samples)
 
 
 def librosa_beats(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     """librosa's beat tracker with its defaults (Ellis 2007): one tempo for the piece, and nothing in it is learned."""
     track = partial(librosa.beat.beat_track, sr=LIBROSA_RATE, units="time")
-    return _beats(lambda samples: track(y=samples)[1], audio, sample_rate, LIBROSA_RATE)
+    return _heard(lambda samples: track(y=samples)[1], audio, sample_rate, LIBROSA_RATE)
 
 
 def madmom_beats(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     """Beats by recurrent networks and a dynamic Bayesian network (Böck et al. 2014); an InputError if it is missing."""
     find = _madmom("beats", "RNNBeatProcessor", "DBNBeatTrackingProcessor", fps=100)
-    return _beats(find, audio, sample_rate, MADMOM_RATE)
+    return _heard(find, audio, sample_rate, MADMOM_RATE)
 
 
 def madmom_chords(audio: np.ndarray, sample_rate: int) -> list[tuple[float, float, str]]:
     """Chords by a convolutional network and a conditional random field (Korzeniowski and Widmer 2016): (start, end,
     label) without gaps, labels the 24 triads and "N" in ``mir_eval``'s syntax."""
     find = _madmom("chords", "CNNChordFeatureProcessor", "CRFChordRecognitionProcessor")
-    found, length = _heard(find, audio, sample_rate, MADMOM_RATE, SHORTEST_CHORD), np.shape(audio)[-1] / sample_rate
-    return [(0.0, length, "N")] * (length > 0) if found is None else found.tolist()
+    found, length = _heard(find, audio, sample_rate, MADMOM_RATE).tolist(), np.shape(audio)[-1] / sample_rate
+    return found or [(0.0, length, "N")] * (length > 0)
 
 
 @cache
