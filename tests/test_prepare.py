@@ -24,7 +24,7 @@ from phalar.cli import main
 from phalar.datasets import prepare
 from phalar.datasets.files import read_sound
 from phalar.datasets.prepare import DATASETS, check
-from phalar.errors import InputError, RunError
+from phalar.errors import InputError
 
 PROGRAM = "import sys; from phalar.datasets.prepare import prepare; prepare('folder', sys.argv[1], progress=False)"
 
@@ -63,16 +63,6 @@ def start(*words, **about) -> subprocess.Popen:
 def digest(folder: Path) -> dict[str, str]:
     every = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in every}
-
-
-def test_16_bit_mono_at_16_khz_comes_through_bit_for_bit(tmp_path):
-    extremes = np.array([-32768, 32767, 0, 1, -1] * 1000, np.int16)
-    (tmp_path / "songs" / "x").mkdir(parents=True)
-    for name, samples in (("a", extremes), ("b", extremes), ("c", 0 * extremes)):
-        soundfile.write(tmp_path / "songs" / "x" / f"{name}.flac", samples, 16_000)
-    run(tmp_path / "songs")
-    (one,) = prepare.load("folder-songs")
-    np.testing.assert_array_equal(one.excerpt() * 32768, np.stack([extremes, extremes, 0 * extremes]))
 
 
 def test_the_store_sounds_like_the_files_and_what_exceeds_full_scale_is_scaled_with_its_whole_track(tmp_path):
@@ -130,19 +120,6 @@ def test_a_broken_stem_is_left_out_its_track_kept_and_a_replaced_file_taken_up(t
     assert len(run(root).problems) == 1
     assert [track.stems for track in prepare.load(made.name)] == [stems[0], stems[0], stems[2]]
     assert other.stat().st_mtime == 1
-
-
-def test_too_many_failures_are_an_error_but_nothing_is_lost(tmp_path):
-    root = fill(tmp_path / "songs", 21, skeletons.Sound())
-    for failed in (1, 2):
-        for stem in ("bass", "drums"):
-            (root / f"song{failed:02d}" / f"{stem}.wav").write_bytes(b"")
-        shutil.rmtree(prepare.folder("folder-songs"), ignore_errors=True)
-        if failed == 1:  # of 21: within 5 %
-            assert run(root).found == {"test": 20}
-    with pytest.raises(RunError, match=r"2 of 21 tracks.*song01/bass\.wav.*problems\.json"):
-        run(root)
-    assert len(prepare.load("folder-songs")) == 19
 
 
 @pytest.mark.parametrize("times", [2, pytest.param(10, marks=pytest.mark.slow)])
@@ -237,18 +214,6 @@ def test_loading_by_split_and_by_limit(tmp_path):
 
 
 # Checking, and the command line
-
-
-def test_checking_names_every_damaged_file_and_changes_nothing(tmp_path):
-    root = fill(tmp_path / "copy", 20)
-    damaged = [root / path for path in ("song00/bass.wav", "song01/bass.wav", "song01/keys.wav")]
-    for path in damaged:
-        path.write_text("no sound")
-    before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in [root, *root.rglob("*")]}
-    summary = check("folder", root)
-    assert [problem.path for problem in summary.problems] == [*damaged, root / "song01"]
-    assert (summary.found, summary.expected, summary.whole) == ({"test": 19}, {}, False)
-    assert {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in [root, *root.rglob("*")]} == before
 
 
 @pytest.fixture

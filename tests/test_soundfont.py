@@ -6,7 +6,6 @@ import pytest
 from scipy.signal import find_peaks
 
 from phalar.corpora import chorales, studio
-from phalar.corpora.rendering import SAMPLE_RATE, loudness, render_stems
 from phalar.corpora.sampler import Note, play
 from phalar.corpora.soundfont import SoundFont, installed
 from phalar.corpora.styles import styles, table
@@ -149,17 +148,3 @@ def test_unknown_presets_and_files_are_refused_and_holes_filled(font, tmp_path):
 
 
 # --- stems --------------------------------------------------------------------------------------------------------
-
-
-def test_stems_are_equally_loud_silent_in_rests_and_sum_below_full_scale(font):
-    first, second = [Note(0.0, 1.0, 72, 110), Note(4.0, 1.0, 74, 100)], [Note(0.0, 5.0, 48, 40)]
-    stems = render_stems(font, [(56, first), (42, second)])
-    assert stems.dtype == np.int16
-    audio = stems / 32768
-    levels = [loudness(stem, SAMPLE_RATE) for stem in audio]
-    assert levels[0] == pytest.approx(levels[1], abs=0.1)
-    assert max(np.abs(audio.sum(0)).max(), np.abs(audio).max()) == pytest.approx(0.9, abs=1e-3)
-    assert np.abs(audio[0, 2 * SAMPLE_RATE : int(3.9 * SAMPLE_RATE)]).max() < 1e-4
-    assert 5.0 < stems.shape[1] / SAMPLE_RATE < 6.5
-    onset = np.flatnonzero(np.abs(audio[0, 3 * SAMPLE_RATE :]) > 0.02)[0] / SAMPLE_RATE + 3
-    assert onset == pytest.approx(4.0, abs=0.06)
