@@ -7,6 +7,10 @@ from phalar.datasets.tracks import Track
 
 RATE = 16_000
 
+HUBERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+HUBERT |= {"conv_dim": (16,) * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4}
+"""Settings of a tiny model of MERT's kind."""
+
 
 def invent_track(folder, index: int, stems: int = 3, seconds: float = 6.0, split: str = "train", silent=()) -> Track:
     """A piece whose stems strike together at a tempo and on a chord of its own; stems in ``silent`` are zeros."""

@@ -52,14 +52,6 @@ def test_codecs_keep_time_and_length_and_lose_more_at_lower_rates(music):
     )
 
 
-def test_the_mean_phase_is_that_of_every_entry_by_its_modulus():
-    delays, sizes, speeds = np.arange(40) / 20, np.array([1.0, 3.0, 0.0]), np.array([1.0, -2.0, 7.0])
-    z = sizes * np.exp(-2j * np.pi * (speeds * delays[:, None] + [0.1, 0.7, 0.2]))
-    turned = appendices.mean_phase(z)
-    assert turned - turned[0] == pytest.approx(-delays * (1 - 6) / 4)
-    assert np.ptp(appendices.mean_phase(np.abs(z))) == 0
-
-
 def test_a_joined_piece_changes_at_a_downbeat_and_the_map_names_both_tempi():
     tracks = []
     for bpm, bar in ((80, 3), (150, 4)):

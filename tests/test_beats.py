@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from music import invent_track
 
 from phalar.audio import SAMPLE_RATE
-from phalar.corpora import beats as corpus
 from phalar.errors import InputError, PhalarWarning
 from phalar.evaluate import beats
 from phalar.evaluate.beats import BeatMap, Prior, ZeroShot, contrast, metronome, path_beats, shifted_bank, shifted_map
@@ -233,20 +232,6 @@ def test_means_have_intervals_over_pieces_and_what_training_adds_is_paired():
     assert added.low >= 0.1, "paired: no piece is closer to its floor"
     assert found["phalar as published", "test", "f1_minus_untrained"].value == pytest.approx(0.1)
     assert ("untrained", "test", "f1_minus_untrained") not in found
-
-
-def test_halves_take_genres_and_sounds_in_turn(monkeypatch, tmp_path):
-    casts, one = corpus.castings(), invent_track(tmp_path, 0)
-    monkeypatch.setattr(beats.corpora, "load", lambda *_, ids, **__: [replace(one, id=piece) for piece in ids])
-    for limit in (1, 10, 20):
-        for half, found in beats.halves(limit).items():
-            chosen = pd.DataFrame([casts[track.id] for track in found])
-            assert (len({track.id for track in found}), set(chosen["feel"])) == (limit, {half})
-            assert chosen["genre"].nunique() == min(limit, 10)
-            assert limit < 10 or set(chosen["sound"]) == {"band", "studio"}
-    assert sum(map(len, beats.halves().values())) == len(casts)
-    with pytest.raises(InputError, match="limit=-1"):
-        beats.halves(-1)
 
 
 def test_gtzan_is_scored_where_it_has_beats_and_says_what_it_leaves_out(tmp_path, monkeypatch):

@@ -7,13 +7,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from phalar import corpora
 from phalar.cli import main
-from phalar.evaluate import chords, cost
-from phalar.evaluate.statistics import Estimate
 
 RATE = 16_000
 
@@ -96,12 +92,6 @@ def test_what_cannot_be_used_is_one_line_and_exit_code_2(capsys, clips, words, s
     assert len(err.strip().splitlines()) == 1
 
 
-def test_models_lists_the_registry_as_a_table(capsys, monkeypatch):
-    monkeypatch.setattr(cost, "model_rows", lambda: [{"variant": "phalar", "parameters": 2_293_104}])
-    assert run(capsys, "models", "--json")[1] == '{"models": [{"variant": "phalar", "parameters": 2293104}]}\n'
-    assert "2,293,104" in run(capsys, "models")[1]
-
-
 def test_training_and_evaluation_from_the_shell(tmp_path):
     """The real entry point, in a process of its own: standard output is one JSON object."""
 
@@ -118,18 +108,3 @@ def test_training_and_evaluation_from_the_shell(tmp_path):
     )
     assert [(r["k"], r["metric"]) for r in tested["records"]] == [(1, "top1"), (2, "top1")]
     assert all(0 <= r["ci_low"] <= r["value"] <= r["ci_high"] <= 1 for r in tested["records"])
-
-
-def test_chords_are_told_line_by_line_where_a_number_has_no_interval_too(monkeypatch, capsys):
-    found = {"accuracy": Estimate(0.5, 0.4, 0.6, 3), "outside_vocabulary": Estimate(0.1, n=3)}
-    rows = [("phalar", "majmin", *pair) for pair in found.items()]
-    table = pd.DataFrame(rows, columns=["variant", "split", "metric", "estimate"])
-    monkeypatch.setattr(corpora, "load", lambda *_, **__: [])
-    monkeypatch.setattr(chords, "evaluate", lambda *_, **__: table)
-    assert main(["evaluate", "chords", "--corpus", "comping"]) == 0
-    _, first, second = capsys.readouterr().out.splitlines()
-    assert first.split()[-5:] == ["accuracy", "0.5", "0.4", "0.6", "3"]
-    assert second.split()[-3:] == ["outside_vocabulary", "0.1", "3"]
-    assert main(["evaluate", "chords", "--corpus", "comping", "--json"]) == 0
-    records = json.loads(capsys.readouterr().out)["records"]
-    assert [(r["metric"], r["dataset"]) for r in records] == [(metric, "comping") for metric in found]

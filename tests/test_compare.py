@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from phalar.errors import InputError
 from phalar.study import claims, records, simulate
-from phalar.study.compare import DIFFERENCE, FLAT, Effect, Verdict, against_full, judge, together
+from phalar.study.compare import DIFFERENCE, FLAT, Effect, Verdict, against_full, judge
 from phalar.study.records import Record, frame
 
 REPRODUCED, PARTIAL, NOT, SHOWN, JUDGED = (
@@ -112,13 +111,6 @@ def test_the_reference_run_of_one_seed_judges_no_model():
     assert "70.87" in claims.claims_table(found)
 
 
-def test_the_registry_says_of_every_claim_what_would_refute_it():
-    for entry in claims.registry():
-        assert {"claim", "measure", "refuted"} <= set(entry)
-        assert "command" in entry or "evidence" in entry or "impossible" in entry, entry["claim"]
-        assert set(entry) <= {"claim", "measure", "refuted", "command", "evidence", "paper", "impossible"}
-
-
 @pytest.mark.parametrize(
     ("effect", "claimed", "verdict", "why"),
     [
@@ -153,30 +145,9 @@ def test_the_level_counts_on_the_papers_own_data_only_against_us():
     assert judge(Effect(0.1, 0.05, 0.15), 0.1, 0.7)[0] is PARTIAL
 
 
-def test_corpora_together():
-    assert together([REPRODUCED] * 3) is REPRODUCED
-    assert together([NOT, NOT]) is NOT
-    assert together([REPRODUCED, NOT]) is together([REPRODUCED, PARTIAL]) is together([SHOWN, PARTIAL]) is PARTIAL
-    assert together([NOT, SHOWN]) is NOT
-    assert together([JUDGED, REPRODUCED]) is REPRODUCED
-    assert together([]) is Verdict.NOT_RUN
-
-
 def test_the_papers_own_data_decide_where_they_were_tested():
     rows = a_run(1, dict.fromkeys(VARIANTS, 0.8) | {"gap": 0.45}, seeds=5)
     rows = rows.assign(dataset=rows["dataset"].replace({"studio": "moisesdb"}))
     lost = rows["dataset"].eq("moisesdb") & rows["metric"].eq(DIFFERENCE) & rows["variant"].eq("gap")
     rows.loc[lost, ["value", "ci_low", "ci_high"]] = [0.1, 0.05, 0.15]
     assert verdicts(rows)["Spectral pooling carries it: average pooling (GAP) does worse"] is NOT
-
-
-def test_differences_agree_with_the_values_they_are_of():
-    rng = np.random.default_rng(5)
-    a, b = (simulate.drawn(rng, mean, HARD["studio"], 3, 0.08) for mean in (0.6, 0.4))
-    compared = against_full({("phalar", "studio", 64): a, ("gap", "studio", 64): b, ("gap", "band", 64): b})
-    assert list(compared) == [("gap", "studio", 64)], "what the full model was not tested on is left out"
-    found = compared["gap", "studio", 64]
-    assert found.difference.value == pytest.approx(b.mean() - a.mean())
-    assert found.gain.value == pytest.approx(a.mean() / b.mean() - 1)
-    with pytest.raises(InputError, match="not paired"):
-        against_full({("phalar", "studio", 64): a, ("gap", "studio", 64): b[:, :5]})

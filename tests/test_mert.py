@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from music import HUBERT
 
 from phalar.errors import InputError
 from phalar.model.assembly import build
@@ -12,14 +13,11 @@ from phalar.model.mert import Resampled, load_mert
 
 transformers = pytest.importorskip("transformers", reason="the optional package transformers is not installed")
 
-TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
-TINY |= {"conv_dim": (16,) * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4}
-
 
 @pytest.fixture(scope="module")
 def hubert():
     torch.manual_seed(0)
-    return transformers.HubertModel(transformers.HubertConfig(**TINY)).eval()
+    return transformers.HubertModel(transformers.HubertConfig(**HUBERT)).eval()
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 
 from phalar.errors import InputError, PhalarWarning, RunError
 from phalar.evaluate.statistics import Estimate
-from phalar.paths import PACKAGE, repository
-from phalar.study import book, records, tables
+from phalar.paths import repository
+from phalar.study import records, tables
 from phalar.study.compare import differing
 from phalar.study.records import Record, append, frame, merge, read
 
@@ -146,25 +146,6 @@ def test_paper_this_run_and_reference_have_a_column_each():
     text = tables.frame_markdown(table, tables.CAPTION, "label")
     assert text.startswith(":::{table} Top-1")
     assert "stand-ins for CocoChorales" in text
-
-
-def test_nothing_at_all_is_a_table_that_says_so(tmp_path):
-    empty = read(tmp_path / "none.jsonl")
-    assert set(tables.results_table(empty)[tables.OURS]) == {tables.NOT_RUN}
-    assert tables.frame_markdown(tables.results_table(empty, variants=["reference"])) == tables.NOT_RUN
-    texts = book.substitutions(empty, "smoke")
-    assert (texts["run_steps"], texts["run_device"]) == (book.MISSING, book.MISSING)
-    assert set(texts) == set(book.substitutions(some(), "smoke"))
-
-
-def test_every_number_of_the_paper_has_a_source_and_a_unit_and_stands_once():
-    table = pd.read_csv(PACKAGE / "study" / "paper.csv")
-    assert table["source"].str.len().min() > 5
-    assert set(table["unit"].dropna()) <= set(tables.UNITS)
-    assert len(tables.paper()) == len(table)
-    assert tables.lookup("retrieval", "moisesdb", "phalar", "top1", 64) == 0.7087
-    assert tables.lookup("retrieval", "MoisesDB", "phalar", "top1", 65) is None
-    assert tables.lookup("cost", "", "cocola", "parameters") == 5.2e6
 
 
 def test_runs_differ_where_their_intervals_do_not_meet(tmp_path):

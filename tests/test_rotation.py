@@ -145,17 +145,6 @@ def test_the_null_is_as_smooth_and_turns_no_way_in_particular():
     assert ways[0].mean() == pytest.approx(ways[1].mean(), rel=0.1)
 
 
-def test_what_was_measured_is_kept(seen, stirred, tmp_path, monkeypatch):
-    monkeypatch.setenv("PHALAR_CACHE", str(tmp_path))
-    model, excerpt = stirred("phalar"), seen[0]
-    (first,) = rotation.find_or_measure(model, [excerpt], "")
-    monkeypatch.setattr(rotation, "measure", None)  # nothing may be measured twice
-    (again,) = rotation.find_or_measure(model, [excerpt], "")
-    assert all(np.array_equal(first[name], again[name]) for name in first)
-    assert first["pooled kind"].shape == (80, 8)
-    assert (first["embedding best"] >= first["embedding own"]).all()
-
-
 @pytest.fixture(scope="module")
 def page():
     """Functions of the notebook."""

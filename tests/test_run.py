@@ -183,15 +183,6 @@ def test_a_bad_profile_is_refused_with_the_line_at_fault(root, text, named):
     assert "bad.yaml" in str(caught.value)
 
 
-def test_a_profile_is_its_values_its_name_and_what_is_overridden(root):
-    assert study("tiny", root=root).values == {"profile_name": "tiny", "factor": 3}
-    path = root / "notebooks" / "profiles" / "tiny.yaml"
-    assert study(path, {"limit": 3, "rate": 1}, root).values == {
-        "profile_name": "tiny", "factor": 3, "limit": 3, "rate": 1}  # fmt: skip
-    with pytest.raises(InputError, match="cannot be read"):
-        study(root / "none.yaml", root=root)
-
-
 @pytest.mark.parametrize("name", ["smoke", "laptop", "night", "gpu", "paper"])
 def test_the_shipped_profiles_load_and_have_seeds_enough(name):
     values = load_profile(name, {}, REPOSITORY / "notebooks")
