@@ -1,5 +1,7 @@
 """Small invented multitracks for tests: stems that share a rhythm and a key, as pieces do."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from phalar.datasets.store import StoredAudio
@@ -10,6 +12,14 @@ RATE = 16_000
 HUBERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
 HUBERT |= {"conv_dim": (16,) * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4}
 """Settings of a tiny model of MERT's kind."""
+
+
+def in_memory(waves: np.ndarray, name: str = "one", dataset: str = "chorales", **about) -> Track:
+    """A track for testing with these stems (S, N) at 16 kHz, and whatever else is known about it."""
+    waves = np.asarray(waves, np.float32)
+    audio = SimpleNamespace(waves=waves, read=lambda start, stop: waves[:, start:stop])
+    stems = about.pop("stems", tuple("abcdef"[: len(waves)]))
+    return Track(name, dataset, "test", stems, RATE, waves.shape[1], audio, **about)
 
 
 def invent_track(folder, index: int, stems: int = 3, seconds: float = 6.0, split: str = "train", silent=()) -> Track:

@@ -1,12 +1,10 @@
 """The paper's appendices: bounds hold and are reached, codecs keep time, phases and tempi are as they were made."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
+from music import in_memory
 
-from phalar.datasets.tracks import Track
 from phalar.evaluate import appendices
 from phalar.evaluate.beats import BeatMap
 
@@ -59,8 +57,7 @@ def test_a_joined_piece_changes_at_a_downbeat_and_the_map_names_both_tempi():
         beats = np.column_stack([times, np.arange(len(times)) % bar + 1])
         waves = np.zeros((2, 20 * RATE), np.float32)
         waves[:, np.round(times * RATE).astype(int)] = beats[:, 1] / 10
-        read = SimpleNamespace(read=lambda start, stop, waves=waves: waves[:, start:stop])
-        tracks.append(Track(str(bpm), "chorales", "test", ("a", "b"), RATE, 20 * RATE, read, beats=beats))
+        tracks.append(in_memory(waves, str(bpm), beats=beats))
     audio, beats, change = appendices.joined(*tracks, 8.0)
     at = np.flatnonzero(audio) / RATE
     assert at == pytest.approx(beats[:, 0], abs=1e-4)

@@ -172,17 +172,6 @@ def test_the_path_is_the_best_of_all_paths():
         assert [(round(t / 0.05), tempo) for t, tempo in pairs] == [(t, tempi[b]) for t, b in best]
 
 
-def test_the_prior_decides_only_where_the_map_does_not():
-    both = [ideal(steady(bpm), bpm).values for bpm in (80, 160)]
-    slow, quick = (Prior(usual=usual, octaves=0.4, pull=2.0) for usual in (70, 170))
-    for values, prior, bpm in ((both[0] + both[1], slow, 80), (both[0] + both[1], quick, 160), (both[0], quick, 80)):
-        # Without the ends, where half a bump is seen and a decoder may take it or leave it.
-        times, found = (t[(t > 0.2) & (t < 14.8)] for t in (steady(bpm), path_beats(BeatMap(values, LADDER), prior)[0]))
-        assert found == pytest.approx(times, abs=0.015), "to the column, not just within 70 ms"
-    raised = BeatMap(3 * values + np.linspace(-5, 9, 72)[:, None], LADDER)
-    assert contrast(raised) == pytest.approx(contrast(BeatMap(values, LADDER)), abs=1e-6), "when, not whether"
-
-
 def test_the_published_way_against_its_definition_and_on_an_ideal_map():
     values = np.cumsum(np.random.default_rng(1).standard_normal((12, 300)) ** 3, axis=1)
     rise = np.zeros_like(values)

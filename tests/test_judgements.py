@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from phalar.cli import main
@@ -148,13 +147,3 @@ def test_steigers_test_keeps_its_level_where_two_metrics_agree_equally():
     found = judgements.power(0.3, 0.4, 0.5, listeners=[22], gaps=[0.0, 0.4], runs=200)
     assert found[22, 0.0].value < 0.06, "5 %, of which the wrong half does not count"
     assert found[22, 0.4].value > 0.9
-
-
-def test_choices_are_of_pairs_that_the_listener_told_apart():
-    index = pd.MultiIndex.from_product(
-        [["1"], ["a"], ["drums"], ["og", "sac", "stage"]], names=["listener", *judgements.ITEM]
-    )
-    table = pd.DataFrame({"listeners": [5.0, 2.0, 2.0], "right": [3, 1, 0], "tied": [1, 1, 2]}, index)
-    found = judgements.choices(table, ["og", "sac", "stage"])
-    assert found["right"].tolist() == [1, 1]
-    assert found["tied"].tolist() == [0.5, 0]

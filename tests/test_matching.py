@@ -11,7 +11,7 @@ import phalar
 from phalar import corpora, matching
 from phalar.errors import InputError, PhalarWarning, SilentAudioWarning
 from phalar.evaluate import retrieval
-from phalar.matching import Match, rank, resolve_model, score, spans
+from phalar.matching import Match, rank, resolve_model, score
 from phalar.model.variants import VARIANTS
 from phalar.study import experiments
 from phalar.train import loop
@@ -34,14 +34,6 @@ def by_hand(model, mix, stem, windows, weights=None):
     cuts = [slice(round(a * RATE), round(b * RATE)) for a, b in windows]
     scores = [model.similarity(model.embed(mix[0][c], RATE), model.embed(stem[0][c], RATE)).item() for c in cuts]
     return np.average(scores, weights=weights)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "starts"), [(2, [0]), (10.5, [0, 5, 5.5]), (15, [0, 5, 10]), (61, [*range(0, 60, 5), 56])]
-)
-def test_where_a_recording_is_cut(seconds, starts):
-    length = min(seconds, 5)
-    assert spans(round(seconds * RATE)) == [(round(s * RATE), round((s + length) * RATE)) for s in starts]
 
 
 def test_a_window_counts_by_what_it_adds(model, music):

@@ -63,13 +63,6 @@ def test_learning_curves_are_means_over_seeds_where_all_were_measured():
     assert band.get_datalim(axes.transData).y1 == pytest.approx(80)
 
 
-def test_the_same_name_has_the_same_colour_in_every_panel_and_stands_once_in_the_legend():
-    figure = plots.lines({"left": {"a": [1, 2], "b": [2, 3]}, "right": {"b": [1, 1]}}, [0, 1], "x", "y", yscale="log")
-    left, right = figure.axes
-    assert left.lines[1].get_color() == right.lines[0].get_color() == plots.REAL
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
-
-
 def test_arrows_and_paths_end_where_their_numbers_are():
     first, second, _ = plots.phasors({"one": {"z": 1j, "w": -2}, "two": {"z": 1}, "three": {}}).axes
     tips = [text.xy for text in first.texts]

@@ -6,14 +6,13 @@ import itertools
 import json
 import math
 import re
-from types import SimpleNamespace
 
 import nbformat
 import numpy as np
 import pytest
 import torch
+from music import RATE, in_memory
 
-from phalar.datasets.tracks import Track
 from phalar.errors import InputError
 from phalar.evaluate import rotation
 from phalar.evaluate.rotation import ALIASES, KINDS, STEP, Excerpt
@@ -21,13 +20,7 @@ from phalar.model.frontend import decibels
 from phalar.paths import repository
 from phalar.study import media
 
-RATE = 16_000
 SHORT = 80_000  # samples of 5 s
-
-
-def held(waves):
-    """Audio in memory."""
-    return SimpleNamespace(waves=waves, read=lambda start, stop: waves[:, start:stop])
 
 
 def piece(stems=3, seconds=16.0, silent=()):
@@ -36,7 +29,7 @@ def piece(stems=3, seconds=16.0, silent=()):
     waves[list(silent)] = 0
     times = np.arange(0, seconds, 0.5)
     beats = np.column_stack([times, np.arange(len(times)) % 4 + 1])
-    return Track("one", "chorales", "test", tuple("abc"[:stems]), RATE, waves.shape[1], held(waves), beats=beats)
+    return in_memory(waves, beats=beats)
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +39,7 @@ def song():
     waves = [0.3 * np.exp(-8 * (time % 0.5)) * np.sin(2 * np.pi * pitch * time) for pitch in (220, 330)]
     beats = np.column_stack([np.arange(18) / 2, np.arange(18) % 2 + 1])
     tags = {"title": "</script><b>Tom & Jerry</b>", "roles": ["bass", "lead"]}
-    audio = held(np.stack(waves).astype(np.float32))
-    return Track("piece", "chorales", "test", ("tuba", "flute"), RATE, len(time), audio, tags=tags, beats=beats)
+    return in_memory(waves, "piece", stems=("tuba", "flute"), tags=tags, beats=beats)
 
 
 def test_excerpts_begin_at_a_downbeat_and_a_delayed_stem_is_what_was_played_that_much_earlier():

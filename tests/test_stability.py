@@ -11,7 +11,7 @@ import torch
 from conftest import stir
 
 from phalar.model.assembly import build
-from phalar.train.muon import Muon, muon_update, orthogonalise
+from phalar.train.muon import muon_update, orthogonalise
 from phalar.train.objective import Objective
 
 SAMPLES = 32_000
@@ -90,11 +90,3 @@ def test_the_published_scale_reads_the_kernel_and_ours_the_matrix():
     for kernel, ratio in ((torch.randn(4, 4, 3, 1), 3**0.5), (torch.randn(4, 4, 1, 3), 1.0)):
         torch.testing.assert_close(muon_update(kernel, as_published=True), ratio * muon_update(kernel))
     assert muon_update(torch.randn(12, 3)).norm() == pytest.approx(2 * 3**0.5, rel=0.2)
-
-
-def test_weights_decay_apart_from_the_step():
-    still = torch.nn.Parameter(torch.ones(2, 2))
-    optimiser = Muon([still], lr=0.5, weight_decay=0.1)
-    still.grad = torch.zeros(2, 2)
-    optimiser.step()
-    assert still.detach() == pytest.approx(torch.full((2, 2), 0.95))
