@@ -8,9 +8,10 @@ started again goes on where the last one ended. Its bytes depend on the data set
 import fcntl
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from hashlib import blake2b
 from itertools import chain
@@ -150,6 +151,7 @@ def prepare(
         store.sweep(where, older_than=0)  # nobody else is writing
         fcntl.flock(lock, fcntl.LOCK_SH)  # the processes that fill the store hold it too
         tasks = [(track, source) for track in tracks if (source := _digest(root, track)) != _source(where, track)]
+        _make_sure_of_room(where, [track for track, _ in tasks])
         try:
             with closing(in_processes(partial(_store, where), tasks, jobs)) as done:
                 for (track, _), outcome in tqdm(done, f"preparing {where.name}", len(tasks), disable=not progress):
@@ -174,6 +176,17 @@ def prepare(
         what = f"{failed} of {len(tracks)} tracks of {where.name} could not be prepared, such as {first}"
         raise RunError(f"{what}; the other {len(stored)} are in {where}, where problems.json lists what is wrong")
     return Summary(where.name, dict(Counter(track.split for track in stored)), expected, problems)
+
+
+def _make_sure_of_room(where: Path, tracks: list[Listed]) -> None:
+    """Raise a RunError if these tracks need more than the disk has left, told from the length of a stem of each."""
+    need = 0
+    for track in tracks:
+        with suppress(DamagedFile):
+            need += 2 * len(track.stems) * read_length(track.stems[0].file)
+    if need > (have := shutil.disk_usage(where).free):
+        what = f"{where} needs {need / 1e9:.1f} GB more, and the disk has {have / 1e9:.1f} GB left"
+        raise RunError(f"{what}: make room, or set PHALAR_CACHE to a folder on a larger disk")
 
 
 def _digest(root: Path, track: Listed) -> str:
