@@ -50,6 +50,8 @@ def test_stems_are_sound_and_add_up_to_the_mix(tracks):
         peaks = np.abs(audio.sum(0)).max(), np.abs(audio).max()
         assert max(peaks) == pytest.approx(PEAK, abs=2e-3)
         assert (np.abs(audio).max(1) > 0.02).all()
+        if track.dataset == "chorales":
+            assert np.ptp([loudness(stem, RATE) for stem in audio]) < 0.2
         sounding = np.flatnonzero(np.abs(audio.sum(0)) > 0.02 * max(peaks)) / RATE
         assert sounding[0] < 1.0
         assert track.duration - sounding[-1] < 3
