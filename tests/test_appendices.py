@@ -29,10 +29,6 @@ def test_no_score_exceeds_its_bound_and_some_pair_reaches_it(stirred, name):
         assert model.similarity(top, top).abs().item() == pytest.approx(both, rel=1e-4)
 
 
-def test_a_form_without_a_matrix_of_unit_embeddings_has_no_bound_here(stirred):
-    assert appendices.bounds(stirred("cosine").form) is None
-
-
 def test_codecs_keep_time_and_length_and_lose_more_at_lower_rates(music):
     wave = music(1, 3.0)[0].numpy()
     for codec in appendices.CODECS.values():

@@ -6,7 +6,6 @@ from unittest.mock import Mock
 
 import nbformat
 import pytest
-import yaml
 from test_run import notebook
 
 from phalar.errors import RunError
@@ -154,21 +153,6 @@ def test_what_must_not_reach_a_reader_is_refused(run, outputs, said):
         failed.unlink()
     finally:
         path.write_bytes(kept)
-
-
-def test_defaults_are_folded_and_a_run_without_records_says_so_in_every_number(run):
-    kept = run.records.read_bytes()
-    try:
-        run.records.unlink()
-        staged = book.stage(run)
-    finally:
-        run.records.write_bytes(kept)
-    made = nbformat.read(staged / "notebooks" / "retrieval.ipynb", as_version=4)
-    assert made.cells[1].metadata["tags"] == ["parameters", "hide-input"]
-    config = yaml.safe_load((staged / "_config.yml").read_text())
-    assert config["parse"]["myst_substitutions"]["run_steps"] == "not run in this profile"
-    assert config["execute"]["execute_notebooks"] == "off", "a bare off would be the truth value false"
-    assert config["only_build_toc_files"] is True
 
 
 def test_a_book_without_one_of_its_pages_is_none(run, monkeypatch, tmp_path):

@@ -180,12 +180,6 @@ def test_a_cache_is_named_by_the_code_and_tables_that_made_it(tmp_path, monkeypa
     fingerprint.sources.cache_clear()
 
 
-def test_a_part_that_does_not_exist_is_refused():
-    """It would name results by nothing, and find old ones again whatever changes."""
-    with pytest.raises(RunError, match=r"no part 'no/such\.py'"):
-        fingerprint.of_code("model", "no/such.py")
-
-
 def test_arrays_are_made_once_and_again_when_broken(tmp_path):
     made, arrays = [], {"a": np.arange(3.0)}
     make = lambda: made.append(1) or arrays  # noqa: E731

@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from dataclasses import replace
-from itertools import pairwise
 
 import pytest
 import torch
@@ -17,7 +16,7 @@ from phalar.model.assembly import build
 from phalar.model.checkpoints import read_tensors
 from phalar.train import batch_norm, loop
 from phalar.train.config import PRESETS, config
-from phalar.train.loop import Trainer, learning_rate_factor, optimisers, train
+from phalar.train.loop import Trainer, optimisers, train
 from phalar.train.objective import LEFT_OUT, contrastive_loss, key_loss
 
 CPU = torch.device("cpu")
@@ -49,14 +48,6 @@ def test_loss_is_cross_entropy_against_soft_targets():
     wanted = torch.full((5, 5), 0.1 / 4).fill_diagonal_(0.9)
     assert contrastive_loss(scores).item() == pytest.approx(F.cross_entropy(scores, wanted).item())
     assert contrastive_loss(scores, 1.0).item() == pytest.approx(F.cross_entropy(scores, torch.arange(5)).item())
-
-
-def test_rates_rise_stay_and_fall():
-    factors = [learning_rate_factor(s, 100, PRESETS["default"]) for s in range(100)]
-    assert (factors[0], factors[-1]) == pytest.approx((0.2, 0.02))
-    assert factors[10:40] == [1.0] * 30
-    assert all(a >= b for a, b in pairwise(factors[50:]))
-    assert {learning_rate_factor(s, 100, PRESETS["published"]) for s in range(100)} == {1.0}
 
 
 @pytest.mark.parametrize("variant", ["phalar", "gap", "cocola"])
