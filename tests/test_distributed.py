@@ -80,7 +80,7 @@ def pair(tmp_path_factory):
     def run(rank: int) -> subprocess.CompletedProcess:
         env = where | {"RANK": f"{rank}", "LOCAL_RANK": f"{rank}"}
         command = [sys.executable, "-c", code, str(folder)]
-        return subprocess.run(command, env=env, stderr=subprocess.PIPE, text=True, timeout=240)
+        return subprocess.run(command, env=env, stderr=subprocess.PIPE, text=True, timeout=600)
 
     with ThreadPoolExecutor(2) as pool:
         return folder, list(pool.map(run, range(2)))
