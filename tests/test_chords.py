@@ -84,7 +84,6 @@ def test_what_cannot_be_cut_or_probed_is_refused(invented):
         "is shorter than a window of 5 s": lambda: windows([recording("low", "short", (0, 5), 4.0)], 1.0),
         "no probe 'linear'; choose from real part": lambda: probe(cut, shown, Setting("x", "linear")),
         "NaN or infinite": lambda: probe(cut, shown * np.nan, one),
-        "no tag 'player'": lambda: probe(cut.assign(player=None), shown, Setting("x", folds="player")),
         "no labelled window remains": lambda: probe(cut, shown, one, learn=np.zeros(len(cut), bool)),
         "1 group in folds": lambda: folds(["a", "a"]),
     }

@@ -231,8 +231,6 @@ def probe(
         raise InputError(f"there is no probe {setting.probe!r}; choose from {', '.join(PROBES)}")
     if not np.isfinite(shown).all():
         raise InputError("features have NaN or infinite values; find the recording they come from")
-    if cut[setting.folds].isna().any():
-        raise InputError(f"a recording has no tag {setting.folds!r}; choose folds by {', '.join(FOLDS)}")
     truth = np.array([class_of(label, setting.vocabulary) for label in cut[setting.moment]])
     groups = cut[setting.folds].to_numpy(dtype=str)
     fold = folds(groups, FOLDS[setting.folds])

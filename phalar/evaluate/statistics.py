@@ -2,14 +2,12 @@
 claims, one by one*.
 
 Values are (units,), or (seeds, units) where a model was trained from several seeds, all tested on the same units: test
-tracks, or pieces of which there are several recordings. One bootstrap has both kinds of luck, of training and of the
-choice of tracks: seeds are resampled, and units are resampled. Two models are compared on the same units, in the same
-order; their seeds are resampled independently.
+tracks, or pieces of which there are several recordings. One bootstrap resamples units and seeds; of two models on the
+same units, in the same order, the seeds independently.
 
-Resampling S seeds gives means whose variance is (S - 1) / S of what it should be, a third too little for three seeds,
-so seeds' departures from their mean are stretched by sqrt(S / (S - 1)). And three seeds do not know their own spread
-well: with several, an interval is as much wider as Student's t is than the normal distribution, with Satterthwaite's
-degrees of freedom, and the p value is that of the same t.
+Resampling S seeds gives means whose variance is (S - 1) / S of what it should be, so seeds' departures from their mean
+are stretched by sqrt(S / (S - 1)). And few seeds do not know their own spread well: an interval is as much wider as
+Student's t is than the normal distribution, with Satterthwaite's degrees of freedom; the p value is of the same t.
 """
 
 from collections.abc import Callable, Sequence
