@@ -108,6 +108,7 @@ def test_a_damaged_cache_heals_and_a_stale_index_is_renewed(damage):
     assert contents() == before
 
 
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_killed_and_started_again_it_gives_the_bytes_of_an_uninterrupted_run(how, tmp_path, monkeypatch):
     """Ctrl-C, which a terminal sends to every process of the group, is one traceback: the caller's."""
@@ -123,7 +124,7 @@ def test_killed_and_started_again_it_gives_the_bytes_of_an_uninterrupted_run(how
         assert said.count("KeyboardInterrupt\n") == 1
         assert said.strip().endswith("KeyboardInterrupt")
     assert 0 < len(store.incomplete(corpora.folder("noise"), PIECES)) < len(PIECES)
-    corpora.render("noise", jobs=2, progress=False)
+    corpora.render("noise", progress=False)
     store.sweep(corpora.folder("noise"), older_than=0)
     resumed = contents()
     monkeypatch.setenv("PHALAR_CACHE", str(tmp_path / "other"))
