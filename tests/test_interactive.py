@@ -1,0 +1,108 @@
+"""The interactive pieces in a browser without a network: what they draw and say is what the package computes."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+import torch
+
+from phalar.model.complex_layers import ModReLU
+from phalar.model.pooling import SpectralPooling
+from phalar.study import media
+from phalar.study.lessons import drawn, turn
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on the path: install one")
+WIDTHS = (390, 1240)
+
+# Takes down every dot that is drawn and what is said, after each list of moves of a piece's controls.
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><body><script>
+let dots = [];
+const arc = CanvasRenderingContext2D.prototype.arc;
+CanvasRenderingContext2D.prototype.arc = function (x, y, radius, ...rest) {
+  dots.push([this.canvas.clientWidth, x, y, radius]);
+  return arc.call(this, x, y, radius, ...rest);
+};
+</script>PIECES<script>
+const results = Object.entries(MOVES).map(([id, moves]) => {
+  const box = document.getElementById(id), controls = [...box.querySelectorAll("input, button")];
+  const told = moves.map((move) => {
+    dots = [];
+    for (const [selector, value] of move) {
+      const control = box.querySelector(selector);
+      control.value = value;
+      if (control.type === "radio") control.click(); else control.dispatchEvent(new Event("input"));
+    }
+    return [dots, box.querySelector("output").textContent];
+  });
+  const unnamed = controls.filter((each) => !each.labels.length && !each.textContent).length;
+  return [id, { told, unnamed: unnamed + box.querySelectorAll("canvas:not([aria-label])").length, wide: box.scrollWidth }];
+});
+document.body.append(Object.assign(document.createElement("pre"), { textContent: JSON.stringify(results) }));
+</script></body></html>"""  # noqa: E501
+
+
+def dials(z):
+    about = {"kind": "turns", "turns": 1}
+    return [
+        about | {"label": f"component {i}", "re": w.real.tolist(), "im": w.imag.tolist()} for i, w in enumerate(z.T)
+    ]
+
+
+def pieces():
+    """By name: data of a piece, moves, after each the numbers whose dots are drawn last, and a number that is said."""
+    levels, pool = drawn(64, seed=1).abs(), SpectralPooling(1, 1).requires_grad_(False)
+    turning = torch.stack([pool.spectrum(levels.roll(s)[None, None])[0, 0, :4] for s in range(64)])
+    loop = {"seconds": 4, "wave": levels.tolist(), "dials": dials(turning / turning.abs())}
+    yield "loop", loop, [[["input", s]] for s in range(64)], turning / turning.abs(), torch.arange(64) / 16
+
+    way, scores = drawn(9, 8, seed=2) / 9, drawn(9, seed=3).real
+    stem = {key: list(range(9)) for key in ("seconds", "beats", "grid")} | {"title": "", "stem": "bass", "bar": 4}
+    stem |= {"waves": {"mix": [1, 2], "stem": [1, 2]}, "length": 4, "scores": scores.tolist(), "dials": dials(way)}
+    yield "piece", stem, [[["input", i]] for i in range(9)], way, scores
+
+    z, layer = torch.outer(torch.tensor([0.5, 1, 2]), turn(torch.pi * torch.arange(12) / 6)), ModReLU(1)
+    layer.requires_grad_(False).bias.fill_(-0.5)
+    made = {1: layer(z[..., None])[..., 0], 2: torch.complex(z.real.relu(), z.imag.relu())}
+    parts = [{"name": "", "says": "", "keeps": 1, "re": w.real.tolist(), "im": w.imag.tolist()} for w in made.values()]
+    plane = {"lengths": [0.5, 1, 2], "angles": 12, "reach": 2.1, "functions": parts}
+    places = [(i, n, a) for i in made for n, a in [(2, 1), (1, 7), (0, 11)]]
+    moves = [[[f"label:nth-of-type({i}) input", 0], [".angle", a], [".length", n]] for i, n, a in places]
+    dots = [[z[n, a], made[i][n, a], turn(torch.pi * a / 6) * made[i][n, 0]] for i, n, a in places]  # the last: a ring
+    dots = torch.stack(list(map(torch.stack, dots)))
+    yield "plane", plane, moves, dots, (dots[:, 1] - dots[:, 2]).abs()
+
+
+PIECES = {name: rest for name, *rest in pieces()}
+UNIT = {"loop": 0.44, "piece": 0.44, "plane": 0.48 / 2.1}  # share of a dial's width
+SAYS = {"loop": r"^(\S+) s late", "piece": r"score (\S+)$", "plane": r"Difference (\S+)\. "}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """What the browser did with all pieces at all widths, by piece and width; its console is empty."""
+    folder, box = tmp_path_factory.mktemp("browser"), '<div id="{}{}" style="width: {}px; overflow: auto">{}</div>'
+    boxes = (box.format(name, w, w, media.fragment(name, data)) for name, (data, *_) in PIECES.items() for w in WIDTHS)
+    moves = {f"{name}{w}": moves for name, (_, moves, *_) in PIECES.items() for w in WIDTHS}
+    page = PAGE.replace("MOVES", json.dumps(moves)).replace("PIECES", "".join(boxes))
+    (folder / "page.html").write_text(page, encoding="utf-8")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--window-size=1280,900"]
+    options += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={folder / 'profile'}", "--dump-dom"]
+    command = [BROWSER, *options, (folder / "page.html").as_uri()]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
+    assert "CONSOLE" not in ran.stderr
+    return dict(json.loads(html.unescape(re.search(r"<pre>(.*?)</pre>", ran.stdout, re.S)[1])))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", PIECES)
+def test_a_piece_draws_and_says_what_the_package_computes_on_wide_and_narrow_screens(found, name, width):
+    one, (_, _, dots, said) = found[f"{name}{width}"], PIECES[name]
+    assert (one["unnamed"], one["wide"]) == (0, width), "a screen reader has a name for everything; nothing sticks out"
+    for (seen, text), numbers, value in zip(one["told"], dots, said.tolist(), strict=True):
+        places = [complex(x / w - 0.5, 0.5 - y / w) / UNIT[name] for w, x, y, r in seen if r in (4, 5, 9)]
+        torch.testing.assert_close(torch.tensor(places[-len(numbers) :]), numbers, atol=1e-3, rtol=0)
+        assert float(re.search(SAYS[name], text)[1].replace("−", "-")) == pytest.approx(value, abs=0.0051)
