@@ -71,8 +71,7 @@ def pieces():
     plane = {"lengths": [0.5, 1, 2], "angles": 12, "reach": 2.1, "functions": parts}
     places = [(i, n, a) for i in made for n, a in [(2, 1), (1, 7), (0, 11)]]
     moves = [[[f"label:nth-of-type({i}) input", 0], [".angle", a], [".length", n]] for i, n, a in places]
-    dots = [[z[n, a], made[i][n, a], turn(torch.pi * a / 6) * made[i][n, 0]] for i, n, a in places]  # the last: a ring
-    dots = torch.stack(list(map(torch.stack, dots)))
+    dots = torch.tensor([[z[n, a], made[i][n, a], turn(torch.pi * a / 6) * made[i][n, 0]] for i, n, a in places])
     yield "plane", plane, moves, dots, (dots[:, 1] - dots[:, 2]).abs()
 
 

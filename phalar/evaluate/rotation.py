@@ -167,7 +167,7 @@ def motion(z: np.ndarray, seconds: np.ndarray, length: int) -> dict[str, np.ndar
 
 def smooth_null(z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Trajectories (J, ...) as smooth as those given, about the same means, that prefer no direction: the power of the
-    spectrum over the shifts, the mean of both directions, with random phases."""
+    spectrum over the shifts, the mean of both directions, with random phases. Course: *Is it the phase?*"""
     spectrum = np.fft.fft(z, axis=0)
     power = np.abs(spectrum) ** 2
     both = (power + np.roll(power[::-1], 1, axis=0)) / 2

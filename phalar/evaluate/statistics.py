@@ -68,7 +68,7 @@ def gain(a: np.ndarray, b: np.ndarray, seed: int = 0, resamples: int = RESAMPLES
 def p_value(a: np.ndarray, b: np.ndarray, seed: int = 0) -> float:
     """Two-sided p value of "a and b are equally good on the average"; ``a, b, seed`` as of :func:`difference`. With one
     seed of both it is about these two files of weights alone: :func:`sign_flip_test` over units. With more, a t test
-    whose variance has three sources: the seeds of a, the seeds of b, and the units."""
+    whose variance has three sources: the seeds of a, the seeds of b, and the units. Course: *Is it the phase?*"""
     a, b = _paired(a, b)
     by_unit = a.mean(axis=0) - b.mean(axis=0)
     if len(a) == len(b) == 1:

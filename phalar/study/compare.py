@@ -95,7 +95,7 @@ class Effect:
 
     @property
     def unjudged(self) -> str:
-        """Why nothing can be said about it, or an empty text."""
+        """Why nothing can be said about it, or an empty text. Course: *Is it the phase?*"""
         if self.seeds is not None and self.seeds < SEEDS:
             return "one seed" if self.seeds == 1 else f"{self.seeds} seeds"
         if self.behind_low <= self.chance:
@@ -114,7 +114,8 @@ class Effect:
 
 
 def judge(effect: Effect, claimed: float | None = None, level: float | None = None) -> tuple[Verdict, str]:
-    """Verdict on one corpus by the rule of the page *The claims, one by one*, and why, in a few words.
+    """Verdict on one corpus by the rule of the page *The claims, one by one*, and why, in a few words. Course:
+    *Is it the phase?*
 
     The effect's p is corrected for the family it is judged in. ``claimed`` is the paper's effect, positive, and
     ``level`` its own level, given on its own data only; None where there is no number.

@@ -57,7 +57,8 @@ def step_levels(sound: np.ndarray | Tensor, steps: int = STEPS) -> Tensor:
 
 
 def turn(angle: float | Tensor) -> Tensor:
-    """e^{i angle}, the number that turns others by ``angle`` (radians) when it multiplies them: complex64."""
+    """e^{i angle}, the number that turns others by ``angle`` (radians) when it multiplies them: complex64. Course:
+    *A number that turns*."""
     angle = torch.as_tensor(angle, dtype=torch.float64)
     return torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
 
