@@ -4,7 +4,6 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 import soundfile
 import torch
@@ -15,7 +14,7 @@ from phalar.audio import SAMPLE_RATE
 from phalar.errors import InputError, PhalarWarning
 from phalar.evaluate import beats
 from phalar.evaluate.beats import BeatMap, Prior, ZeroShot, contrast, metronome, path_beats, shifted_bank, shifted_map
-from phalar.evaluate.trackers import METRICS, beat_scores
+from phalar.evaluate.trackers import beat_scores
 
 LADDER = 55 * 2 ** (np.arange(72) / 36)
 
@@ -205,22 +204,6 @@ def test_the_table_has_a_row_for_each_tracker_and_track(tmp_path, small, stirred
     assert found["genre"].tolist() == ["blues", "rock"] * 3
     assert (found.loc[found["tracker"] == "tap", "f1"] == 1).all()
     assert all((np.diff(own) > 0).all() and own[0] >= 0 and own[-1] < 6 for own in found["beats"] if len(own))
-
-
-def test_means_have_intervals_over_pieces_and_what_training_adds_is_paired():
-    f1s = {"phalar": (0.9, 0.8, 0.4, 0.6), "untrained": (0.2, 0.2, 0.3, 0.1)}
-    f1s |= {"phalar as published": (0.5,), "untrained as published": (0.4,)}
-    rows = [(name, i, ("straight", "loose")[i // 2], f1) for name, own in f1s.items() for i, f1 in enumerate(own)]
-    table = pd.DataFrame(rows, columns=["tracker", "track", "feel", "f1"]).assign(**dict.fromkeys(METRICS[1:], 0.5))
-    found = beats.summary(table).set_index(["variant", "split", "metric"])["estimate"]
-    whole, added = (found["phalar", "test", metric] for metric in ("f1", "f1_minus_untrained"))
-    assert (whole.value, whole.n) == (pytest.approx(0.675), 4)
-    assert whole.low < 0.675 < whole.high
-    assert found["phalar", "straight", "f1"].value == pytest.approx(0.85)
-    assert added.value == pytest.approx(0.475)
-    assert added.low >= 0.1, "paired: no piece is closer to its floor"
-    assert found["phalar as published", "test", "f1_minus_untrained"].value == pytest.approx(0.1)
-    assert ("untrained", "test", "f1_minus_untrained") not in found
 
 
 def test_gtzan_is_scored_where_it_has_beats_and_says_what_it_leaves_out(tmp_path, monkeypatch):

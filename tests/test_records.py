@@ -10,7 +10,6 @@ import pytest
 
 from phalar.errors import InputError, PhalarWarning, RunError
 from phalar.evaluate.statistics import Estimate
-from phalar.paths import repository
 from phalar.study import records, tables
 from phalar.study.compare import differing
 from phalar.study.records import Record, append, frame, merge, read
@@ -91,15 +90,6 @@ def test_a_damaged_line_in_the_middle_is_an_error_that_names_it(tmp_path, line):
     path.write_bytes(first + line + b"\n" + second)
     with pytest.raises(RunError, match=r"results\.jsonl, line 2: not a record"):
         read(path)
-
-
-def test_a_relative_file_is_the_checkouts_whatever_the_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(repository() / "notebooks")
-    assert len(read(records.REFERENCE)) > 100
-    assert records.place("x.jsonl") == repository() / "x.jsonl"
-    (tmp_path / "notebooks").mkdir()
-    monkeypatch.chdir(tmp_path)
-    assert records.place("x.jsonl") == tmp_path / "x.jsonl", "another checkout's own"
 
 
 def test_files_of_several_machines_become_one_with_the_newest_of_each(tmp_path):
