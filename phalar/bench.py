@@ -1,9 +1,8 @@
 """Speed, side by side in one run, against plain references in the same process: never a number from another day.
 
-The references do what the published code does: nnAudio's transform; PyTorch's own layers in float32, each block of the
-backbone computed twice to save memory; stems decoded from FLAC files, and noise added to one clip after the other. Much
-of that is a choice and not a need, so training has fair rivals too: the same network, fed by the same loader, keeping
-what it computed, in bfloat16, as it stands and by ``torch.compile``. Book page *What training costs*.
+The references do what the published code does: nnAudio's transform, PyTorch's own layers in float32, each block of the
+backbone computed twice, FLAC files, noise for one clip after the other. Training has fair rivals too: the same network,
+fed by the same loader, in bfloat16, as it stands and by ``torch.compile``. Book page *What training costs*.
 """
 
 import copy
@@ -42,7 +41,7 @@ MARGIN = 4_000  # samples at 16 kHz that are decoded on either side, for the res
 
 def run(name: str) -> dict:
     """A benchmark by name: ``ours`` and ``reference`` in its ``unit``, ``ratio``, ``max_relative_error`` (both compute
-    the same thing), ``threads``, ``processor``. An InputError lists the names there are."""
+    the same thing), ``threads``, ``processor``; an InputError for another name."""
     if name not in BENCHMARKS:
         raise InputError(f"unknown benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
     unit, measure = BENCHMARKS[name]

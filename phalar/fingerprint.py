@@ -87,11 +87,8 @@ def of_weights(model) -> str:
 
 
 def cached(kind: str, key: object, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Arrays by name, from the cache if they are there, else made and kept: the one find-or-make of the package.
-
-    ``kind``: what they are, such as ``"scores"``, a folder of the cache. ``key``: plain values that determine the
-    arrays, code and weights included (:func:`of_code`, :func:`of_file`). ``make`` is called if none can be read.
-    """
+    """Arrays by name, from a folder of the cache such as ``"scores"``, their ``kind``, else made and kept there.
+    ``key``: plain values that determine the arrays, code and weights included (:func:`of_code`, :func:`of_file`)."""
     path = paths.cache() / kind / f"{fingerprint(key, 16)}.npz"
     try:
         with np.load(path, allow_pickle=False) as file:

@@ -30,6 +30,7 @@ WHOLE = 10 * SAMPLE_RATE  # samples: no more than this is heard in one piece
 WINDOW = 5 * SAMPLE_RATE  # samples: longer recordings are cut into pieces of this length
 SOUNDS = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff")  # what a folder of stems is searched for
 MANY = 8  # stems from which on a progress bar is shown
+Model = StemModel | str | os.PathLike  # what `resolve_model` takes
 MISMATCHED = checkpoints.REFERENCE_FILE.with_suffix(".json")  # as `phalar study ship` writes it
 
 
@@ -58,7 +59,7 @@ class Match:
     problem: str | None = None  # why it could not be read
 
 
-def score(mix: Clip, stem: Clip, model: StemModel | str | os.PathLike = "reference") -> Score:
+def score(mix: Clip, stem: Clip, model: Model = "reference") -> Score:
     """How well a stem fits a mix that lacks it: a number, and its percentile among pairs that do not belong together.
 
     >>> phalar.score("mix.wav", (stem, 48_000))
@@ -74,9 +75,7 @@ def score(mix: Clip, stem: Clip, model: StemModel | str | os.PathLike = "referen
     return scorer.match("stem", 0, audio.load(stem, "stem")).score
 
 
-def rank(
-    mix: Clip, stems: Sequence[Clip] | str | os.PathLike, model: StemModel | str | os.PathLike = "reference"
-) -> list[Match]:
+def rank(mix: Clip, stems: Sequence[Clip] | str | os.PathLike, model: Model = "reference") -> list[Match]:
     """Stems by how well they fit a mix, best first, with a bar on standard error for more than 8.
 
     ``mix`` and ``model`` as in ``score``; ``stems``: paths, or (array, rate) pairs, of unequal length compared with
@@ -101,7 +100,7 @@ def rank(
     return sorted(matches, key=lambda m: (m.score is None, -(m.score or 0.0), m.index))
 
 
-def resolve_model(model: StemModel | str | os.PathLike) -> StemModel:
+def resolve_model(model: Model) -> StemModel:
     """The model, in eval mode, that a name stands for: ``"reference"``; the path of a checkpoint, ours
     (``.safetensors``) or the authors' (``.ckpt``); or a variant's name, untrained, with the weights of seed 0.
 

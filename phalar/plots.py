@@ -17,20 +17,15 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 BLUE, RED, ORANGE, GREEN = "#0072B2", "#D55E00", "#E69F00", "#009E73"
-PINK, SKY, GREY = "#CC79A7", "#56B4E9", "#7F7F7F"
-"""The palette of Okabe and Ito (2008)."""
+PINK, SKY, GREY = "#CC79A7", "#56B4E9", "#7F7F7F"  # the palette of Okabe and Ito (2008)
+# One colour a model, a rival or a corpus.
 COLOURS = {"phalar": BLUE, "trained": BLUE, "reference": "#00436B", "gap": RED, "magnitude": ORANGE, "cosine": GREEN}
 COLOURS |= {"psd": PINK, "hermitian": SKY, "mel": GREY, "cocola": "#000000", "untrained": "#999999", "chroma": GREEN}
 COLOURS |= {"librosa": ORANGE, "madmom": PINK, "chorales": BLUE, "band": RED, "studio": GREEN}
-"""One colour a model, a rival or a corpus."""
 CHANCE = "#999999"
-REAL, COMPLEX = BLUE, "#D9822B"
-"""Colours of real and of complex numbers."""
-KEEPS, BREAKS = GREEN, "#8E4585"
-"""Colours of layers that commute with turns, and of those that do not."""
-SERIES = (COMPLEX, REAL, KEEPS, BREAKS, SKY, GREY)
-"""Colours of curves or arrows that have no colour of their own elsewhere, in this order."""
-
+REAL, COMPLEX = BLUE, "#D9822B"  # numbers
+KEEPS, BREAKS = GREEN, "#8E4585"  # layers that commute with turns, and those that do not
+SERIES = (COMPLEX, REAL, KEEPS, BREAKS, SKY, GREY)  # curves or arrows that have no colour of their own elsewhere
 MARKERS = "os^DvPXd"
 CIRCLE = np.exp(2j * np.pi * np.linspace(0, 1, 241))
 
@@ -68,12 +63,10 @@ def legend(figure: Figure, place: str = "outside right center", **options) -> No
 def points(
     table: pd.DataFrame, x: str, by: str, *, axes: Axes | None = None, join=False, log=False, levels=None, **labels
 ) -> Figure:
-    """Estimates with their 95 % intervals, a colour a value of ``by``; side by side where ``x`` is a name.
-
-    ``table`` has columns ``x``, ``by``, ``value``, ``low``, ``high``: shares, the last two NaN where there is no
-    interval. ``join`` joins points of one colour; ``log``: ``x`` goes by doubling; ``levels``, shares by name, are
-    horizontal dotted lines, such as chance; ``labels`` are properties of the axes: ``title``, ``ylabel``.
-    """
+    """Estimates with their 95 % intervals, a colour a value of ``by``; side by side where ``x`` is a name. ``table``
+    has columns ``x``, ``by``, ``value``, ``low``, ``high``: shares, the last two NaN where there is no interval.
+    ``join`` joins points of one colour; ``log``: ``x`` goes by doubling; ``levels``, shares by name, are horizontal
+    dotted lines, such as chance; ``labels`` are properties of the axes: ``title``, ``ylabel``."""
     named = not pd.api.types.is_numeric_dtype(table[x])
     places = list(dict.fromkeys(table[x])) if named else sorted(set(table[x]))
     style = styles(table[by])
@@ -105,13 +98,10 @@ def points(
 def curves(
     histories: Mapping[str, Sequence], measure: str = "valid", candidates: int | None = None, axes: Axes | None = None
 ) -> Figure:
-    """Learning curves: a measure against training pairs seen, the mean over seeds in a band from lowest to highest.
-
-    ``histories`` are by variant, one a seed: entries with ``pairs`` and, where it was taken, a ``measure``: ``valid``,
-    validation accuracy (a share, among so many ``candidates``), or ``loss``, smoothed over a fortieth of its steps.
-    Means are taken where all seeds were measured; a variant that never was is left out. In the legend, after its name,
-    is where a variant ends.
-    """
+    """Learning curves: a measure against training pairs seen, the mean over seeds in a band from lowest to highest,
+    where all were measured. ``histories`` are by variant, one a seed: entries with ``pairs`` and, where it was taken, a
+    ``measure``: ``valid``, validation accuracy (a share, among so many ``candidates``), or ``loss``, smoothed over a
+    fortieth of its steps. In the legend, after its name, is where a variant ends."""
     alone, style = axes is None, styles(histories)
     if alone:
         _, axes = plt.subplots(figsize=(9.0, 4.4))
@@ -141,11 +131,8 @@ def curves(
 def lines(
     panels: Mapping[str, Mapping], x: ArrayLike, xlabel: str, ylabel: str, colours: Mapping | None = None, **properties
 ) -> Figure:
-    """Curves over one axis, panels side by side on common axes; the same name has the same colour in all.
-
-    ``panels`` is a mapping of title to mapping of name to (N,), over ``x`` (N,); ``colours`` are for names that mean
-    something that has a colour elsewhere; ``properties`` are those of all axes, such as ``xticks`` and ``yscale``.
-    """
+    """Curves over one axis, panels side by side on common axes: title to name to (N,), over ``x`` (N,). The same name
+    has the same colour in all, that of ``colours`` if it has one elsewhere; ``properties`` are those of all axes."""
     size = (7.6 if len(panels) == 1 else 2.0 + 4.1 * len(panels), 3.5)
     figure, grid = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
     colours = dict(zip(dict.fromkeys(chain(*panels.values())), cycle(SERIES))) | dict(colours or {})

@@ -1,10 +1,8 @@
-"""Stage and build the book, and look at what came out.
+"""Stage and build the book.
 
-Sphinx never sees the checkout itself. A copy is staged under ``_build/book-src/<run>/``: the pages, the executed
-notebooks with the sound they saved, the source files that pages quote, and what is generated from the result records.
-So the tracked tree stays clean, and two runs' books never mix. Numbers reach the prose as MyST substitutions
-(``{{ run_steps }}``): they exist under every profile, and a misspelt one stops the build.
-
+Sphinx sees a copy under ``_build/book-src/<run>/``: the pages, the executed notebooks with the sound they saved, the
+source files that pages quote, and what is generated from the result records. Numbers reach the prose as MyST
+substitutions (``{{ run_steps }}``): they exist under every profile, and a misspelt one stops the build.
 ``jupyter-book`` exits 0 with a page or a picture missing, so every warning is an error, and pages are counted.
 """
 
@@ -67,8 +65,8 @@ def stage(run: Study) -> Path:
         shutil.copytree(run.folder / "figures", target / "book" / "figures" / "run")
     shutil.copy(root / "_toc.yml", target)
     records, parameters = read(run.records), {name: shape_of(name).num_parameters for name in VARIANTS}
-    known = [records] if "judgements" in set(records["experiment"]) else [records, read(root / JUDGEMENTS)]
-    judged = claims.judged(pd.concat(known, ignore_index=True), parameters)
+    published = [] if "judgements" in set(records["experiment"]) else [read(root / JUDGEMENTS)]
+    judged = claims.judged(pd.concat([records, *published], ignore_index=True), parameters)
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     config["parse"]["myst_substitutions"] = substitutions(records, run.values["profile_name"])
     texts = {"_config.yml": yaml.safe_dump(config, allow_unicode=True, sort_keys=False)}
@@ -187,20 +185,15 @@ def _sphinx(source: Path) -> Path:
     log = source.with_name(f"{source.name}.log")
     log.write_text(done.stdout, encoding="utf-8")
     if done.returncode != 0:
-        lines = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).splitlines() if line.strip()]  # no colours
-        alarming = [line for line in lines if re.search(r"\b(WARNING|ERROR|CRITICAL|SEVERE)\b", line)]
-        said = "\n".join((alarming or lines)[-LOG_LINES:])
+        alarming = re.findall(r"^.*\b(?:WARNING|ERROR|CRITICAL|SEVERE)\b.*$", done.stdout, flags=re.M)
+        said = "\n".join((alarming or done.stdout.splitlines())[-LOG_LINES:])
         raise RunError(f"the book did not build without warnings, see {log}; from it:\n{said}")
     return source / "_build" / "html"
 
 
 def substitutions(records: pd.DataFrame, profile: str) -> dict[str, str]:
-    """Every substitution of the book, by name: the same names under every profile.
-
-    ``profile``, ``run_date``, ``run_device``, ``run_commit``, ``run_steps``, ``run_seeds``; ``rule_seeds``,
-    ``rule_size``, ``rule_alpha``, ``rule_flat``: thresholds of the rule by which claims are judged; ``answer``: what
-    came back, as a sentence.
-    """
+    """Every substitution of the book, by name, the same names under every profile: what the run was, thresholds of the
+    rule by which claims are judged, and what came back, as a sentence."""
     texts = {"profile": profile, "answer": answer(tables.measured(records).values())}
     texts |= {"rule_seeds": str(compare.SEEDS), "rule_size": str(compare.SIZE), "rule_alpha": f"{compare.ALPHA:g}"}
     texts |= {"rule_flat": f"{100 * compare.FLAT:g}"}

@@ -63,11 +63,8 @@ def settings(
     real: Sequence[str] = (), *, progress: bool = True, **chosen: Any
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """`SETTINGS` with some ``chosen`` otherwise, and with the ``real`` data sets that are at hand, prepared now where
-    their root is given (``NAME=ROOT``).
-
-    As soon as a real one has a training split, models are trained on real data alone. Returns settings, and why each
-    real data set that cannot be used is left out: a study says what is missing and goes on.
-    """
+    their root is given (``NAME=ROOT``); as soon as one has a training split, models are trained on real data alone.
+    Returns settings, and why each real data set that cannot be used is left out."""
     if unknown := chosen.keys() - SETTINGS:
         raise InputError(f"unknown setting {min(unknown)!r}; there are {', '.join(SETTINGS)}")
     made, found, absent = SETTINGS | chosen, [], {}
@@ -252,9 +249,8 @@ def jobs(study: Study) -> list[Job]:
 
 
 def mismatched(file: Path) -> dict[str, Any]:
-    """How weights score pairs of the built-in test sets that do not belong together (5 s of a mix, and of a stem of
-    another piece): the weights' hash and 0, 1, ... 100 % quantiles over all of them; and of the pairs that do belong
-    together, by corpus, the share that scores above 95 % of those."""
+    """How weights score pairs of the built-in test sets that do not belong together (a mix, and a stem of another
+    piece): 0, 1, ... 100 % quantiles; and what share of those that do scores above 95 % of them, by corpus."""
     own, others = {}, []
     for name in SETTINGS["corpora"]:
         tracks = corpora.load(name, "test", limit=SETTINGS["limit"] or None)
@@ -268,11 +264,8 @@ def mismatched(file: Path) -> dict[str, Any]:
 
 
 def ship(folder: Path, target: Path = checkpoints.REFERENCE_FILE) -> dict[str, Any]:
-    """Write a finished run's chosen weights to the package, with how they were trained, and beside them how they score
-    what does not belong together (:func:`mismatched`); returns those notes.
-
-    An `InputError` where the folder holds no finished run of PHALAR.
-    """
+    """Write a finished run's chosen weights to the package, with how they were trained, which is returned, and beside
+    them how they score (:func:`mismatched`). An `InputError` where the folder holds no finished run of PHALAR."""
     files = [folder / name for name in (loop.CONFIG, loop.DONE)]
     made, done = (json.loads(file.read_text()) if file.is_file() else {} for file in files)
     if not done or made["variant"] != "phalar":

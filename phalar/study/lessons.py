@@ -1,9 +1,7 @@
 """What the course hears, breaks, measures and asks (book page *The course*).
 
-A loop of two bars that closes into a circle, so that the shift theorem holds for it exactly; the error that tells
-layers that commute with a turn from those that do not; and what the exercises on the pages share (:func:`check`): an
-answer is compared with the right one on some cases, and where it differs, with the usual mistakes, each of which knows
-what to say. Three dots stand for what is not written yet, so that the pages run through as they ship.
+An answer to an exercise is compared with the right one on some cases, and where it differs, with the usual mistakes,
+each of which knows what to say. Three dots stand for what is not written yet, so that pages run through as they ship.
 """
 
 import inspect
@@ -35,11 +33,8 @@ BASS = {0: 33, 3: 33, 6: 36, 10: 38, 16: 33, 19: 33, 22: 40, 26: 38, 29: 36}
 
 
 def loop(drums: Mapping[int, str] = DRUMS) -> dict[str, np.ndarray]:
-    """Two bars of ``"drums"``, played as their lines say, and ``"bass"``, each (64_000,) float32 at 16 kHz, that can be
-    repeated without a seam.
-
-    What rings beyond the end rings in again at the beginning, so a delay is a rotation of the array.
-    """
+    """Two bars of ``"drums"``, played as their lines say, and ``"bass"``, each (64_000,) float32 at 16 kHz. What rings
+    beyond the end rings in again at the beginning, so a delay is a rotation of the array."""
     step, velocity = 0.125, {"X": 116, "x": 92, "o": 64}
     starts = [at + again * STEPS for again in range(3) for at in range(STEPS)]  # the middle one of three is kept
     struck = [(at, key, velocity.get(line[at % STEPS])) for key, line in drums.items() for at in starts]
@@ -70,12 +65,9 @@ def drawn(*shape: int, seed: int) -> Tensor:
 
 @torch.no_grad()
 def equivariance_error(layer: Callable, z: Tensor, angles: Iterable[float], seed: int = 0) -> Tensor:
-    """How far a layer is from commuting with a turn: |f(e^{ia} z) - e^{ia} f(z)| / |f(z)| at each angle a.
-
-    A layer, complex tensor in and out, that draws random numbers draws the same ones each time, by ``seed``. Angles are
-    in radians. Returns (angles,) float32: 0 where turning before and turning after are the same, 2 at 180° where
-    f(-z) = f(z).
-    """
+    """How far a layer, complex tensor in and out, is from commuting with a turn: |f(e^{ia} z) - e^{ia} f(z)| / |f(z)|
+    at each angle a (radians), (angles,) float32. If it draws random numbers, they are the same each time, by
+    ``seed``."""
 
     def drawn_alike(x: Tensor) -> Tensor:
         with torch.random.fork_rng(devices=[]):
@@ -118,11 +110,8 @@ class Exercise:
 
 
 def check(exercise: Exercise, answer: Any) -> Verdict:
-    """Compare an answer with an exercise; whatever the answer is or does, this does not raise.
-
-    The answer is callable, or a dictionary for an exercise that asks for one, or a value; three dots, returned or in
-    its place, are "not yet".
-    """
+    """Compare an answer (callable, a dictionary for an exercise that asks for one, or a value) with an exercise;
+    whatever it is or does, this does not raise. Three dots, returned or in its place, are "not yet"."""
     asked = (lambda name: answer.get(name, ...)) if isinstance(answer, dict) else answer
     for case in exercise.cases:
         if case and asked is not ... and not callable(asked):
@@ -156,10 +145,8 @@ FINGERPRINTS = {
 
 def check_equivariance(layer: Callable, features: int = 8, tolerance: float = 1e-4) -> Verdict:
     """Does a layer, complex (B, features) in and complex out, hand turns on, and if not, what does its fault look like?
-
-    It is tried on soft and loud numbers at 23 angles (:func:`equivariance_error`, at most ``tolerance``), and on z = 0,
-    where neither it nor its gradient may be NaN. Course chapter *Layers that commute with turning*.
-    """
+    Tried on soft and loud numbers at 23 angles (:func:`equivariance_error`, at most ``tolerance``), and on z = 0, where
+    neither it nor its gradient may be NaN. Course chapter *Layers that commute with turning*."""
     z = drawn(64, features, seed=0)
     given = ... if layer is ... else _outcome(layer, (z,))
     if given is ...:

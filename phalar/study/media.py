@@ -1,8 +1,5 @@
-"""Sound and moving pieces on pages: files that a notebook saves and its output plays, and interactive pieces.
-
-A second of base64 WAV weighs 43 kB in a page; a file beside it costs nothing until it is played. The interactive pieces
-(templates in `pages/`; of the course and the *Rotation* notebook) hold all their numbers and need no kernel, network or
-server.
+"""Sound and moving pieces on pages: files that a notebook saves and its output plays, since sound inside a page weighs
+it down, and interactive pieces (templates in `pages/`), which hold all their numbers and need no kernel or network.
 """
 
 import base64
@@ -27,11 +24,8 @@ PAGES = Path(__file__).with_name("pages")
 
 
 def save_audio(path: Path | str, samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> Path:
-    """Write mono (N,) or stereo (2, N) float audio as OGG Vorbis; the file appears whole or not at all.
-
-    Scaled down to a peak of 0.99 if louder, never up. An `InputError` if the samples are not one or two finite,
-    non-empty channels.
-    """
+    """Write mono (N,) or stereo (2, N) float audio as OGG Vorbis, whole or not at all, scaled down to a peak of 0.99 if
+    louder. An `InputError` if the samples are not one or two finite, non-empty channels."""
     path, samples = Path(path), np.asarray(samples, dtype=np.float32)
     if not (samples.size and samples.ndim and samples.shape[:-1] in ((), (2,)) and np.isfinite(samples).all()):
         raise InputError(f"{path.name}: give one or two channels of finite audio, (N,) or (2, N), not {samples.shape}")

@@ -87,11 +87,8 @@ _INTEGERS, _FLOATS = ("seed", "k", "n", "steps"), ("value", "ci_low", "ci_high",
 
 
 def record(estimate: Any, *, device: str = "cpu", **about: Any) -> Record:
-    """A record of an estimate (`phalar.evaluate.statistics.Estimate`; a bare number has no interval), with who made it:
-    device, commit, versions and date, but no hosts, users or paths.
-
-    ``device`` is torch's name of where it was measured; ``about`` all else that a `Record` holds.
-    """
+    """A record of an estimate (`phalar.evaluate.statistics.Estimate`; a bare number has no interval) and of ``about``,
+    with what made it: ``device`` (torch's name), commit, versions and date, but no hosts, users or paths."""
     import torch
 
     if hasattr(estimate, "value"):
@@ -128,11 +125,8 @@ def place(path: Path | str) -> Path:
 
 
 def append(path: Path | str, records: Iterable[Record]) -> None:
-    """Add records to a results file (`place`), one JSON line each; folders are made.
-
-    All lines go out in one write, under a lock, after the existing ones. A torn last line, left by an interruption, is
-    cut off with a `PhalarWarning`.
-    """
+    """Add records to a results file (`place`), one JSON line each, in one write under a lock; folders are made. A torn
+    last line, left by an interruption, is cut off with a `PhalarWarning`."""
     how = {"allow_nan": False, "ensure_ascii": False, "default": np.generic.item}  # numpy's numbers become plain ones
     text = "".join(json.dumps(vars(each), **how) + "\n" for each in records)
     path = place(path)
@@ -153,11 +147,8 @@ def _whole(path: Path, data: bytes) -> list[bytes]:
 
 
 def read(*paths: Path | str) -> pd.DataFrame:
-    """All records of results files (`place`) as `frame` has them; none of one that does not exist.
-
-    A torn last line, as an interrupted run leaves it, is left out with a `PhalarWarning`; any other line that is no
-    record is a RunError that names file and line.
-    """
+    """All records of results files (`place`) as `frame` has them; none of one that does not exist. A torn last line is
+    left out with a `PhalarWarning`; any other line that is no record is a RunError that names file and line."""
     return frame(_all(*paths))
 
 
@@ -173,20 +164,15 @@ def _all(*paths: Path | str) -> Iterator[Record]:
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
     """Records as a frame with the columns of the results form, oldest first; of those with the same `KEY` the newest.
-
-    ``seed, k, n, steps`` are nullable integers.
-    """
+    ``seed, k, n, steps`` are nullable integers."""
     table = pd.DataFrame(map(vars, records), columns=[field.name for field in dataclasses.fields(Record)])
     kinds = dict.fromkeys(_INTEGERS, "Int64") | dict.fromkeys(_FLOATS, "float64")
     return table.astype(kinds).drop_duplicates(KEY, keep="last").reset_index(drop=True)
 
 
 def merge(sources: Iterable[Path | str], target: Path | str) -> int:
-    """Bring results files together in one, oldest first, of each measurement (`KEY`) the newest; returns how many.
-
-    The target may be one of the sources, and is written whole or not at all. A missing source, or none, is an
-    InputError.
-    """
+    """Bring results files together in one, oldest first, of each measurement (`KEY`) the newest; returns how many. The
+    target may be one of them, and is written whole or not at all. A missing source, or none, is an InputError."""
     sources = [place(source) for source in sources]
     missing = [str(source) for source in sources if not source.is_file()]
     if missing or not sources:

@@ -63,7 +63,6 @@ def literal(text: str) -> Any:
 
 def load_profile(name_or_path: str | Path, overrides: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Parameter values of a profile, by name (``"laptop"``) or the path of a YAML file; ``overrides`` go before them.
-
     ``profile_name`` is among them: the file's name unless the file says otherwise. ``folder`` holds the notebooks.
 
     An `InputError` for an unknown profile, a file that is no flat list of ``name: value`` lines, a name that no
@@ -78,8 +77,13 @@ def load_profile(name_or_path: str | Path, overrides: Mapping[str, Any], folder:
     declared: dict[str, Any] = {}
     for notebook in sorted(folder.rglob("*.ipynb")):
         declared = declared_parameters(notebook) | declared
+    try:
+        told = dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError, ValueError, TypeError) as error:
+        said = " ".join(str(error).split())
+        raise InputError(f"profile {path}: cannot be read as lines of the form `name: value` ({said})") from error
     values = {"profile_name": path.stem}
-    for what, given in ((f"profile {path.name}", _read_yaml(path)), ("override", overrides)):
+    for what, given in ((f"profile {path.name}", told), ("override", overrides)):
         for name, value in given.items():
             if name not in declared:
                 near = difflib.get_close_matches(str(name), declared, n=1)
@@ -92,14 +96,6 @@ def load_profile(name_or_path: str | Path, overrides: Mapping[str, Any], folder:
                 raise InputError(f"{what}: {name}={value!r} is not of the kind of {default!r}")
         values |= given
     return values
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, ValueError, TypeError) as error:
-        said = " ".join(str(error).split())
-        raise InputError(f"profile {path}: cannot be read as lines of the form `name: value` ({said})") from error
 
 
 @dataclass(frozen=True)
@@ -123,11 +119,8 @@ class Study:
 
 
 def study(profile: str | Path, overrides: Mapping[str, Any] | None = None, root: Path | None = None) -> Study:
-    """The run that a profile (name or file) with some values overridden stands for.
-
-    An `InputError` for an unknown profile or parameter, a name that cannot be a folder's, or a package that was
-    installed without a checkout: the study is made of notebooks, which it holds.
-    """
+    """The run that a profile (name or file) with some values overridden stands for. An `InputError` for an unknown
+    profile or parameter, a name that cannot be a folder's, or a package that was installed without a checkout."""
     root = root or repository()
     if root is None:
         raise InputError("the study's notebooks are not here; run from a clone of the repository (pip install -e .)")
@@ -159,11 +152,8 @@ class Executed:
 
 
 def run_study(run: Study, only: Iterable[str] | None = None, *, jobs: int = 1) -> list[Executed]:
-    """Execute the notebooks of a run (``only`` some), ``jobs`` at a time, each with its share of the processors.
-
-    A notebook whose executed copy was made from the same inputs (`inputs`) is reused. What an interrupted notebook had
-    trained is found again by the notebook itself, so a second call resumes. Standard error tells which notebook and
-    cell runs, and what the notebook says.
+    """Execute the notebooks of a run (``only`` some), ``jobs`` at a time, each with its share of the processors. One
+    whose executed copy was made from the same inputs (`inputs`) is reused; what was trained is found again.
 
     An `InputError` for an unknown notebook, before anything runs. A `RunError` when one fails: it names notebook,
     cell and exception; the copy as far as it got stays beside, as ``<name>.failed.ipynb``.

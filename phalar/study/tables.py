@@ -81,12 +81,9 @@ class Measured(NamedTuple):
 def measured(
     records: pd.DataFrame, experiment: str = "retrieval", metric: str = "top1", split: str = "test"
 ) -> dict[tuple[str, str, int | None], Measured]:
-    """Results over seeds by (data set, variant, K or None).
-
-    With one seed, value and interval are the record's own. With several, the value is their mean and the interval
-    reaches from the lowest lower end to the highest upper end: never blind to a seed that fell out. Runs of different
-    length are never averaged: of each model, those as long as its newest one count.
-    """
+    """Results over seeds by (data set, variant, K or None): their mean, and an interval from the lowest lower end to
+    the highest upper end, never blind to a seed that fell out. Runs of different length are never averaged: of each
+    model, those as long as its newest one count."""
     about, found = {"experiment": experiment, "metric": metric, "split": split}, {}
     chosen = records[(records[list(about)] == list(about.values())).all(axis=1)]
     chosen = chosen.assign(dataset=chosen["dataset"].map(canonical))
@@ -108,12 +105,9 @@ def results_table(
     variants: Iterable[str] = VARIANTS,
     datasets: Iterable[str] | None = None,
 ) -> pd.DataFrame:
-    """Retrieval's top-1 accuracy in per cent as text: paper | this run | reference run, never mixed.
-
-    ``records`` are of this run, ``reference`` of the one that ships (`phalar.study.records.read`); ``variants`` go in
-    the table's order; of ``datasets`` (all by default) a stand-in brings the data set it stands for. The paper and the
-    reference run have a column where they have a number.
-    """
+    """Retrieval's top-1 accuracy in per cent as text: paper | this run's ``records`` | those of the ``reference`` run,
+    never mixed, each where it has a number. ``variants`` go in the table's order; of ``datasets`` (all by default) a
+    stand-in brings the data set it stands for."""
     order, ours, theirs = list(variants), measured(records), {} if reference is None else measured(reference)
     known = (key for key in paper() if key[0::3] == ("retrieval", "top1"))
     printed = {(canonical(key[1]), key[2], key[4]): paper()[key] for key in known if key[2] in order}
@@ -123,8 +117,7 @@ def results_table(
         (dataset, model, k), real = key, STAND_INS.get(key[0], key[0])
         stands_for = {dataset, *(name for name, of in STAND_INS.items() if of == dataset)}
         if model in order and (wanted is None or wanted & stands_for):
-            # A stand-in goes right below the data set it stands for.
-            place = ([*DATASETS, real].index(real), real != dataset, order.index(model), k)
+            place = ([*DATASETS, real].index(real), real != dataset, order.index(model), k)  # stand-ins right below
             texts = (as_printed(printed.get(key)), cell(ours.get(key)), cell(theirs.get(key)))
             n = str(ours[key].n) if key in ours else NOT_RUN
             rows.append((place, dataset_label(dataset), LABELS.get(model, model), str(k), *texts, n))
@@ -167,11 +160,6 @@ def cell(row: Measured | None) -> str:
 def points(row: Measured) -> str:
     """A difference in points with its sign: ``"−12.3 [−15.0, −9.8]"``."""
     return with_interval(*row[3:6], lambda share: f"{100 * share:+.1f}".replace("-", "−"))
-
-
-def p_text(p: float) -> str:
-    """A p value as a sentence has it."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def dataset_label(name: str) -> str:
