@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from phalar.cli import main
+from phalar.study import experiments
+from phalar.study.run import study
 
 RATE = 16_000
 
@@ -90,6 +92,18 @@ def test_what_cannot_be_used_is_one_line_and_exit_code_2(capsys, clips, words, s
     assert err.startswith("phalar: error: ")
     assert says.format(**clips) in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_one_cell_alone_is_a_run_of_its_own(monkeypatch, capsys):
+    """So another seed of one row moves no number, and no verdict, of the profile's own run."""
+    made = []
+    monkeypatch.setattr(experiments.corpora, "pieces", lambda *_: ["a piece"])
+    monkeypatch.setattr(experiments.Job, "run", lambda job, target: made.append((job, target)) or [])
+    assert run(capsys, "study", "cell", "gap", "--profile", "smoke", "--seed", "1", "--steps", "9")[0] == 0
+    ((job, target),) = made
+    assert (list(job.rows), job.training.seed, job.training.steps) == (["gap"], 1, 9)
+    assert target.parent.parent == study("smoke").folder.parent
+    assert target != study("smoke").records
 
 
 def test_training_and_evaluation_from_the_shell(tmp_path):

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
+from phalar.evaluate.statistics import Estimate
 from phalar.study import claims, records, simulate
-from phalar.study.compare import DIFFERENCE, FLAT, Effect, Verdict, against_full, judge
+from phalar.study.compare import DIFFERENCE, FLAT, Effect, Verdict, against_full, corrected, judge
 from phalar.study.records import Record, frame
 
 REPRODUCED, PARTIAL, NOT, SHOWN, JUDGED = (
@@ -139,6 +141,14 @@ def test_one_corpus(effect, claimed, verdict, why):
     found, reason = judge(effect, claimed)
     assert found is verdict
     assert why in reason
+
+
+def test_differences_that_a_page_marks_are_corrected_together():
+    """0.05 to 0.15 about 0.1 is 3.92 standard errors; one piece alone has no interval, and shows nothing."""
+    alone, two = (corrected([Estimate(0.1, 0.05, 0.15)] * n) for n in (1, 2))
+    assert alone == [pytest.approx(2 * norm.sf(3.92))]
+    assert two == [2 * alone[0]] * 2
+    assert corrected([Estimate(0.1)]) == [1.0]
 
 
 def test_the_level_counts_on_the_papers_own_data_only_against_us():

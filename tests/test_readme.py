@@ -8,6 +8,7 @@ import click
 
 from phalar.cli import cli
 from phalar.corpora import CORPORA, band
+from phalar.model import checkpoints
 from phalar.paths import repository
 from phalar.study import records, tables
 
@@ -17,7 +18,8 @@ PAGES = [repository() / "README.md", *(repository() / "book").glob("*.md")]
 
 def test_numbers_of_the_readme_are_those_of_the_reference_run():
     lines = (repository() / "README.md").read_text().splitlines()
-    measured = tables.measured(records.read(records.REFERENCE))
+    found = records.read(records.REFERENCE)
+    measured = tables.measured(found)
     datasets = {dataset for dataset, _, k in measured if k == 64}
     assert datasets == {"chorales", "band", "studio"}
     for dataset in datasets:
@@ -25,6 +27,23 @@ def test_numbers_of_the_readme_are_those_of_the_reference_run():
         for variant in SHOWN:
             number = tables.cell(measured[dataset, variant, 64])
             assert f"| {number} |" in line, f"{variant} on {dataset} at K = 64: {number}"
+        claimed = tables.lookup("retrieval", tables.STAND_INS[dataset], "phalar", "top1", 64)
+        for split in ("semitone +1", "late 0.05"):
+            moved = tables.measured(found, "sensitivity", "preferred", split)
+            assert f"| {tables.cell(moved[dataset, 'PHALAR', None])} |" in line, f"{split} on {dataset}"
+        assert f"| {tables.as_printed(claimed)} |" in line
+    prose = " ".join(" ".join(lines).split())
+    for kind in ("player", "progression"):
+        split = f"majmin, label at start, folds by {kind}, real part"
+        probes = tables.measured(found, "chords", "accuracy", split)
+        for source in ("PHALAR", "untrained", "chroma"):
+            assert tables.cell(probes["comping", source, None]) in prose, f"{source}, {split}"
+
+
+def test_the_records_of_the_shipped_weights_are_of_these_weights():
+    found = records.read(records.REFERENCE).query("variant == 'reference'")
+    shipped = checkpoints.notes(checkpoints.REFERENCE)["config_hash"]
+    assert set(found["config_hash"]) == {shipped}, "other weights were shipped: measure them, and replace the records"
 
 
 def test_every_command_and_option_that_readme_and_book_name_is_there():

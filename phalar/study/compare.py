@@ -40,11 +40,8 @@ class Comparison:
 
 
 def against_full(by_track: Mapping[Key, np.ndarray], resamples: int = RESAMPLES) -> dict[Key, Comparison]:
-    """Compare everything with the full model on the same data set and K; the comparisons are one family for Holm.
-
-    ``by_track`` maps (variant, data set, K) to the accuracy (seeds, tracks) of every training run on every test track,
-    the mean over draws. What ``"phalar"`` was not tested on is left out.
-    """
+    """Compare everything with the full model on the same data set and K, where it was tested; the comparisons are one
+    family for Holm. ``by_track`` has the accuracies (seeds, tracks), means over draws, by (variant, data set, K)."""
     full = {key: by_track.get(("phalar", *key[1:])) for key in by_track if key[0] != "phalar"}
     pairs = {key: (by_track[key], theirs) for key, theirs in full.items() if theirs is not None}
     p, found = {key: p_value(*pair) for key, pair in pairs.items()}, {}
@@ -65,6 +62,12 @@ def comparison_records(compared: Mapping[Key, Comparison], experiment: str, **ab
         values |= {GAIN: each.gain} if each.gain and math.isfinite(each.gain.high or math.inf) else {}
         made += [record(value, metric=metric, **shared) for metric, value in values.items()]
     return made
+
+
+def corrected(differences: Iterable[Estimate]) -> list[float]:
+    """p values of all differences that a page marks, as their intervals mean them, corrected by Holm."""
+    ends = [(e.value, *((math.nan, math.nan) if e.low is None else (e.low, e.high))) for e in differences]
+    return holm([Effect(*each).p_value() for each in ends]).tolist()
 
 
 class Verdict(StrEnum):
@@ -114,12 +117,9 @@ class Effect:
 
 
 def judge(effect: Effect, claimed: float | None = None, level: float | None = None) -> tuple[Verdict, str]:
-    """Verdict on one corpus by the rule of the page *The claims, one by one*, and why, in a few words. Course:
-    *Is it the phase?*
-
-    The effect's p is corrected for the family it is judged in. ``claimed`` is the paper's effect, positive, and
-    ``level`` its own level, given on its own data only; None where there is no number.
-    """
+    """Verdict on one corpus by the rule of the page *The claims, one by one*, and why, in a few words. The effect's p
+    is corrected for the family it is judged in. ``claimed`` is the paper's effect, positive, and ``level`` its own
+    level, given on its own data only; None where there is no number. Course: *Is it the phase?*"""
     if effect.unjudged:
         return Verdict.NOT_JUDGED, effect.unjudged
     if effect.high <= 0:
