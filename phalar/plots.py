@@ -196,14 +196,12 @@ def phasors(panels: Mapping[str, Mapping[str, complex]], columns: int = 6) -> Fi
     return figure
 
 
-def trajectories(
-    paths: Mapping[str, ArrayLike], values: ArrayLike | None = None, label: str = "", columns: int = 4
-) -> Figure:
+def trajectories(paths: Mapping[str, ArrayLike], values: ArrayLike | None = None, label: str = "") -> Figure:
     """Paths of complex numbers (S,), by title, from dark to light, a ring at their start, each on its own scale.
     ``values`` (S,) are what the colour stands for, such as a shift in seconds, told by a bar with a ``label``; the
     position in the path if not given."""
     paths = {title: np.asarray(path) for title, path in paths.items()}
-    figure, grid = planes(list(paths), columns, [max(np.abs(path).max(), 1e-12) for path in paths.values()])
+    figure, grid = planes(list(paths), 4, [max(np.abs(path).max(), 1e-12) for path in paths.values()])
     for axes, path in zip(grid, paths.values(), strict=True):
         axes.plot(path.real, path.imag, color="#bbbbbb", linewidth=0.9, zorder=1)
         by = np.arange(len(path)) if values is None else values

@@ -216,7 +216,7 @@ def test_the_grid_has_a_job_a_training_and_the_notebook_holds_its_rows(monkeypat
 
 def test_data_that_is_not_at_hand_is_said_and_left_out_and_an_unfinished_run_does_not_ship(tmp_path):
     wanted = ["slakh2100", f"musdb18hq={tmp_path / 'nowhere'}", "chorals"]
-    made, absent = experiments.settings(wanted, corpora=["chorales"], trained=["chorales"], progress=False)
+    made, absent = experiments.settings(wanted, corpora=["chorales"], trained=["chorales"])
     assert made["corpora"] == ["chorales"]
     assert "phalar datasets prepare slakh2100 ROOT" in absent["slakh2100"]
     assert "nowhere" in absent["musdb18hq"]

@@ -61,8 +61,6 @@ def stage(run: Study) -> Path:
     shutil.rmtree(target, ignore_errors=True)
     for part in ("book", "phalar"):
         shutil.copytree(root / part, target / part, ignore=shutil.ignore_patterns(".*", "__pycache__", "weights"))
-    if (run.folder / "figures").is_dir():
-        shutil.copytree(run.folder / "figures", target / "book" / "figures" / "run")
     shutil.copy(root / "_toc.yml", target)
     records, parameters = read(run.records), {name: shape_of(name).num_parameters for name in VARIANTS}
     published = [] if "judgements" in set(records["experiment"]) else [read(root / JUDGEMENTS)]

@@ -131,18 +131,15 @@ class Judged:
     why: str
 
 
-def judged(
-    records: pd.DataFrame, parameters: Mapping[str, int], claims: Sequence[Mapping[str, Any]] | None = None
-) -> list[Judged]:
-    """Every claim (of the registry, by default) with its verdict; p values are corrected (Holm) for all claims and data
-    sets together. ``records`` are of one run (`phalar.study.records.read`); ``parameters`` are counted, real ones, of
-    the variants that can be built here."""
-    claims, made = registry() if claims is None else claims, []
-    look = cache(partial(measured, records))
-    found = [evidence(look, entry) for entry in claims]
+def judged(records: pd.DataFrame, parameters: Mapping[str, int]) -> list[Judged]:
+    """Every claim of the registry with its verdict; p values are corrected (Holm) for all claims and data sets
+    together. ``records`` are of one run; ``parameters`` are counted, real ones, of the variants that can be built
+    here."""
+    look, made = cache(partial(measured, records)), []
+    found = [evidence(look, entry) for entry in registry()]
     family = [(i, name) for i, of in enumerate(found) for name, (effect, _) in of.items() if not effect.unjudged]
     corrected = dict(zip(family, holm([found[i][name][0].p_value() for i, name in family]), strict=True))
-    for i, entry in enumerate(claims):
+    for i, entry in enumerate(registry()):
         values = [lookup(*number) for number in entry.get("paper", ())]
         claimed = values[0] - values[1] if len(values) == 2 and values[0] < 1 else None
         own, verdicts = (entry["paper"][0][1] if values else ""), {}

@@ -59,9 +59,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def settings(
-    real: Sequence[str] = (), *, progress: bool = True, **chosen: Any
-) -> tuple[dict[str, Any], dict[str, str]]:
+def settings(real: Sequence[str] = (), **chosen: Any) -> tuple[dict[str, Any], dict[str, str]]:
     """`SETTINGS` with some ``chosen`` otherwise, and with the ``real`` data sets that are at hand, prepared now where
     their root is given (``NAME=ROOT``); as soon as one has a training split, models are trained on real data alone.
     Returns settings, and why each real data set that cannot be used is left out."""
@@ -71,7 +69,7 @@ def settings(
     for entry in real:
         name, _, root = entry.partition("=")
         try:
-            ready = prepare(name, Path(root), progress=progress).name if root else name
+            ready = prepare(name, Path(root), progress=True).name if root else name
             corpora.folder(ready)
             found.append(ready)
         except InputError as error:

@@ -106,7 +106,7 @@ class Study:
     values: Mapping[str, Any]  # the profile's, with what was overridden
     root: Path
     name: str
-    folder: Path  # of its records, weights, figures and sounds
+    folder: Path  # of its records, weights and sounds
     records: Path  # results.jsonl in it
     executed: Path  # folder of its executed notebooks
 
