@@ -61,15 +61,3 @@ def test_learning_curves_are_means_over_seeds_where_all_were_measured():
     assert chance.get_ydata()[0] == 100 / 64
     (band,) = axes.collections
     assert band.get_datalim(axes.transData).y1 == pytest.approx(80)
-
-
-def test_arrows_and_paths_end_where_their_numbers_are():
-    first, second, _ = plots.phasors({"one": {"z": 1j, "w": -2}, "two": {"z": 1}, "three": {}}).axes
-    tips = [text.xy for text in first.texts]
-    assert tips == [(0, 1), (-2, 0)]
-    assert second.texts[0].xy == (1, 0)
-    assert first.get_xlim() == second.get_xlim()
-    path = np.array([1, 1j, -1])
-    axes = plots.trajectories({"path": path}, [0.0, 1.0, 2.0], "shift (s)").axes[0]
-    np.testing.assert_allclose(axes.collections[0].get_offsets(), np.column_stack([path.real, path.imag]))
-    assert axes.lines[-1].get_marker() == "o"
