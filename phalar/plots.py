@@ -7,6 +7,7 @@ several side by side and name everything once with :func:`legend`. A figure of a
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, cycle
+from textwrap import fill, shorten
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -227,4 +228,36 @@ def fits(matches: Sequence) -> Figure:
     axes.set(xlabel="time in the mix (s)", ylim=(len(told) - 0.5, -0.5))
     axes.grid(False)
     figure.colorbar(colours, ax=axes, label="score")
+    return figure
+
+
+VERDICTS = {"reproduced": ("o", GREEN), "partial": ("D", SKY), "not reproduced": ("X", RED), "not shown": ("s", ORANGE)}
+"""Marker and colour of each verdict; all others are open circles in grey."""
+
+
+def forest(table: pd.DataFrame) -> Figure:
+    """Claims, a row each: the paper's effect as a bar, ours on each data set as a point with its 95 % interval, whose
+    colour and shape are the verdict.
+
+    ``table`` has columns ``claim``, ``data``, ``value``, ``low``, ``high``, ``verdict``, ``paper``: shares, NaN where
+    there is no number (`phalar.study.claims.forest`).
+    """
+    names = list(dict.fromkeys(table["claim"]))
+    figure, axes = plt.subplots(figsize=(8.4, 1.2 + 0.36 * len(names)))
+    for y, (_, rows) in enumerate(table.groupby("claim", sort=False)):
+        shifts = np.linspace(-0.2, 0.2, len(rows)) if len(rows) > 1 else [0.0]
+        for shift, row in zip(shifts, rows.itertuples(), strict=True):
+            marker, shade = VERDICTS.get(row.verdict, ("o", GREY))
+            look = {"color": shade, "markerfacecolor": shade if row.verdict in VERDICTS else "white", "markersize": 6}
+            ends = 100 * np.nan_to_num([[row.value - row.low], [row.high - row.value]]).clip(0)
+            told = row.verdict if row.verdict in VERDICTS else "not judged, or not run"
+            axes.errorbar(100 * row.value, y + shift, xerr=ends, fmt=marker, label=told, capsize=2, **look)
+        axes.plot(
+            100 * rows["paper"].iloc[0], y, "|", color="black", markersize=16, markeredgewidth=2, label="the paper"
+        )
+    axes.axvline(0, color=CHANCE, linewidth=1)
+    axes.set_yticks(range(len(names)), [fill(shorten(name, 88, placeholder=" …"), 46) for name in names], fontsize=8)
+    axes.set_xlabel("effect, to the right as claimed (points; r and F1 times 100)", fontsize=9)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    legend(figure, "outside upper center", ncols=4)
     return figure

@@ -10,8 +10,8 @@ from test_run import notebook
 
 from phalar.errors import RunError
 from phalar.paths import PACKAGE
-from phalar.study import book, media
-from phalar.study.records import Record, append
+from phalar.study import book, media, tables
+from phalar.study.records import REFERENCE, Record, append, read
 from phalar.study.run import study
 
 REPOSITORY = PACKAGE.parent
@@ -21,6 +21,7 @@ def stub(*outputs):
     """An executed notebook as papermill leaves it, with some outputs."""
     made = nbformat.v4.new_notebook()
     made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    made.metadata["phalar"] = {"parameters": {"seeds": [0]}, "seconds": 90.0, "records": []}
     made.cells = [
         nbformat.v4.new_markdown_cell("# A page\n\nOf {cite}`marincione2026phalar`: {{ run_steps }} steps."),
         nbformat.v4.new_code_cell("steps = 1", metadata={"tags": ["parameters"]}),
@@ -102,10 +103,14 @@ def test_the_book_is_whole_and_its_numbers_are_those_of_the_records(built, run):
     for path in (built.parent / "_static").rglob("*.css"):
         assert not re.search(r"""(url\(|@import)\s*["']?(https?:)?//""", path.read_text()), path
     index = text_of(built, "book/index")
-    assert "91.2\u00a0% [88.0, 94.0]" in index
-    assert "2026-01-02" in index
+    assert str(tables.measured(read(REFERENCE))["studio", "reference", 64]) in index
+    assert "2026-01-02" in text_of(built, "book/run-record")
+    assert "0.912" in next((built.parent / "_downloads").rglob("results.csv")).read_text()
     assert "1,234,567" in text_of(built, "book/model")
-    assert "120 steps" in text_of(built, "notebooks/retrieval")
+    page = re.sub(r"<[^>]+>", "", text_of(built, "notebooks/retrieval"))
+    assert "120 steps" in page
+    assert "phalar study run --profile tiny --only retrieval -p seeds" in page
+    assert "Finds the stem of a mix among 64 better than COCOLA, MoisesDB" in page
     assert "torch.fft.rfft" in re.sub(r"<[^>]+>", "", text_of(built, "book/model")), "pages show the code they teach"
     assert (built.parent / "_static/mathjax/tex-chtml.js").is_file()
     for name in ("notebooks/retrieval", "notebooks/course/2-a-delay-is-a-turn"):

@@ -106,13 +106,17 @@ def test_one_score_above_its_bound_refutes_the_bound(share, verdict):
 def test_the_reference_run_of_one_seed_judges_no_model():
     found = claims.judged(records.read(records.REFERENCE), COUNTED)
     assert {one.verdict for one in found} == {JUDGED, REPRODUCED, Verdict.NOT_TESTABLE, Verdict.NOT_RUN}
-    shown = [one.claim["claim"] for one in found if one.verdict is REPRODUCED]
-    bound = "Scores are bounded by the largest singular value of W (appendix E)"
-    assert shown == ["Less than half the size of COCOLA", bound], "what is true of any weights"
-    page = claims.claims_page(found)
-    assert "**not judged**: one seed" in page
+    without_models = [one.claim.get("evidence") for one in found if one.verdict is REPRODUCED]
+    assert without_models == ["sizes", "bounds"]
+    page = claims.claims_page(found, found)
+    assert "**not judged**<br>one seed" in page
     assert "`phalar study run --only retrieval`" in page
-    assert "70.87" in claims.claims_table(found)
+    assert "70.87" in page
+    drawn = claims.forest(found).set_index("claim")
+    assert set(drawn["verdict"]) <= {str(verdict) for verdict in Verdict}
+    assert drawn.loc[
+        "A linear probe reads chords better from the embeddings than from chroma", "paper"
+    ] == pytest.approx(0.046)
 
 
 @pytest.mark.parametrize(

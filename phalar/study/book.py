@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,13 @@ import nbformat
 import pandas as pd
 import yaml
 
-from phalar import fingerprint
+from phalar import fingerprint, plots
 from phalar.errors import RunError
 from phalar.evaluate.cost import shape_of
 from phalar.matching import MISMATCHED
 from phalar.model import checkpoints
 from phalar.model.variants import VARIANTS
-from phalar.study import claims, compare, media, tables
+from phalar.study import claims, compare, generated, media, tables
 from phalar.study.records import BENCHES, JUDGEMENTS, REFERENCE, read
 from phalar.study.run import Study, opened
 
@@ -65,17 +65,24 @@ def stage(run: Study) -> Path:
     records, parameters = read(run.records), {name: shape_of(name).num_parameters for name in VARIANTS}
     published = [] if "judgements" in set(records["experiment"]) else [read(root / JUDGEMENTS)]
     judged = claims.judged(pd.concat([records, *published], ignore_index=True), parameters)
+    shipped = pd.concat([read(root / path) for path in (REFERENCE, JUDGEMENTS)], ignore_index=True)
+    before = claims.judged(shipped, parameters)
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
-    config["parse"]["myst_substitutions"] = substitutions(records, run.values["profile_name"])
+    config["parse"]["myst_substitutions"] = substitutions(records, run.values["profile_name"], before)
     texts = {"_config.yml": yaml.safe_dump(config, allow_unicode=True, sort_keys=False)}
     for page, text in _generated(root, records, judged, parameters).items():
         texts[f"book/generated/{page}.md"] = text
+    texts["book/generated/claims-page.md"] = claims.claims_page(before, judged)
+    texts["book/generated/numbers.md"] = generated.numbers(shipped)
+    texts |= {f"book/generated/{name}.csv": of.to_csv() for name, of in (("results", records), ("reference", shipped))}
     for page in pages(root / "_toc.yml"):
         if page.startswith("notebooks/"):
-            texts[f"{page}.ipynb"] = _notebook(page.removeprefix("notebooks/"), run, target / "book")
+            texts |= _notebook(page.removeprefix("notebooks/"), run, target / "book", before)
     for name, text in texts.items():
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         (target / name).write_text(text, encoding="utf-8")
+    plots.use_style()
+    plots.forest(claims.forest(before)).savefig(target / "book" / "generated" / "claims.svg")
     return target
 
 
@@ -89,8 +96,8 @@ def _generated(root: Path, records, judged: list[claims.Judged], parameters: Map
     benches = (root / BENCHES).read_text(encoding="utf-8").splitlines() if (root / BENCHES).is_file() else []
     caption = tables.CAPTION
     return {
-        "claims": claims.claims_table(judged),
-        "claims-page": claims.claims_page(judged),
+        "api": generated.api(),
+        "run-record": generated.run_record(records),
         "variants": tables.markdown_table(header, variants, counted, "variants-table"),
         "weights": training_markdown(checkpoints.notes(checkpoints.REFERENCE), json.loads(MISMATCHED.read_text())),
         "weights-results": tables.frame_markdown(weights, f"The shipped weights. {caption}", "weights-table"),
@@ -152,8 +159,9 @@ def bench_markdown(printed: Iterable[Mapping]) -> str:
     return tables.markdown_table(["", "unit", "ours", "reference", "ratio"], rows, caption) if rows else tables.NOT_RUN
 
 
-def _notebook(name: str, run: Study, book: Path) -> str:
-    """An executed notebook for the book, whose media are copied to it; refuses one that was not executed or failed."""
+def _notebook(name: str, run: Study, book: Path, judged: Sequence[claims.Judged]) -> dict[str, str]:
+    """An executed notebook for the book, whose media are copied to it, with what came back and how to rerun it below
+    its question, and its records; refuses one that was not executed or failed."""
     path = run.executed / f"{name}.ipynb"
     failed, (notebook, files, fault) = path.with_suffix(".failed.ipynb"), opened(path, run.root)
     if failed.exists() or fault:
@@ -166,11 +174,20 @@ def _notebook(name: str, run: Study, book: Path) -> str:
         shutil.copy(found, staged)
         addresses[source] = f"../{'../' * name.count('/')}_static/media/{staged.name}"
     media.sources(notebook, addresses)
-    notebook.metadata.pop("phalar", None)
+    about = notebook.metadata.pop("phalar")
+    own = generated.records_of(run.records, about["records"])
+    boxes = [generated.answer(name, judged), generated.rerun(name, about, run.values["profile_name"], own)]
+    notebook.cells[1:1] = [nbformat.v4.new_markdown_cell(box) for box in boxes if box]
     tags = [cell.metadata.get("tags", []) for cell in notebook.cells]
     if ["injected-parameters"] in tags:  # what ran; the defaults with their comments fold away above it
         next(names for names in tags if "parameters" in names).append("hide-input")
-    return nbformat.writes(notebook)
+    made = {f"notebooks/{name}.ipynb": nbformat.writes(notebook)}
+    if name == "own-stems":  # the front page shows its guess, too
+        shown = (
+            output.get("data", {}).get("text/html", "") for cell in notebook.cells for output in cell.get("outputs", [])
+        )
+        made["book/generated/guess.md"] = "\n".join(text for text in map("".join, shown) if "phalar-guess" in text)
+    return made | ({f"notebooks/{name}.csv": own.to_csv(index=False)} if len(own) else {})
 
 
 def _sphinx(source: Path) -> Path:
@@ -189,10 +206,10 @@ def _sphinx(source: Path) -> Path:
     return source / "_build" / "html"
 
 
-def substitutions(records: pd.DataFrame, profile: str) -> dict[str, str]:
+def substitutions(records: pd.DataFrame, profile: str, judged: Sequence[claims.Judged]) -> dict[str, str]:
     """Every substitution of the book, by name, the same names under every profile: what the run was, thresholds of the
-    rule by which claims are judged, and what came back, as a sentence."""
-    texts = {"profile": profile, "answer": answer(tables.measured(records).values())}
+    rule by which claims are judged, and the verdict of the reference run, as a sentence."""
+    texts = {"profile": profile, "verdict": generated.verdict(judged)}
     texts |= {"rule_seeds": str(compare.SEEDS), "rule_size": str(compare.SIZE), "rule_alpha": f"{compare.ALPHA:g}"}
     texts |= {"rule_flat": f"{100 * compare.FLAT:g}"}
     newest = records.iloc[-1] if len(records) else dict.fromkeys(("device", "commit", "date"), MISSING)
@@ -200,19 +217,3 @@ def substitutions(records: pd.DataFrame, profile: str) -> dict[str, str]:
     for name, column in {"run_steps": "steps", "run_seeds": "seed"}.items():
         texts[name] = ", ".join(str(value) for value in sorted(records[column].dropna().unique())) or MISSING
     return texts
-
-
-def answer(found: Iterable[tables.Measured]) -> str:
-    """Whether retrieval came back, as a sentence: at the largest K, on chorales if it ran there, with interval, chance
-    and the length of training."""
-    ours = [row for row in found if row.variant == "phalar"]
-    row = max(ours, key=lambda row: (row.dataset in ("chorales", "CocoChorales"), row.k), default=None)
-    if row is None:
-        return f"Retrieval: {MISSING}."
-    verdict = "finds" if row.low > 1 / row.k else "does not yet find"
-    stand_in = f", a stand-in for {tables.STAND_INS[row.dataset]}" if row.dataset in tables.STAND_INS else ""
-    return (
-        f"After {row.steps} training steps PHALAR {verdict} the stem that belongs to a mix among {row.k} candidates: "
-        f"top\u20111 accuracy {row} on pieces it never heard (*{row.dataset}*{stand_in}), where chance gives "
-        f"{tables.percent(1 / row.k)}{tables.PER_CENT}."
-    )

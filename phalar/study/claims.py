@@ -7,7 +7,7 @@ that tests it. Book page *The claims, one by one*.
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ K = 64
 OF_BOUND = "largest score over its bound"  # metric: of all test pairs of some weights
 PLAIN_MINUS = "plain_minus_top1"  # metric: what a stress set costs
 CAPTION = (
-    "What the paper claims and what came back in this run. Retrieval is top-1 accuracy in % with K=64 candidates "
+    "What the paper claims and what came back. Retrieval is top-1 accuracy in % with K=64 candidates "
     "unless another K is named, with a 95 % bootstrap interval; points are PHALAR minus the other model. Names in "
     "italics are stand-in corpora, made here from real compositions: not the paper's data, so their numbers need not "
     "agree with it. What listeners say is of the reference records, unless this run was given their ratings."
@@ -129,6 +129,8 @@ class Judged:
     here: tuple[str, ...]
     verdict: Verdict
     why: str
+    effects: Mapping[str, tuple[Effect, Verdict]] = field(default_factory=dict)  # by data set
+    claimed: float | None = None  # the paper's effect
 
 
 def judged(records: pd.DataFrame, parameters: Mapping[str, int]) -> list[Judged]:
@@ -146,6 +148,7 @@ def judged(records: pd.DataFrame, parameters: Mapping[str, int]) -> list[Judged]
         for name, (effect, _) in found[i].items():
             effect = replace(effect, p=corrected.get((i, name), effect.p))
             verdicts[name] = judge(effect, claimed, values[0] if name == own else None)
+        effects = {name: (effect, verdicts[name][0]) for name, (effect, _) in found[i].items()}
         if own in verdicts:  # the paper's own data set decides where it was tested, else all that were
             verdicts = {own: verdicts[own]}
         here, verdict = tuple(text for _, text in found[i].values()), together(each for each, _ in verdicts.values())
@@ -158,7 +161,7 @@ def judged(records: pd.DataFrame, parameters: Mapping[str, int]) -> list[Judged]
             here, verdict, why = _bounded(look("bounds", OF_BOUND))
         elif "impossible" in entry and not here:
             verdict, why = Verdict.NOT_TESTABLE, entry["impossible"]
-        made.append(Judged(entry, _printed(entry, values), here, verdict, why))
+        made.append(Judged(entry, _printed(entry, values), here, verdict, why, effects, claimed))
     return made
 
 
@@ -195,21 +198,38 @@ def _name(dataset: str) -> str:
     return f"*{dataset}*" if dataset in tables.STAND_INS or dataset.startswith("stress-") else dataset
 
 
-def claims_table(found: Sequence[Judged]) -> str:
-    """Markdown table for the first page: claim | paper | here, with the verdict first."""
-    rows = [[one.claim["claim"], one.paper, "<br>".join([f"**{one.verdict}**", *one.here])] for one in found]
-    return markdown_table(["claim", "paper", "here"], rows, CAPTION, "claims")
+def counted(found: Sequence[Judged]) -> str:
+    """How many claims came to which verdict, as half a sentence."""
+    counts = Counter(one.verdict for one in found)
+    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
 
 
-def claims_page(found: Sequence[Judged]) -> str:
-    """Markdown of the page of claims: how many came back, and claim → measure → what would refute it → evidence →
-    verdict, each with the command that tests it."""
-    counts, rows = Counter(one.verdict for one in found), []
+def page_of(claim: Mapping[str, Any]) -> str:
+    """The notebook that tests a claim, or an empty text."""
+    words = claim.get("command", "").split()
+    return words[words.index("--only") + 1] if "--only" in words else "".join(words[1:2] if "evaluate" in words else [])
+
+
+def forest(found: Sequence[Judged]) -> pd.DataFrame:
+    """What `phalar.plots.forest` draws: a row an effect that was measured, and one a claim of which there is the
+    paper's alone."""
+    rows = []
     for one in found:
+        told = [(name, e.value, e.low, e.high, str(verdict)) for name, (e, verdict) in one.effects.items()]
+        missing = [("", math.nan, math.nan, math.nan, str(one.verdict))] if one.claimed is not None else []
+        rows += [(one.claim["claim"], *row, one.claimed) for row in told or missing]
+    return pd.DataFrame(rows, columns=["claim", "data", "value", "low", "high", "verdict", "paper"])
+
+
+def claims_page(found: Sequence[Judged], run: Sequence[Judged]) -> str:
+    """Markdown of the page of claims: how many came back in the reference run, and claim → measure → what would refute
+    it → evidence → verdict, each with the command that tests it, and the same of the run that built the book."""
+    rows = []
+    for one, own in zip(found, run, strict=True):
         command = f"<br>`phalar {one.claim['command']}`" if "command" in one.claim else ""
-        verdict = f"**{one.verdict}**" + (f": {one.why}" if one.why else "")
-        measure = one.claim["measure"] + command
-        rows.append([one.claim["claim"], one.paper, measure, one.claim["refuted"], "<br>".join(one.here), verdict])
-    header = ["claim", "paper", "measure, and the command that tests it", "what would refute it", "here", "verdict"]
-    summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
-    return f"{len(found)} claims: {summary}.\n\n{markdown_table(header, rows, CAPTION, 'claims-one-by-one')}"
+        told = [[f"**{each.verdict}**", *filter(None, [each.why]), *each.here] for each in (one, own)]
+        row = [one.claim["claim"], one.paper, one.claim["measure"] + command, one.claim["refuted"]]
+        rows.append(row + ["<br>".join(texts) for texts in told])
+    header = ["claim", "paper", "measure, and the command that tests it", "what would refute it"]
+    table = markdown_table([*header, "reference run", "this run"], rows, CAPTION, "claims-one-by-one")
+    return f"{len(found)} claims in the reference run: {counted(found)}.\n\n{table}"

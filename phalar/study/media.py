@@ -7,7 +7,7 @@ import html
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import nbformat
@@ -87,3 +87,19 @@ def fragment(name: str, data: dict) -> str:
 def base64_ogg(wave: np.ndarray) -> str:
     """A wave (N,) as the text of a sound inside a page."""
     return base64.b64encode(_ogg(wave)).decode("ascii")
+
+
+def guess(mix: Path, candidates: Sequence[Path], scores: Sequence[float], own: int) -> str:
+    """HTML in which the reader guesses which of some candidates belongs to a mix, hears each with it, without a gap
+    when another is chosen, and then sees what a model says; ``own`` is the place of the right one."""
+    top = max(*np.abs(scores), 1e-9)
+    sounds = "".join(
+        f'<audio preload="none" src="{html.escape(path.as_posix())}"></audio>' for path in (mix, *candidates)
+    )
+    rows = "".join(
+        f'<div class="row"><label><input type="radio" name="guess" {"checked" * (i == 0)}> number {i + 1}</label>'
+        f'<span class="bar"><i style="width: {50 + 50 * score / top:.0f}%"></i></span><span>{score:+.2f}</span></div>'
+        for i, score in enumerate(scores)
+    )
+    page = fragment("guess", {"scores": [round(float(score), 3) for score in scores], "own": own})
+    return page.replace("<!--ROWS-->", rows).replace("<!--SOUNDS-->", sounds)
