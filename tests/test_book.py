@@ -2,10 +2,12 @@
 
 import re
 import shutil
+from importlib.resources import files
 from unittest.mock import Mock
 
 import nbformat
 import pytest
+from test_interactive import BROWSER, browsed
 from test_run import notebook
 
 from phalar.errors import RunError
@@ -116,6 +118,29 @@ def test_the_book_is_whole_and_its_numbers_are_those_of_the_records(built, run):
     for name in ("notebooks/retrieval", "notebooks/course/2-a-delay-is-a-turn"):
         (sound,) = re.findall(r'preload="none" src="([^"]*mix 1.ogg)"', text_of(built, name))
         assert ((built.parent / name).parent / sound).read_bytes() == b"OggS sound"
+
+
+AXE = """<script>document.documentElement.dataset.theme = document.documentElement.dataset.mode = "THEME"</script>
+<script>RULES</script><script>addEventListener("load", () => setTimeout(async () => {
+  const found = await axe.run(document, { runOnly: ["color-contrast", "heading-order", "image-alt", "duplicate-id",
+    "label", "link-name", "button-name"] });
+  const told = found.violations.flatMap((each) => each.nodes.map((node) => [each.id, node.html]));
+  document.body.append(Object.assign(document.createElement("pre"), { textContent: JSON.stringify(told) }));
+}, 500))</script></body>"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on the path: install one")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["book/index", "book/claims", "book/model", "notebooks/retrieval"])
+def test_pages_can_be_read_by_everybody_and_open_as_files_without_a_word_on_the_console(built, name, theme, tmp_path):
+    rules = (files("axe_core_python") / "axe.min.js").read_text()
+    opened = (built.parent / name).with_suffix(f".{theme}.html")
+    last = AXE.replace("THEME", theme).replace("RULES", rules)
+    opened.write_text(last.join(text_of(built, name).rsplit("</body>", 1)))
+    try:
+        assert browsed(opened, tmp_path) == []
+    finally:
+        opened.unlink()
 
 
 def test_a_fault_stops_the_build_and_leaves_the_last_good_book(built, run):

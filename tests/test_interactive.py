@@ -80,6 +80,17 @@ UNIT = {"loop": 0.44, "piece": 0.44, "plane": 0.48 / 2.1}  # share of a dial's w
 SAYS = {"loop": r"^(\S+) s late", "piece": r"score (\S+)$", "plane": r"Difference (\S+)\. "}
 
 
+def browsed(page, profile):
+    """What a page that is opened without a network has to say in its last <pre>; its console is empty."""
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--window-size=1280,900"]
+    options += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={profile}", "--virtual-time-budget=20000"]
+    command = [BROWSER, *options, "--dump-dom", page.as_uri()]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
+    said = [line for line in ran.stderr.splitlines() if "CONSOLE" in line and '"[' not in line]  # the theme's own
+    assert not said
+    return json.loads(html.unescape(re.findall(r"<pre>(.*?)</pre>", ran.stdout, re.S)[-1]))
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """What the browser did with all pieces at all widths, by piece and width; its console is empty."""
@@ -88,12 +99,7 @@ def found(tmp_path_factory):
     moves = {f"{name}{w}": moves for name, (_, moves, *_) in PIECES.items() for w in WIDTHS}
     page = PAGE.replace("MOVES", json.dumps(moves)).replace("PIECES", "".join(boxes))
     (folder / "page.html").write_text(page, encoding="utf-8")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--window-size=1280,900"]
-    options += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={folder / 'profile'}", "--dump-dom"]
-    command = [BROWSER, *options, (folder / "page.html").as_uri()]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
-    assert "CONSOLE" not in ran.stderr
-    return dict(json.loads(html.unescape(re.search(r"<pre>(.*?)</pre>", ran.stdout, re.S)[1])))
+    return dict(browsed(folder / "page.html", folder / "profile"))
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -203,6 +203,8 @@ def _sphinx(source: Path) -> Path:
         alarming = re.findall(r"^.*\b(?:WARNING|ERROR|CRITICAL|SEVERE)\b.*$", done.stdout, flags=re.M)
         said = "\n".join((alarming or done.stdout.splitlines())[-LOG_LINES:])
         raise RunError(f"the book did not build without warnings, see {log}; from it:\n{said}")
+    for page in (source / "_build" / "html").rglob("*.html"):  # a book opened as files may not load fonts beforehand
+        page.write_text(re.sub(r'<link rel="preload" as="font"[^>]*>', "", page.read_text()))
     return source / "_build" / "html"
 
 
