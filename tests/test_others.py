@@ -9,7 +9,7 @@ from music import HUBERT, invent_track
 from scipy.linalg import sqrtm
 
 from phalar.errors import InputError
-from phalar.evaluate import others, retrieval
+from phalar.evaluate import appendices, others, retrieval
 from phalar.evaluate.others import OTHERS, Other
 
 PACKAGES = {
@@ -132,3 +132,18 @@ def test_weights_by_a_path_are_loaded_and_collapsed_ones_refused(name, make, tmp
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(InputError, match=r"needs|not readable"):
         others.load(name, tmp_path)
+
+
+def test_a_neural_codec_by_its_folder_keeps_what_its_first_codebooks_say(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    sizes = {"encoder_hidden_size": 8, "decoder_hidden_size": 16, "n_codebooks": 4, "codebook_size": 16}
+    rates = {"downsampling_ratios": [2, 4], "upsampling_ratios": [4, 2], "codebook_dim": 4, "sampling_rate": 24_000}
+    transformers.DacModel(transformers.DacConfig(**sizes, **rates)).save_pretrained(tmp_path)
+    codec, wave = appendices.neural(tmp_path), tone(220, 1)
+    (less, low), (more, high) = (codec(wave, 16_000, kept) for kept in (1, 4))
+    assert less.shape == more.shape == wave.shape
+    assert (low, high) == pytest.approx((12, 48), rel=0.01)  # 24,000 / 8 frames a second of four bits, in kbit/s
+    assert np.abs(less - more).max() > 0
+    with pytest.raises(InputError, match="no DAC or EnCodec"):
+        appendices.neural(tmp_path / "none")

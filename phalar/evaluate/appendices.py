@@ -3,15 +3,20 @@ of tempo and metre (G). Book notebooks *Where it breaks*, *Ablations*, *Phasors 
 """
 
 import io
+import math
 from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import soundfile
+import soxr
 import torch
 
 from phalar.audio import SAMPLE_RATE
 from phalar.corpora.stress import through_mp3
 from phalar.datasets.tracks import Track
+from phalar.errors import InputError
 from phalar.evaluate.beats import BeatMap, contrast
 from phalar.evaluate.retrieval import Cuts, Scorer
 from phalar.model.similarity import BilinearForm, HermitianForm, SemidefiniteForm, SesquilinearForm
@@ -33,8 +38,32 @@ def through_opus(audio: np.ndarray, sample_rate: int, kbps: int) -> tuple[np.nda
 CODECS: dict[str, Codec] = {"Opus": through_opus, "MP3": through_mp3}
 
 
+def neural(folder: Path) -> Codec:
+    """DAC or EnCodec as a codec of (wave, rate, codebooks), from a folder with its weights as the library
+    ``transformers`` saves them; of the residual quantiser's codebooks the first so many are kept. Paper, appendix D."""
+    try:
+        model = import_module("transformers").AutoModel.from_pretrained(folder, local_files_only=True).eval()
+        own = model.config.sampling_rate
+    except (ImportError, OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{folder}: no DAC or EnCodec ({error}); pip install transformers, give its folder") from error
+
+    best = {"bandwidth": max(model.config.target_bandwidths)} if hasattr(model.config, "target_bandwidths") else {}
+
+    @torch.inference_mode()
+    def through(audio: np.ndarray, sample_rate: int, codebooks: int) -> tuple[np.ndarray, float]:
+        made = model.encode(torch.from_numpy(soxr.resample(audio, sample_rate, own)).float()[None, None], **best)
+        codes = made.audio_codes[..., :codebooks, :]
+        scales = {"audio_scales": made.audio_scales} if "audio_scales" in made else {}
+        decoded = model.decode(audio_codes=codes, **scales).audio_values.flatten()
+        heard = soxr.resample(decoded.numpy(), own, sample_rate)
+        bits = codes.numel() * math.log2(model.config.codebook_size)
+        return np.resize(heard, len(audio)), bits / 1000 / (len(audio) / sample_rate)
+
+    return through
+
+
 def coded(score: Scorer, codec: Codec, kbps: int) -> Scorer:
-    """A scorer that hears mix and stem, each by itself, through a codec."""
+    """A scorer that hears mix and stem, each by itself, through a codec, with so many kbit/s (or codebooks)."""
 
     def heard(cuts: Cuts) -> dict[str, np.ndarray]:
         return score((pair, np.stack([codec(wave, SAMPLE_RATE, kbps)[0] for wave in waves])) for pair, waves in cuts)
