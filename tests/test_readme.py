@@ -34,6 +34,15 @@ def test_numbers_of_the_readme_are_those_of_the_reference_run():
         assert f"| {tables.as_printed(claimed)} |" in line
 
 
+def test_every_number_with_an_interval_that_prose_states_is_a_reference_record():
+    kept = [records.read(path) for path in (records.REFERENCE, records.JUDGEMENTS, records.SCORERS)]
+    rows = [row for of in kept for row in of[["value", "ci_low", "ci_high"]].itertuples(index=False)]
+    known = {tables.with_interval(*row, form) for row in rows for form in ("{:.3f}".format, tables.percent)}
+    for page in PAGES:
+        stated = re.findall(r"\d*\.\d+ \[\d*\.\d+, \d*\.\d+\]", page.read_text())
+        assert set(stated) <= known, page.name
+
+
 def test_the_records_of_the_shipped_weights_are_of_these_weights():
     found = records.read(records.REFERENCE).query("variant == 'reference' and metric == 'top1'")
     shipped = checkpoints.notes(checkpoints.REFERENCE)["config_hash"]
