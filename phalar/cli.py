@@ -52,8 +52,8 @@ HELP = {
     "corpus": "built-in, or a data set that was prepared",
     "device": "'auto', 'cpu' or 'cuda'",
     "limit": "tracks at most, 0 for all",
-    "steps": "optimiser steps (of a training: 100)",
-    "minutes": "as many steps as fit, timed on the first few",
+    "steps": "optimiser steps",
+    "minutes": "in place of --steps: as many as fit, timed on the first few",
     "preset": "'published', 'default', 'long' or 'short': ever less noise",
     "shards": "batches a step, shared out to the devices of torchrun",
     "negatives": "an anchor meets the positives of its 'shard', or 'all'",
@@ -104,17 +104,13 @@ def _text(result: dict) -> str:
     """A result for people: a line a value, a table a list of rows."""
     import pandas as pd
 
-    def shown(value: object) -> str:
-        kind = ".4g" if isinstance(value, float) else "," if type(value) is int else ""
-        return "" if value is None or value != value else format(value, kind) if kind else str(value)
-
     lines = []
     for name, value in result.items():
         if not isinstance(value, list):
-            lines.append(f"{name}: {shown(value)}")
+            lines.append(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
         elif value:
-            rows = pd.DataFrame(value, columns=SHOWN if name == "records" else None, dtype=object)
-            lines.append(rows.map(shown).to_string(index=False))
+            rows = pd.DataFrame(value, columns=SHOWN if name == "records" else None).astype(object)
+            lines.append(rows.fillna("").to_string(index=False, float_format="{:.4g}".format))
     # Names of files may hold bytes that are no text.
     return "\n".join(lines).encode("utf-8", "backslashreplace").decode()
 
@@ -197,14 +193,12 @@ class Top:
             corpora.render(name, jobs=jobs)
         return {"corpora": folders}
 
-    def train(variant, *, corpus: tuple, seed=0, steps: int | None = None, limit=0, minutes: float | None = None,
+    def train(variant, *, corpus: tuple, seed=0, steps=100, limit=0, minutes: float | None = None,
               device="auto", preset="default", batch_size=32, out: Path, shards=1, negatives="shard",
               seconds=(2.0, 10.0)):  # fmt: skip
         """Train a model; started again it goes on where it was stopped."""
-        if steps is not None and minutes is not None:
-            raise InputError("give --steps or --minutes, not both")
         how = {"preset": preset, "batch_size": batch_size, "shards": shards, "negatives": negatives, "seconds": seconds}
-        settings = config.config(variant, corpus, seed=seed, limit=limit, steps=100 if steps is None else steps, **how)
+        settings = config.config(variant, corpus, seed=seed, limit=limit, steps=steps, **how)
         if minutes is not None:
             settings = loop.with_steps(settings, minutes, out, device=device)
         done = loop.train(settings, out, device=device)
@@ -303,7 +297,8 @@ class Datasets:
         found = copies.check(name, root, options, progress=True)
         counts = {split: {"found": n, "expected": found.expected.get(split)} for split, n in found.found.items()}
         problems = [each._asdict() for each in found.problems]
-        return {"dataset": name, "whole": found.whole, "splits": counts, "problems": problems}
+        whole = not problems and found.expected in ({}, found.found)
+        return {"dataset": name, "whole": whole, "splits": counts, "problems": problems}
 
     def prepare(name, root: Path, *, jobs: int | None = None, **options):
         """Turn a copy into 16 kHz audio that is read at memory speed. NAME is as `phalar datasets list` has it."""
@@ -318,7 +313,7 @@ class Study:
     def run(*, profile="laptop", override: tuple = (), jobs=1, only: tuple = ()):
         """Execute the notebooks with a profile; a changed value makes another run, with records of its own."""
         done = run.run_study(_run(profile, override), only or None, jobs=jobs)
-        return {"notebooks": [asdict(each) for each in done]}
+        return {"notebooks": done}
 
     def book(*, profile="laptop", override: tuple = ()):
         """Build the book from the executed notebooks."""
@@ -341,7 +336,7 @@ class Study:
         work = work if index is None else [work[index]]
         if list:
             return {"jobs": [job.about() for job in work]}
-        share = max(1, store.processors() // jobs)
+        share = max(1, store.cpu_count() // jobs)
         do = partial(experiments.Job.run, target=results or own.records, threads=share)
         outcomes = [*store.in_processes(do, work, jobs)]
         failed = [job.about() | {"error": str(error)} for job, error in outcomes if isinstance(error, Exception)]

@@ -3,7 +3,6 @@
 import re
 import shutil
 from importlib.resources import files
-from unittest.mock import Mock
 
 import nbformat
 import pytest
@@ -11,6 +10,7 @@ from test_interactive import BROWSER, browsed
 from test_run import notebook
 
 from phalar.errors import RunError
+from phalar.model.variants import VARIANTS
 from phalar.paths import PACKAGE
 from phalar.study import book, media, tables
 from phalar.study.records import REFERENCE, Record, append, read
@@ -68,7 +68,7 @@ def run(tmp_path_factory):
 @pytest.fixture(autouse=True, scope="module")
 def counted():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(book, "shape_of", lambda name: Mock(num_parameters=1_234_567 if name == "phalar" else 1))
+        patch.setattr(book.cost, "parameters", lambda: dict.fromkeys(VARIANTS, 1) | {"phalar": 1_234_567})
         yield
 
 

@@ -72,7 +72,6 @@ def test_a_folder_of_stems_is_ranked_and_drawn(capsys, clips, tmp_path):
         ("score {mix} missing.wav --model phalar", "missing.wav"),
         ("train phalar --corpus chorals --out x", "'chorals'"),
         ("train phalar --corpus chorales --preset quick --out x", "'quick'"),
-        ("train phalar --corpus chorales --steps 1 --minutes 1 --out x", "not both"),
         ("evaluate retrieval --model nowhere.safetensors --corpus chorales", "nowhere.safetensors"),
         ("evaluate retrieval --model CLAP --corpus chorales", "CLAP needs weights"),
         ("study run --profile lapdog", "'lapdog'"),

@@ -94,9 +94,6 @@ def test_a_folder_of_something_else_is_refused_and_one_above_a_copy_will_do(name
     if name != "folder":
         root = MAKERS[name](tmp_path / "above" / "copy")
         assert tracks(name, root.parent) == tracks(name, root)
-    (tmp_path / "empty" / "train" / "A - B.stem.mp4").touch()
-    with pytest.raises(InputError, match="MUSDB18-HQ, which is wav"):
-        DATASETS["musdb18hq"].list(tmp_path / "empty")
 
 
 def test_a_stem_in_two_formats_counts_once_and_either_will_do(copy, tmp_path):
@@ -240,8 +237,6 @@ def test_cocochorales_in_full_or_in_part_by_voices(tmp_path, share):
     assert {split: share * count for split, count in counts.items()} == DATASETS["cocochorales"].expected
     for track in found:
         assert tuple(stem.name for stem in track.stems) == skeletons.CHORALE_PLAYERS[track.tags["ensemble"]]
-    alone = tracks("cocochorales", root, ensembles="random")
-    assert alone == [track for track in found if track.tags["ensemble"] == "random"]
     found[0].stems[1].file.unlink()
     assert DATASETS["cocochorales"].list(root)[1] == [(found[0].place, "has 3 of four voices")]
 

@@ -13,7 +13,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,7 +24,7 @@ from phalar.cli import main
 from phalar.datasets import prepare
 from phalar.datasets.files import read_sound
 from phalar.datasets.prepare import DATASETS, check
-from phalar.errors import InputError, RunError
+from phalar.errors import InputError
 
 PROGRAM = "import sys; from phalar.datasets.prepare import prepare; prepare('folder', sys.argv[1], progress=False)"
 
@@ -170,13 +169,8 @@ def test_a_second_process_waits_for_the_first(tmp_path):
     assert other.wait(timeout=120) == 0
 
 
-def test_a_disk_without_room_is_told_before_and_one_that_fills_up_stops_it_and_keeps_what_is_done(tmp_path):
+def test_a_disk_that_fills_up_stops_it_and_keeps_what_is_done(tmp_path):
     root = fill(tmp_path / "songs", 4)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prepare.shutil, "disk_usage", lambda _: SimpleNamespace(free=4 * 3 * 32_000 - 1))
-        with pytest.raises(RunError, match=r"needs 0\.0 GB more, and the disk has .*PHALAR_CACHE"):
-            run(root)
-    assert prepare.names() == []
     limits = (
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)); "  # inherited by the workers

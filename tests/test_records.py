@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from phalar.errors import InputError, PhalarWarning, RunError
+from phalar.errors import InputError, RunError
 from phalar.evaluate.statistics import Estimate
 from phalar.study import records, tables
 from phalar.study.compare import differing
@@ -66,20 +66,6 @@ def test_what_is_appended_is_read_back_and_the_newest_of_a_key_counts(tmp_path):
     assert pd.isna(table["k"].iloc[0])
     assert table["k"].dtype == "Int64"
     assert [line["value"] for line in map(json.loads, path.read_text().splitlines())] == [0.87, 0.9, 0.9, 0.92]
-
-
-@pytest.mark.parametrize("kept", [1, -1])
-def test_a_torn_last_line_is_left_out_with_a_warning_and_cut_off_by_the_next_append(tmp_path, kept):
-    path = tmp_path / "results.jsonl"
-    append(path, [record(seed=0), record(seed=1)])
-    first, second = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(first + second[:kept])
-    with pytest.warns(PhalarWarning, match="torn last line"):
-        assert read(path)["seed"].tolist() == [0]
-    with pytest.warns(PhalarWarning, match="torn last line"):
-        append(path, [record(seed=2)])
-    assert read(path)["seed"].tolist() == [0, 2]
-    assert path.read_bytes().startswith(first)
 
 
 @pytest.mark.parametrize("line", [b"{broken", b"[1]", b"", b'{"experiment": "retrieval"}', b"\xff\xfe"])

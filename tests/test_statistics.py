@@ -43,9 +43,9 @@ def test_the_interval_of_one_seed_is_scipys():
 @pytest.mark.parametrize("seeds", [1, 3, 5])
 def test_an_interval_misses_the_truth_about_one_time_in_twenty(seeds):
     rng, missed = np.random.default_rng(1), 0
-    for trial in range(SETS):
+    for _ in range(SETS):
         a, b = (trained(rng, seeds) if seeds > 1 else rng.normal(size=80) for _ in range(2))
-        found = difference(a, b, seed=trial, resamples=800)
+        found = difference(a, b, resamples=800)
         missed += not found.low <= 0 <= found.high
     assert missed / SETS < 0.10
     assert missed / SETS > 0.02 or seeds > 1
@@ -73,8 +73,6 @@ def test_recordings_of_one_piece_are_one_unit():
     assert estimate(often).high - estimate(often).low < 0.5 * (grouped.high - grouped.low)
     uneven = difference(np.array([1.0, 1, 1, 0]), np.zeros(4), ["a", "a", "a", "b"])
     assert (uneven.value, uneven.n) == (0.75, 2)  # a mean over recordings still
-    with pytest.raises(InputError, match="groups"):
-        estimate(often, groups[:3])
 
 
 def test_one_unit_has_no_interval_shares_end_at_one_and_a_gain_over_almost_nothing_has_no_end():
@@ -116,7 +114,7 @@ def test_equals_are_told_apart_about_one_time_in_twenty(monkeypatch, kind):
     monkeypatch.setattr(statistics, "FLIPS", 1000)
     rng, tracks = np.random.default_rng(5), int(kind[:2]) if kind[0].isdigit() else 80
     sets = [(trained(rng, 3), trained(rng, 3)) if tracks == 80 else equals(rng, tracks) for _ in range(SETS)]
-    positive = sum(p_value(a, b, seed=i) <= 0.05 for i, (a, b) in enumerate(sets))
+    positive = sum(p_value(a, b) <= 0.05 for a, b in sets)
     assert tracks == 80 or positive > 0
     assert positive <= stats.binom.ppf(1 - 1e-4, SETS, 0.05), "no more than chance gives, but for one time in 10,000"
     if tracks == 80:
@@ -138,7 +136,7 @@ def test_unpaired_or_senseless_values_are_refused():
     for function in (difference, gain, p_value):
         with pytest.raises(InputError, match="same tracks"):
             function(np.ones(3), np.ones(4))
-    for bad, why in ((np.ones((3, 1, 3)), "shape"), (np.ones(0), "at least one"), ([1, np.nan], "NaN")):
+    for bad, why in ((np.ones((3, 1, 3)), "shape"), (np.ones(0), "at least one"), ([1, np.nan], "finite")):
         for function in (difference, gain, p_value, lambda _, values: estimate(values)):
             with pytest.raises(InputError, match=why):
                 function(np.ones(3), bad)

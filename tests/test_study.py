@@ -17,11 +17,11 @@ from phalar.study.run import NOTEBOOKS, run_study, study
 def test_the_study_runs_and_the_book_is_built_from_it():
     run = study("smoke")
     executed = run_study(run, jobs=2)
-    assert [one.name for one in executed] == list(NOTEBOOKS)
+    assert [one["name"] for one in executed] == list(NOTEBOOKS)
     for notebook in executed:
-        cells = nbformat.read(notebook.path, as_version=4).cells
+        cells = nbformat.read(notebook["path"], as_version=4).cells
         assert all(c.execution_count for c in cells if c.cell_type == "code" and c.source.strip())
-        assert str(repository()) not in notebook.path.read_text(), "nothing of this machine goes into the book"
+        assert str(repository()) not in notebook["path"].read_text(), "nothing of this machine goes into the book"
     found = records.read(run.records)
     newest = found[(found["experiment"] == "retrieval") & ~found["variant"].isin([*others.OTHERS])]
     assert set(newest["variant"]) == {"reference", "phalar", "gap", *tables.SHORTCUTS, *tables.ALIGNED}
@@ -31,7 +31,7 @@ def test_the_study_runs_and_the_book_is_built_from_it():
     assert (shares["n"][alone] == 1).all(), "what has no interval is of one piece"
     assert (shares["ci_low"] <= shares["value"])[~alone].all()
     assert {"ablations", "beats", "chords", "limits", "rotation", "sensitivity"} <= set(found["experiment"])
-    assert all(one.reused for one in run_study(run)), "nothing changed: nothing is executed again"
+    assert all(one["reused"] for one in run_study(run)), "nothing changed: nothing is executed again"
     index = build_book(run)
     page = (index.parent / "notebooks" / "retrieval.html").read_text()
     assert page.count("<audio") >= 3, "the mix, the stem ranked first and the true stem can be played"

@@ -8,10 +8,9 @@ started again goes on where the last one ended. Its bytes depend on the data set
 import fcntl
 import json
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from functools import partial
 from hashlib import blake2b
 from itertools import chain
@@ -83,11 +82,6 @@ class Summary(NamedTuple):
     expected: dict[str, int]
     problems: list[Problem]
 
-    @property
-    def whole(self) -> bool:
-        """Nothing is wrong, and nothing missing."""
-        return not self.problems and (not self.expected or self.found == self.expected)
-
 
 def check(name: str, root: Path | str, options: Mapping | None = None, *, progress: bool = False) -> Summary:
     """Look through a copy of a data set, without changing anything in it.
@@ -150,8 +144,8 @@ def prepare(
         fcntl.flock(lock, fcntl.LOCK_EX)  # one run at a time; a second waits, and then finds the work done
         store.sweep(where, older_than=0)  # nobody else is writing
         fcntl.flock(lock, fcntl.LOCK_SH)  # the processes that fill the store hold it too
-        tasks = [(track, source) for track in tracks if (source := _digest(root, track)) != _source(where, track)]
-        _make_sure_of_room(where, [track for track, _ in tasks])
+        kept = {track.id: (store.record(where, track.id) or {}).get("tags", {}).get("source") for track in tracks}
+        tasks = [(track, source) for track in tracks if (source := _digest(root, track)) != kept[track.id]]
         try:
             with closing(in_processes(partial(_store, where), tasks, jobs)) as done:
                 for (track, _), outcome in tqdm(done, f"preparing {where.name}", len(tasks), disable=not progress):
@@ -178,29 +172,13 @@ def prepare(
     return Summary(where.name, dict(Counter(track.split for track in stored)), expected, problems)
 
 
-def _make_sure_of_room(where: Path, tracks: list[Listed]) -> None:
-    """Raise a RunError if these tracks need more than the disk has left, told from the length of a stem of each."""
-    need = 0
-    for track in tracks:
-        with suppress(DamagedFile):
-            need += 2 * len(track.stems) * read_length(track.stems[0].file)
-    if need > (have := shutil.disk_usage(where).free):
-        what = f"{where} needs {need / 1e9:.1f} GB more, and the disk has {have / 1e9:.1f} GB left"
-        raise RunError(f"{what}: make room, or set PHALAR_CACHE to a folder on a larger disk")
-
-
 def _digest(root: Path, track: Listed) -> str:
-    """Of everything that a stored track depends on, but for the samples; equal wherever the copy lies."""
+    """Of everything that a stored track depends on, but for the samples; equal wherever the copy lies. The track keeps
+    it, unless a stem of it was left out."""
     stems = [stem._replace(file=[os.path.relpath(stem.file, root), stem.file.stat().st_size]) for stem in track.stems]
     about = [VERSION, store.FORMAT, track._replace(place=None, stems=stems)]
     text = json.dumps(about, sort_keys=True, default=np.ndarray.tolist)
     return blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-def _source(where: Path, track: Listed) -> str | None:
-    """The digest of what a track was made from; None where it is not whole, or a stem of it was left out."""
-    record = store.record(where, track.id)
-    return record and record["tags"].get("source")
 
 
 def _store(where: Path, task: tuple[Listed, str]) -> list[Problem]:

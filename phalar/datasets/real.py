@@ -102,17 +102,14 @@ def read_stems(text: str) -> dict[str, dict[str, str]]:
     "the archives do not say which split they are",
     layout="train, valid and test with folders such as brass_track048001 in them",
     expected={"train": 24000, "valid": 8000, "test": 8000},
-    options={"ensembles": ("all", "string", "brass", "woodwind", "random")},
 )
-def cocochorales(copy: Copy, ensembles: str = "all") -> Iterator[Listed]:
+def cocochorales(copy: Copy) -> Iterator[Listed]:
     """``train|valid|test/ENSEMBLE_trackNNNNNN/stems_audio/N_INSTRUMENT.wav``, of the full or the tiny set.
 
-    Stems are in order of their voices (soprano first). A track's tag is its ``ensemble``. The word random has two
-    meanings: there, as in COCOLA, it is the one ensemble whose instruments were drawn at random; PHALAR's published
-    loader, told ``random``, takes all four ensembles, as this one if not told to take one alone.
+    Stems are in order of their voices (soprano first). A track's tag is its ``ensemble``. All four are taken, as by
+    PHALAR's published loader when it is told ``random``; for COCOLA that word is one ensemble of them.
     """
-    chosen = "string|brass|woodwind|random" if ensembles == "all" else ensembles
-    for track in copy.tracks(f"({chosen})_track[0-9]+"):
+    for track in copy.tracks("(string|brass|woodwind|random)_track[0-9]+"):
         voices = copy.audio(track.place / "stems_audio", "[0-9]_.+")
         if len(voices) < 4:
             copy.report(track.place, f"has {len(voices)} of four voices")
@@ -133,8 +130,6 @@ def musdb18hq(copy: Copy) -> Iterator[Listed]:
     Fourteen songs of ``train`` are in the split valid, as the ``musdb`` package (0.4.3) has them. Songs in the errata
     are used, as everybody uses them.
     """
-    if any(copy.root.glob("*/*.stem.mp4")):
-        raise InputError(f"{copy.root} holds MUSDB18 as .stem.mp4: take MUSDB18-HQ, which is wav, or decode it to wav")
     parts = ("drums", "bass", "other", "vocals")
     for song in copy.tracks(".+"):
         files = copy.audio(song.place, "|".join(parts))
@@ -182,10 +177,11 @@ def read_beats(text: str) -> np.ndarray:
     line; six files have times only, and so 0 for the number."""
     beats = np.array([line.split() for line in text.splitlines() if line.strip()], float)
     times, numbers = beats[:, 0], beats[:, 1:]
-    if beats.shape[1] > 2 or not (times[0] >= 0 and times[-1] <= LATEST and (np.diff(times) > 0).all()):
-        raise InputError(f"holds no beats, or their times do not rise from 0 to at most {LATEST:.0f} s")
-    if not np.isin(numbers, range(1, 100)).all():
-        raise InputError("a beat's number in its bar is none: 1 to 99 were expected")
+    fits = (
+        times[0] >= 0 and times[-1] <= LATEST and (np.diff(times) > 0).all() and np.isin(numbers, range(1, 100)).all()
+    )
+    if beats.shape[1] > 2 or not fits:
+        raise InputError(f"expected times that rise from 0 to at most {LATEST:.0f} s, and numbers in the bar, 1 to 99")
     return np.column_stack([times, numbers if numbers.size else 0 * times])
 
 
@@ -202,20 +198,20 @@ TAKE = (
     expected={"test": 180},
     least=1,
     layout="the folders annotation and audio_mono-mic, each from the zip of its name",
-    options={"mode": ("comp", "solo"), "chords": ("instructed", "performed")},
+    options={"mode": ("comp", "solo")},
 )
-def guitarset(copy: Copy, mode: str = "comp", chords: str = "instructed") -> Iterator[Listed]:
+def guitarset(copy: Copy, mode: str = "comp") -> Iterator[Listed]:
     """``annotation/TAKE.jams`` and ``audio_mono-mic/TAKE_mic.wav`` of Xi et al. (2018).
 
     A track is one take, its one stem is called ``"guitar"``, and all are for testing. ``mode`` is ``"comp"``, the
-    accompaniments (as PHALAR), or ``"solo"``; ``chords`` as in :func:`read_chords`. An id is the take's name with ``s``
+    accompaniments (as PHALAR), or ``"solo"``. An id is the take's name with ``s``
     for ``#``; tags are ``title``, the name itself, ``player``, ``style``, ``progression``, ``tempo`` (BPM), ``key``,
     and ``piece``, which six players share, chords and all. A take whose annotation is missing or unreadable is listed
     without chords and beats.
     """
 
     def read(text: str) -> tuple:
-        return read_positions(text), read_chords(text, chords == "performed")
+        return read_positions(text), read_chords(text)
 
     sounds, notes = copy.files(rf"({TAKE})_mic\.wav"), copy.files(rf"({TAKE})\.jams")
     for title, path in sounds.items():
@@ -235,23 +231,20 @@ def read_positions(text: str) -> np.ndarray | None:
     return read_beats("\n".join(lines)) if lines else None
 
 
-def read_chords(text: str, performed: bool = False) -> tuple[tuple[float, float, str], ...]:
-    """Chords of a take in order: start, end (seconds) and label; as instructed, by the lead sheet (as PHALAR), or as
-    ``performed``, by what sounded, where a chord may last until the next.
+def read_chords(text: str) -> tuple[tuple[float, float, str], ...]:
+    """Chords of a take in order: start, end (seconds) and label, as instructed, by the lead sheet (as PHALAR).
 
     The text is JAMS (Humphrey et al. 2014): JSON with a list of annotations. Of the two of this namespace, the one as
-    performed says how it was made. Raises InputError if there is not exactly one of the kind, or its chords overlap,
+    performed says how it was made. Raises InputError if there is not exactly one that does not, or its chords overlap,
     have no label, or do not end.
     """
-    jams, found = json.loads(text), []
-    named = [a for a in jams["annotations"] if a["namespace"] == "chord"]
-    sheets = [a["data"] for a in named if bool(a.get("annotation_metadata", {}).get("data_source")) == performed]
+    named, found = [a for a in json.loads(text)["annotations"] if a["namespace"] == "chord"], []
+    sheets = [a["data"] for a in named if not a.get("annotation_metadata", {}).get("data_source")]
     if len(sheets) != 1 or not sheets[0]:
         raise InputError(f"{len(sheets)} annotations have such chords, where 1 was expected")
     chords = sorted(((each["time"], each["duration"], each["value"]) for each in sheets[0]), key=lambda each: each[0])
-    last = LATEST if chords[-1][1] is not None else jams["file_metadata"]["duration"]
-    for (start, duration, label), (limit, *_) in pairwise([*chords, (last,)]):
-        end = limit if duration is None else start + duration
+    for (start, duration, label), (limit, *_) in pairwise([*chords, (LATEST,)]):
+        end = start + duration
         if not 0 <= start < end <= limit + OVERLAP or not label.strip():
             raise InputError(f"the chord {label!r:.40} at {start!r:.40} s does not end before the next")
         found.append((float(start), float(min(end, limit)), label))

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from joblib import cpu_count
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
@@ -76,13 +77,10 @@ def write_track(
     track's record; an InputError if the audio or the description cannot be stored.
     """
     stems, pitched = list(stems), None if pitched is None else [bool(each) for each in pitched]
-    if not re.fullmatch(r"[\w-][\w.-]*", track_id):
-        raise InputError(f"track id {track_id!r} cannot name a file: use letters, digits and . _ -")
-    if split not in SPLITS:
-        raise InputError(f"split {split!r} of track {track_id} is none of {', '.join(SPLITS)}")
-    if audio.dtype != np.int16 or audio.ndim != 2 or audio.shape[0] != len(stems) or audio.size == 0:
-        due = f"int16 ({len(stems)} stems, samples)"
-        raise InputError(f"audio of track {track_id} is {audio.dtype} {audio.shape}: it must be {due}")
+    fits = audio.dtype == np.int16 and audio.ndim == 2 and audio.shape[0] == len(stems) and audio.size
+    if not (fits and split in SPLITS and re.fullmatch(r"[\w-][\w.-]*", track_id)):
+        what = f"track {track_id!r}, split {split!r}, {len(stems)} stems: {audio.dtype} {audio.shape}"
+        raise InputError(f"{what} cannot be stored; audio is int16 (stems, samples), an id letters, digits and . _ -")
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(audio), allow_pickle=False)
     data = buffer.getbuffer()
@@ -185,11 +183,6 @@ def sweep(folder: Path, older_than: float = 3600) -> None:
                 path.unlink()
 
 
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def in_processes(
     function: Callable[[object], object], items: Sequence, jobs: int | None = None
 ) -> Iterator[tuple[object, object]]:
@@ -200,7 +193,7 @@ def in_processes(
     When the caller is interrupted or stops asking, the processes are ended at once, wherever they are: what they write
     must allow for it. An InputError if ``jobs`` is below 1.
     """
-    jobs = processors() if jobs is None else jobs
+    jobs = cpu_count() if jobs is None else jobs
     if jobs < 1:
         raise InputError(f"jobs={jobs}: at least one process is needed")
     waiting, workers = dict(enumerate(items)), jobs

@@ -34,23 +34,21 @@ class Estimate:
     n: int | None = None  # units behind it
 
 
-def estimate(values: np.ndarray, groups: Sequence | None = None, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
+def estimate(values: np.ndarray, groups: Sequence | None = None, resamples: int = RESAMPLES) -> Estimate:
     """Mean of values (n,) or (seeds, n) with its bootstrap interval; an InputError for none or not finite ones.
     ``groups`` (n,) says which piece or progression each value belongs to: whole groups are then resampled, and are what
-    the estimate's ``n`` counts. ``seed`` is that of the ``resamples``."""
-    return _bootstrapped(np.positive, [_checked(values)], groups, seed, resamples)
+    the estimate's ``n`` counts."""
+    return _bootstrapped(np.positive, [_checked(values)], groups, resamples)
 
 
-def difference(
-    a: np.ndarray, b: np.ndarray, groups: Sequence | None = None, seed: int = 0, resamples: int = RESAMPLES
-) -> Estimate:
+def difference(a: np.ndarray, b: np.ndarray, groups: Sequence | None = None, resamples: int = RESAMPLES) -> Estimate:
     """Mean of a less mean of b, (n,) or (seeds, n) each, with its bootstrap interval: surer than either number, since
     what is hard for one model is hard for the other. Unit i of both is the same track, cut at the same places; seeds
     need not be equally many; the other arguments are those of :func:`estimate`."""
-    return _bootstrapped(np.subtract, _paired(a, b), groups, seed, resamples)
+    return _bootstrapped(np.subtract, _paired(a, b), groups, resamples)
 
 
-def gain(a: np.ndarray, b: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
+def gain(a: np.ndarray, b: np.ndarray, resamples: int = RESAMPLES) -> Estimate:
     """By what share of b the mean of a exceeds it, mean(a) / mean(b) - 1: 0.692 for +69.2 %, as the paper states it;
     arguments as of :func:`difference`. Where b is small the upper end may be infinite. An InputError if the mean
     of b is not positive."""
@@ -62,24 +60,24 @@ def gain(a: np.ndarray, b: np.ndarray, seed: int = 0, resamples: int = RESAMPLES
     def ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
         return scale * np.divide(over, under, out=np.full(np.shape(over), np.inf), where=under > 0) - 1
 
-    return _bootstrapped(ratio, [a, scale * b], None, seed, resamples)
+    return _bootstrapped(ratio, [a, scale * b], None, resamples)
 
 
-def p_value(a: np.ndarray, b: np.ndarray, seed: int = 0) -> float:
-    """Two-sided p value of "a and b are equally good on the average"; ``a, b, seed`` as of :func:`difference`. With one
+def p_value(a: np.ndarray, b: np.ndarray) -> float:
+    """Two-sided p value of "a and b are equally good on the average"; ``a, b`` as of :func:`difference`. With one
     seed of both it is about these two files of weights alone: :func:`sign_flip_test` over units. With more, a t test
     whose variance has three sources: the seeds of a, the seeds of b, and the units. Course: *Is it the phase?*"""
     a, b = _paired(a, b)
     by_unit = a.mean(axis=0) - b.mean(axis=0)
     if len(a) == len(b) == 1:
-        return sign_flip_test(by_unit, seed)
+        return sign_flip_test(by_unit)
     variance, freedom = _luck(a, b)
     if not variance:
         return float(not by_unit.mean())
     return float(2 * student.sf(abs(by_unit.mean()) / np.sqrt(variance), freedom))
 
 
-def sign_flip_test(differences: np.ndarray, seed: int = 0) -> float:
+def sign_flip_test(differences: np.ndarray) -> float:
     """Two-sided p value of the paired permutation test for a mean of differences (n,) that is not zero: the share of
     the 2^n assignments of signs whose mean is at least as far from zero (Fisher 1935); of `FLIPS` drawn ones beyond
     `ALL_FLIPS` units, the observed one counted among them. 1 where none differs."""
@@ -90,7 +88,7 @@ def sign_flip_test(differences: np.ndarray, seed: int = 0) -> float:
     if len(differences) <= ALL_FLIPS:
         signs = 1 - 2 * ((np.arange(2 ** len(differences))[:, None] >> np.arange(len(differences))) & 1)
         return float((np.abs(signs @ differences) >= bar).mean())
-    rng, reached = np.random.default_rng(seed), 0
+    rng, reached = np.random.default_rng(0), 0
     for _ in range(10):
         signs = 1.0 - 2 * rng.integers(0, 2, size=(FLIPS // 10, len(differences)), dtype=np.int8)
         reached += int((np.abs(signs @ differences) >= bar).sum())
@@ -108,11 +106,11 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def _bootstrapped(
-    statistic: Callable, models: Sequence[np.ndarray], groups: Sequence | None, seed: int, resamples: int
+    statistic: Callable, models: Sequence[np.ndarray], groups: Sequence | None, resamples: int
 ) -> Estimate:
     """A statistic of the means of models (seeds, n), and between what ends it lies when units and seeds are drawn."""
     sums, (sizes, *_) = zip(*(_grouped(values, groups) for values in models), strict=True)
-    n, rng, means = len(sizes), np.random.default_rng(seed), [each / sizes for each in sums]
+    n, rng, means = len(sizes), np.random.default_rng(0), [each / sizes for each in sums]
     value = float(statistic(*(each.sum(axis=1).mean() / sizes.sum() for each in sums)))
     if n == 1:
         return Estimate(value, n=n)
@@ -153,8 +151,6 @@ def _grouped(values: np.ndarray, groups: Sequence | None) -> tuple[np.ndarray, n
     if groups is None:
         return values, np.ones(values.shape[1])
     _, group = np.unique(np.asarray(groups), return_inverse=True)
-    if group.shape != values.shape[1:]:
-        raise InputError(f"{len(group)} groups for {values.shape[1]} values: give one a value")
     member = np.eye(group.max() + 1)[group]
     return values @ member, member.sum(axis=0)
 
@@ -162,10 +158,10 @@ def _grouped(values: np.ndarray, groups: Sequence | None) -> tuple[np.ndarray, n
 def _checked(values: np.ndarray) -> np.ndarray:
     """As (seeds, n) float64."""
     values = np.asarray(values, dtype=np.float64)
-    if values.ndim not in (1, 2) or values.size == 0:
-        raise InputError(f"values of shape {values.shape}: give one a unit, or (seeds, units), at least one")
-    if not np.isfinite(values).all():
-        raise InputError("values have NaN or infinite entries; find out why before averaging them away")
+    if values.ndim not in (1, 2) or not values.size or not np.isfinite(values).all():
+        raise InputError(
+            f"values of shape {values.shape}: give finite ones, one a unit or (seeds, units), at least one"
+        )
     return np.atleast_2d(values)
 
 

@@ -22,15 +22,14 @@ import yaml
 
 from phalar import fingerprint, plots
 from phalar.errors import RunError
-from phalar.evaluate.cost import shape_of
+from phalar.evaluate import cost
 from phalar.matching import MISMATCHED
 from phalar.model import checkpoints
 from phalar.model.variants import VARIANTS
 from phalar.study import claims, compare, generated, media, tables
 from phalar.study.records import BENCHES, JUDGEMENTS, REFERENCE, read
-from phalar.study.run import Study, opened
+from phalar.study.run import Study, lines, opened
 
-LOG_LINES = 40  # of a failed build's log are shown
 MISSING = "not run in this profile"
 
 
@@ -62,15 +61,15 @@ def stage(run: Study) -> Path:
     for part in ("book", "phalar"):
         shutil.copytree(root / part, target / part, ignore=shutil.ignore_patterns(".*", "__pycache__", "weights"))
     shutil.copy(root / "_toc.yml", target)
-    records, parameters = read(run.records), {name: shape_of(name).num_parameters for name in VARIANTS}
-    published = [] if "judgements" in set(records["experiment"]) else [read(root / JUDGEMENTS)]
-    judged = claims.judged(pd.concat([records, *published], ignore_index=True), parameters)
-    shipped = pd.concat([read(root / path) for path in (REFERENCE, JUDGEMENTS)], ignore_index=True)
+    records, parameters = read(run.records), cost.parameters()
+    published = [] if "judgements" in set(records["experiment"]) else [root / JUDGEMENTS]
+    judged = claims.judged(read(run.records, *published), parameters)
+    shipped = read(root / REFERENCE, root / JUDGEMENTS)
     before = claims.judged(shipped, parameters)
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     config["parse"]["myst_substitutions"] = substitutions(records, run.values["profile_name"], before)
     texts = {"_config.yml": yaml.safe_dump(config, allow_unicode=True, sort_keys=False)}
-    for page, text in _generated(root, records, judged, parameters).items():
+    for page, text in _generated(root, records, shipped, parameters).items():
         texts[f"book/generated/{page}.md"] = text
     texts["book/generated/claims-page.md"] = claims.claims_page(before, judged)
     texts["book/generated/numbers.md"] = generated.numbers(shipped)
@@ -86,22 +85,20 @@ def stage(run: Study) -> Path:
     return target
 
 
-def _generated(root: Path, records, judged: list[claims.Judged], parameters: Mapping[str, int]) -> dict[str, str]:
+def _generated(root: Path, records, shipped, parameters: Mapping[str, int]) -> dict[str, str]:
     """Tables that pages include, by name, as Markdown."""
-    reference = read(root / REFERENCE)
     variants = [[f"`{name}`", row.differs, f"{parameters[name]:,}"] for name, row in VARIANTS.items()]
     counted = "Parameters are real numbers, counted in the models as built here; a complex one counts as two."
     header = ["variant", "what differs", "parameters"]
-    weights = tables.results_table(records, reference, variants=["reference"])
+    weights = tables.results_table(records, shipped, variants=["reference"])
     benches = (root / BENCHES).read_text(encoding="utf-8").splitlines() if (root / BENCHES).is_file() else []
     caption = tables.CAPTION
     return {
-        "api": generated.api(),
         "run-record": generated.run_record(records),
         "variants": tables.markdown_table(header, variants, counted, "variants-table"),
         "weights": training_markdown(checkpoints.notes(checkpoints.REFERENCE), json.loads(MISMATCHED.read_text())),
         "weights-results": tables.frame_markdown(weights, f"The shipped weights. {caption}", "weights-table"),
-        "weights-hear": tables.frame_markdown(hearing_table(reference), HEARING_CAPTION, "hearing-table"),
+        "weights-hear": tables.frame_markdown(hearing_table(shipped), HEARING_CAPTION, "hearing-table"),
         "bench": bench_markdown(map(json.loads, benches)),
     }
 
@@ -175,7 +172,7 @@ def _notebook(name: str, run: Study, book: Path, judged: Sequence[claims.Judged]
         addresses[source] = f"../{'../' * name.count('/')}_static/media/{staged.name}"
     media.sources(notebook, addresses)
     about = notebook.metadata.pop("phalar")
-    own = generated.records_of(run.records, about["records"])
+    own = pd.json_normalize([json.loads(line) for key, line in lines(run.records).items() if key in about["records"]])
     boxes = [generated.answer(name, judged), generated.rerun(name, about, run.values["profile_name"], own)]
     notebook.cells[1:1] = [nbformat.v4.new_markdown_cell(box) for box in boxes if box]
     tags = [cell.metadata.get("tags", []) for cell in notebook.cells]
@@ -201,7 +198,7 @@ def _sphinx(source: Path) -> Path:
     log.write_text(done.stdout, encoding="utf-8")
     if done.returncode != 0:
         alarming = re.findall(r"^.*\b(?:WARNING|ERROR|CRITICAL|SEVERE)\b.*$", done.stdout, flags=re.M)
-        said = "\n".join((alarming or done.stdout.splitlines())[-LOG_LINES:])
+        said = "\n".join((alarming or done.stdout.splitlines())[-40:])
         raise RunError(f"the book did not build without warnings, see {log}; from it:\n{said}")
     for page in (source / "_build" / "html").rglob("*.html"):  # a book opened as files may not load fonts beforehand
         page.write_text(re.sub(r'<link rel="preload" as="font"[^>]*>', "", page.read_text()))

@@ -12,7 +12,6 @@ import math
 import os
 import platform
 import subprocess
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cache
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from phalar.errors import InputError, PhalarWarning, RunError
+from phalar.errors import InputError, RunError
 from phalar.paths import replacing, repository
 
 # Metrics that are shares of a whole: a value outside 0..1 is a per cent value by mistake.
@@ -125,36 +124,25 @@ def place(path: Path | str) -> Path:
 
 
 def append(path: Path | str, records: Iterable[Record]) -> None:
-    """Add records to a results file (`place`), one JSON line each, in one write under a lock; folders are made. A torn
-    last line, left by an interruption, is cut off with a `PhalarWarning`."""
+    """Add records to a results file (`place`), one JSON line each, in one write under a lock; folders are made."""
     how = {"allow_nan": False, "ensure_ascii": False, "default": np.generic.item}  # numpy's numbers become plain ones
     text = "".join(json.dumps(vars(each), **how) + "\n" for each in records)
     path = place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+b") as file:
+    with open(path, "ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        file.truncate(len(b"".join(_whole(path, file.read()))))
         file.write(text.encode())
 
 
-def _whole(path: Path, data: bytes) -> list[bytes]:
-    """A results file's lines without a torn last one, of which a warning tells."""
-    lines = data.splitlines(keepends=True)
-    if torn := lines and not lines[-1].endswith(b"\n"):
-        warnings.warn(f"{path}: a torn last line ({len(lines[-1])} bytes) is left out", PhalarWarning, stacklevel=3)
-    return lines[:-1] if torn else lines
-
-
 def read(*paths: Path | str) -> pd.DataFrame:
-    """All records of results files (`place`) as `frame` has them; none of one that does not exist. A torn last line is
-    left out with a `PhalarWarning`; any other line that is no record is a RunError that names file and line."""
+    """All records of results files (`place`) as `frame` has them; none of one that does not exist. A line that is
+    no record, or a torn one, is a RunError that names file and line."""
     return frame(_all(*paths))
 
 
 def _all(*paths: Path | str) -> Iterator[Record]:
     for path in map(place, paths):
-        for number, line in enumerate(_whole(path, path.read_bytes() if path.exists() else b""), start=1):
+        for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else (), start=1):
             try:
                 yield Record(**json.loads(line))
             except (ValueError, TypeError) as error:

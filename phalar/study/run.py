@@ -6,7 +6,6 @@ executed only if papermill raised nothing and no output is an error. Book page: 
 """
 
 import ast
-import difflib
 import hashlib
 import json
 import os
@@ -25,7 +24,7 @@ import yaml
 from tqdm.auto import tqdm
 
 from phalar import fingerprint
-from phalar.datasets.store import in_processes, processors
+from phalar.datasets.store import cpu_count, in_processes
 from phalar.errors import InputError, RunError
 from phalar.paths import PACKAGE, replacing, repository
 from phalar.study import media
@@ -86,9 +85,7 @@ def load_profile(name_or_path: str | Path, overrides: Mapping[str, Any], folder:
     for what, given in ((f"profile {path.name}", told), ("override", overrides)):
         for name, value in given.items():
             if name not in declared:
-                near = difflib.get_close_matches(str(name), declared, n=1)
-                meant = "".join(map("; did you mean {!r}?".format, near))
-                raise InputError(f"{what}: no notebook has a parameter {name!r}{meant}")
+                raise InputError(f"{what}: no notebook has a parameter {name!r}")
             default = declared[name]
             # A whole number passes for a fraction, None for anything.
             kinds = {float: (int, float), list: (list, tuple)}.get(type(default), (type(default),))
@@ -141,19 +138,10 @@ def records_of(run: str) -> Path:
     return found / "results.jsonl" if found.is_dir() else found
 
 
-@dataclass(frozen=True)
-class Executed:
-    """One notebook of a run: where its executed copy is, whether an earlier one served, and seconds taken."""
-
-    name: str
-    path: Path
-    reused: bool
-    seconds: float
-
-
-def run_study(run: Study, only: Iterable[str] | None = None, *, jobs: int = 1) -> list[Executed]:
+def run_study(run: Study, only: Iterable[str] | None = None, *, jobs: int = 1) -> list[dict[str, Any]]:
     """Execute the notebooks of a run (``only`` some), ``jobs`` at a time, each with its share of the processors. One
-    whose executed copy was made from the same inputs (`inputs`) is reused; what was trained is found again.
+    whose executed copy was made from the same inputs (`inputs`) is reused; what was trained is found again. Of each
+    its ``name``, the ``path`` of its executed copy, whether an earlier one was ``reused``, and ``seconds`` taken.
 
     An `InputError` for an unknown notebook, before anything runs. A `RunError` when one fails: it names notebook,
     cell and exception; the copy as far as it got stays beside, as ``<name>.failed.ipynb``.
@@ -167,18 +155,18 @@ def run_study(run: Study, only: Iterable[str] | None = None, *, jobs: int = 1) -
         for task, found in in_processes(_run_line, tasks, jobs) if jobs > 1 else ((t, _run_line(t)) for t in tasks):
             if isinstance(found, BaseException):
                 raise found if isinstance(found, InputError | RunError) else RunError(f"{task[1]}: {found}")
-            done |= {each.name: each for each in found}
+            done |= {each["name"]: each for each in found}
     return [done[name] for name in NOTEBOOKS if name in done]
 
 
-def _run_line(task: tuple[Study, list[str], int]) -> list[Executed]:
+def _run_line(task: tuple[Study, list[str], int]) -> list[dict[str, Any]]:
     run, names, jobs = task
     if jobs > 1:
-        os.environ["OMP_NUM_THREADS"] = str(max(1, processors() // jobs))  # of the kernels, which inherit it
+        os.environ["OMP_NUM_THREADS"] = str(max(1, cpu_count() // jobs))  # of the kernels, which inherit it
     return [_run_one(run, name) for name in names]
 
 
-def _run_one(run: Study, name: str) -> Executed:
+def _run_one(run: Study, name: str) -> dict[str, Any]:
     notebook, target = run.root / "notebooks" / f"{name}.ipynb", run.executed / f"{name}.ipynb"
     title, parameters = f"study ({run.name}) {name}", run.parameters(name)
     key, failed = inputs(notebook, parameters, run.root), target.with_suffix(".failed.ipynb")
@@ -188,9 +176,9 @@ def _run_one(run: Study, name: str) -> Executed:
 
     executed, _, fault = opened(target, run.root)
     about = {"key": "", "records": []} | executed.metadata.get("phalar", {})
-    if not fault and about["key"] == key and set(about["records"]) <= _lines(run.records):
+    if not fault and about["key"] == key and set(about["records"]) <= set(lines(run.records)):
         say("reused: same cells, parameters, code, weights and versions as the executed copy")
-        return Executed(name, target, reused=True, seconds=0.0)
+        return {"name": name, "path": target, "reused": True, "seconds": 0.0}
     say("running")
     started, before = time.monotonic(), run.records.stat().st_size if run.records.is_file() else 0
     with replacing(target) as partial:
@@ -200,19 +188,19 @@ def _run_one(run: Study, name: str) -> Executed:
                 failure += f"\nThe copy as far as it got: {failed}."
             raise RunError(f"notebook {name}: {failure} Correct the cause and run again; finished training is reused.")
         seconds, executed = time.monotonic() - started, tidy(nbformat.read(partial, as_version=4), run.root)
-        made = sorted(_lines(run.records, after=before))
+        made = sorted(lines(run.records, after=before))
         about = {"key": key, "parameters": parameters, "seconds": round(seconds, 1), "records": made}
         executed.metadata["phalar"] = about
         nbformat.write(executed, partial)
     failed.unlink(missing_ok=True)
     say(f"done in {seconds:.0f} s")
-    return Executed(name, target, reused=False, seconds=seconds)
+    return {"name": name, "path": target, "reused": False, "seconds": seconds}
 
 
-def _lines(records: Path, after: int = 0) -> set[str]:
-    """A short hash of every line of a results file, or of those that begin after some bytes."""
-    lines = records.read_bytes()[after:].splitlines() if records.is_file() else []
-    return {hashlib.sha256(line).hexdigest()[:8] for line in lines}
+def lines(records: Path, after: int = 0) -> dict[str, bytes]:
+    """The lines of a results file, or those that begin after some bytes, by a short hash of each."""
+    found = records.read_bytes()[after:].splitlines() if records.is_file() else []
+    return {hashlib.sha256(line).hexdigest()[:8]: line for line in found}
 
 
 def opened(path: Path, root: Path) -> tuple[nbformat.NotebookNode, dict[str, Path], str]:
@@ -270,7 +258,6 @@ def _execute(notebook: Path, target: Path, parameters: dict[str, Any], root: Pat
             papermill.execute_notebook(str(notebook), str(target), **about)
     except Exception as error:  # of a cell, a dead kernel, no kernel at all: they have no common base
         reason = f"could not be executed ({' '.join(str(error).split()) or type(error).__name__})"
-        reason += "; a kernel that dies has mostly run out of memory" * ("died" in reason.lower())
     return (first_failure(nbformat.read(target, as_version=4)) if target.exists() else None) or reason
 
 

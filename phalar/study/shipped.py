@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from phalar import fingerprint, paths
 from phalar.model import checkpoints
@@ -39,8 +38,9 @@ def pack(run: loop.Run, rate: float, search: Mapping[float, loop.Run], name: str
     told = {"history": run.history, "best_valid": run.best_valid, "seconds": run.seconds, "rate": rate}
     texts = {ASKED: values(run.config), TOLD: told | {"search": tried}}
     target, weights = folder / f"{name}.safetensors", run.model().state_dict()
-    about = {key: json.dumps(value) for key, value in texts.items()}
-    checkpoints.write_tensors(target, {key: _half(weight) for key, weight in weights.items()}, about)
+    real = {key: torch.view_as_real(weight) if weight.is_complex() else weight for key, weight in weights.items()}
+    half = {key: weight.half() if weight.is_floating_point() else weight for key, weight in real.items()}
+    checkpoints.write_tensors(target, half, {key: json.dumps(value) for key, value in texts.items()})
     return target
 
 
@@ -61,21 +61,10 @@ def unpack(told: Mapping[str, Any], config: TrainConfig) -> loop.Run:
     if not (folder / loop.BEST).is_file():
         model, (weights, _) = build(config.variant, seed=0), checkpoints.read_tensors(told["file"])
         kinds = model.state_dict()
-        full = {key: _full(weight, kinds[key]) for key, weight in weights.items() if key in kinds}
+        full = {key: weight.float() for key, weight in weights.items() if key in kinds}
+        full |= {key: torch.view_as_complex(full[key]) for key in full if kinds[key].is_complex()}
+        full = {key: weight.to(kinds[key].dtype) for key, weight in full.items()}
         checkpoints.fill(model, full, str(told["file"]))
         folder.mkdir(parents=True, exist_ok=True)
         checkpoints.save(model, folder / loop.BEST)
     return loop.Run(folder, config, told["history"], told["best_valid"], told["seconds"])
-
-
-def _half(weight: Tensor) -> Tensor:
-    """Numbers in half precision, complex ones as (..., 2); counters as they are."""
-    real = torch.view_as_real(weight) if weight.is_complex() else weight
-    return real.half() if real.is_floating_point() else real
-
-
-def _full(weight: Tensor, like: Tensor) -> Tensor:
-    """What :func:`_half` made, of the kind of another tensor again."""
-    if like.is_complex():
-        return torch.view_as_complex(weight.to(torch.float32)).to(like.dtype)
-    return weight.to(like.dtype)
