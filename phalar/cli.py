@@ -252,8 +252,8 @@ class Evaluate:
         if gtzan and annotations is None:
             raise InputError(f"GTZAN at {gtzan}: name the folder of its beats, too (--annotations DIR)")
         network = matching.resolve_model(model).to(loop.chosen_device(device))
-        halves = {} if gtzan else beats.halves(limit)
-        tracks = beats.spread_over(beats.gtzan(gtzan, annotations), limit) if gtzan else [*chain(*halves.values())]
+        halves = {"clips": beats.spread_over(beats.gtzan(gtzan, annotations), limit)} if gtzan else beats.halves(limit)
+        tracks = [*chain(*halves.values())]
         found = beats.summary(beats.evaluate(network, tracks, published=0, others={}))
         return _estimates(found.to_dict("records"), network, "beats", tracks[0].dataset)
 
@@ -287,9 +287,9 @@ class Datasets:
 
     def list():
         """What they are, their terms, and how to get them."""
-        rows = []
-        for each in copies.DATASETS.values():
-            rows.append({name: value for name, value in vars(each).items() if name != "tracks"})
+        rows = [
+            {name: each for name, each in vars(row).items() if name != "tracks"} for row in copies.DATASETS.values()
+        ]
         return {"datasets": rows, "prepared": [{"name": name} for name in copies.names()]}
 
     def check(name, root: Path, **options):
@@ -312,8 +312,7 @@ class Study:
 
     def run(*, profile="laptop", override: tuple = (), jobs=1, only: tuple = ()):
         """Execute the notebooks with a profile; a changed value makes another run, with records of its own."""
-        done = run.run_study(_run(profile, override), only or None, jobs=jobs)
-        return {"notebooks": done}
+        return {"notebooks": run.run_study(_run(profile, override), only or None, jobs=jobs)}
 
     def book(*, profile="laptop", override: tuple = ()):
         """Build the book from the executed notebooks."""
@@ -336,8 +335,7 @@ class Study:
         work = work if index is None else [work[index]]
         if list:
             return {"jobs": [job.about() for job in work]}
-        share = max(1, store.cpu_count() // jobs)
-        do = partial(experiments.Job.run, target=results or own.records, threads=share)
+        do = partial(experiments.Job.run, target=results or own.records, threads=max(1, store.cpu_count() // jobs))
         outcomes = [*store.in_processes(do, work, jobs)]
         failed = [job.about() | {"error": str(error)} for job, error in outcomes if isinstance(error, Exception)]
         made = chain(*(of_job for _, of_job in outcomes if not isinstance(of_job, Exception)))

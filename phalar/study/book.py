@@ -28,7 +28,7 @@ from phalar.model import checkpoints
 from phalar.model.variants import VARIANTS
 from phalar.study import claims, compare, generated, media, tables
 from phalar.study.records import BENCHES, JUDGEMENTS, REFERENCE, read
-from phalar.study.run import Study, lines, opened
+from phalar.study.run import Study, lines_of, opened
 
 MISSING = "not run in this profile"
 
@@ -172,7 +172,9 @@ def _notebook(name: str, run: Study, book: Path, judged: Sequence[claims.Judged]
         addresses[source] = f"../{'../' * name.count('/')}_static/media/{staged.name}"
     media.sources(notebook, addresses)
     about = notebook.metadata.pop("phalar")
-    own = pd.json_normalize([json.loads(line) for key, line in lines(run.records).items() if key in about["records"]])
+    own = pd.json_normalize(
+        [json.loads(line) for key, line in lines_of(run.records).items() if key in about["records"]]
+    )
     boxes = [generated.answer(name, judged), generated.rerun(name, about, run.values["profile_name"], own)]
     notebook.cells[1:1] = [nbformat.v4.new_markdown_cell(box) for box in boxes if box]
     tags = [cell.metadata.get("tags", []) for cell in notebook.cells]

@@ -90,14 +90,14 @@ def training(chosen: Mapping[str, Any]) -> TrainConfig:
     return config(chosen["variant"], chosen["trained"], valid_every=min(max(10, how["steps"] // 6), 500), **how)
 
 
-def train(chosen: Mapping[str, Any], *, progress: bool = True) -> loop.Run:
+def train(chosen: Mapping[str, Any]) -> loop.Run:
     """The finished training run of some settings: found, or trained (to its end, if it was stopped), with the learning
     rates that its own search found best; where nothing is to be trained again, the one that ships."""
-    asked, ready = training(tuned(chosen, progress=progress)), _shipped(chosen)
+    asked, ready = training(tuned(chosen)), _shipped(chosen)
     if ready:
         return shipped.unpack(ready, asked)
     folder = paths.cache() / "runs" / f"{asked.variant}-{asked.hash}"
-    return loop.train(asked, folder, device=chosen["device"], progress=progress)
+    return loop.train(asked, folder, device=chosen["device"])
 
 
 def _shipped(chosen: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -105,7 +105,7 @@ def _shipped(chosen: Mapping[str, Any]) -> dict[str, Any] | None:
     return None if chosen["retrain"] else shipped.find(training(chosen), chosen["search"])
 
 
-def searches(chosen: Mapping[str, Any], *, progress: bool = True) -> dict[float, loop.Run]:
+def searches(chosen: Mapping[str, Any]) -> dict[float, loop.Run]:
     """The trainings by which a model's learning rates are found, the same for every model, by multiple of the preset's
     rates."""
     short, ready = {"steps": chosen["search_steps"], "seed": SEARCH_SEED, "search": []}, _shipped(chosen)
@@ -113,19 +113,19 @@ def searches(chosen: Mapping[str, Any], *, progress: bool = True) -> dict[float,
     if ready:
         told = {float(rate): each for rate, each in ready["search"].items()}
         return {rate: loop.Run(ready["file"], training(each), [], **told[rate]) for rate, each in tried.items()}
-    return {rate: train(each, progress=progress) for rate, each in tried.items()}
+    return {rate: train(each) for rate, each in tried.items()}
 
 
-def tuned(chosen: Mapping[str, Any], *, progress: bool = True) -> dict[str, Any]:
+def tuned(chosen: Mapping[str, Any]) -> dict[str, Any]:
     """Settings with the learning rates that are best on the validation split after the search, as they are without."""
-    found = {rate: run.best_valid for rate, run in searches(chosen, progress=progress).items()}
+    found = {rate: run.best_valid for rate, run in searches(chosen).items()}
     return {**chosen, "rate": max(found, key=found.get, default=chosen["rate"])}
 
 
 def search_records(chosen: Mapping[str, Any], name: str) -> list[Record]:
     """What the search of a row of a table found: validation accuracy by multiple of the learning rates."""
     made, about = [], {"experiment": "search", "dataset": " + ".join(chosen["trained"]), "metric": "top1"}
-    for rate, run in searches(chosen, progress=False).items():
+    for rate, run in searches(chosen).items():
         about |= {"steps": run.config.steps, "seed": SEARCH_SEED, "config_hash": run.config.hash, "variant": name}
         made.append(record(run.best_valid, split=f"valid, rates times {rate:g}", wall_seconds=run.seconds, **about))
     return made
@@ -162,7 +162,7 @@ def sizes(corpus: str, chosen: Mapping[str, Any]) -> list[int]:
     return [k for k in chosen["ks"] if k <= tracks]
 
 
-def evaluate(run: loop.Run | str, corpus: str, chosen: Mapping[str, Any], *, progress: bool = True) -> Tested:
+def evaluate(run: loop.Run | str, corpus: str, chosen: Mapping[str, Any]) -> Tested:
     """Retrieval on a corpus' test split with the weights that a training ``run`` chose, or those that ship
     (``"reference"``); the scores of each draw are kept. Of the settings ``ks, draws, limit, test_seconds, symmetrised,
     device`` count here.
@@ -176,9 +176,8 @@ def evaluate(run: loop.Run | str, corpus: str, chosen: Mapping[str, Any], *, pro
         file, rise, made = run.folder / loop.BEST, late_rise(run.history), run.config
         about |= {"variant": made.variant, "seed": made.seed, "steps": made.steps, "config_hash": made.hash}
         about["wall_seconds"] = run.seconds
-    tracks = corpora.load(corpus, "test", limit=chosen["limit"] or None, progress=progress)
-    label = f"test {about['variant']} on {corpus}" if progress else ""
-    kept = _scores(file, corpus, tracks, chosen, device, label)
+    tracks = corpora.load(corpus, "test", limit=chosen["limit"] or None)
+    kept = _scores(file, corpus, tracks, chosen, device, f"test {about['variant']} on {corpus}")
     scores = kept["symmetrised" if chosen["symmetrised"] else "one way"]
     results = {k: estimate(retrieval.by_track(scores, k)) for k in sizes(corpus, chosen)}
     return Tested(about, rise, tracks, scores, results)

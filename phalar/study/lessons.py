@@ -85,9 +85,6 @@ def source(*objects: Callable) -> Markdown:
     return Markdown("\n".join(f"`{name}`\n\n```python\n{text}```\n" for name, text in named.items()))
 
 
-# --- exercises
-
-
 @dataclass(frozen=True)
 class Verdict:
     """What a check says: ``state`` is "not yet" (nothing was tried), "wrong" or "right"."""

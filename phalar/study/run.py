@@ -125,10 +125,8 @@ def study(profile: str | Path, overrides: Mapping[str, Any] | None = None, root:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(values["profile_name"])):
         raise InputError(f"profile_name={values['profile_name']!r} cannot name a folder; use letters, digits, . - _")
     name = f"{values['profile_name']}-{fingerprint.fingerprint([values, fingerprint.of_code(*MEASURING)], 8)}"
-    folder = root / "_build" / "results" / name
-    return Study(
-        values, root, name, folder, folder / "results.jsonl", root / "_build" / "executed" / name / "notebooks"
-    )
+    build, folder = root / "_build", root / "_build" / "results" / name
+    return Study(values, root, name, folder, folder / "results.jsonl", build / "executed" / name / "notebooks")
 
 
 def records_of(run: str) -> Path:
@@ -176,7 +174,7 @@ def _run_one(run: Study, name: str) -> dict[str, Any]:
 
     executed, _, fault = opened(target, run.root)
     about = {"key": "", "records": []} | executed.metadata.get("phalar", {})
-    if not fault and about["key"] == key and set(about["records"]) <= set(lines(run.records)):
+    if not fault and about["key"] == key and set(about["records"]) <= set(lines_of(run.records)):
         say("reused: same cells, parameters, code, weights and versions as the executed copy")
         return {"name": name, "path": target, "reused": True, "seconds": 0.0}
     say("running")
@@ -188,7 +186,7 @@ def _run_one(run: Study, name: str) -> dict[str, Any]:
                 failure += f"\nThe copy as far as it got: {failed}."
             raise RunError(f"notebook {name}: {failure} Correct the cause and run again; finished training is reused.")
         seconds, executed = time.monotonic() - started, tidy(nbformat.read(partial, as_version=4), run.root)
-        made = sorted(lines(run.records, after=before))
+        made = sorted(lines_of(run.records, after=before))
         about = {"key": key, "parameters": parameters, "seconds": round(seconds, 1), "records": made}
         executed.metadata["phalar"] = about
         nbformat.write(executed, partial)
@@ -197,7 +195,7 @@ def _run_one(run: Study, name: str) -> dict[str, Any]:
     return {"name": name, "path": target, "reused": False, "seconds": seconds}
 
 
-def lines(records: Path, after: int = 0) -> dict[str, bytes]:
+def lines_of(records: Path, after: int = 0) -> dict[str, bytes]:
     """The lines of a results file, or those that begin after some bytes, by a short hash of each."""
     found = records.read_bytes()[after:].splitlines() if records.is_file() else []
     return {hashlib.sha256(line).hexdigest()[:8]: line for line in found}
