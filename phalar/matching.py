@@ -75,7 +75,7 @@ def score(mix: Clip, stem: Clip, model: Model = "reference") -> Score:
 
 
 def rank(mix: Clip, stems: Sequence[Clip] | str | os.PathLike, model: Model = "reference") -> list[Match]:
-    """Stems by how well they fit a mix, best first, with a bar on standard error if that takes seconds.
+    """Stems by how well they fit a mix, best first, with a bar on standard error for more than 8.
 
     ``mix`` and ``model`` as in ``score``; ``stems``: paths, or (array, rate) pairs, of unequal length compared with
     unequal parts of the mix; or a folder, for all audio files in it.
@@ -89,7 +89,7 @@ def rank(mix: Clip, stems: Sequence[Clip] | str | os.PathLike, model: Model = "r
         raise InputError(f"stems: {reprlib.repr(stems)} is no list of clips, nor a folder with any; give at least one")
     scorer = _Scorer(resolve_model(model), audio.load(mix, "mix"))
     matches = []
-    for index, stem in enumerate(tqdm(stems, desc="rank stems", unit="stem", delay=3.0)):
+    for index, stem in enumerate(tqdm(stems, desc="rank stems", unit="stem", disable=len(stems) <= 8)):
         name = os.fspath(stem) if isinstance(stem, str | os.PathLike) else f"stem {index}"
         try:
             matches.append(scorer.match(name, index, audio.load(stem, name)))
