@@ -157,6 +157,10 @@ def test_a_whole_copy_gives_180_takes_of_a_mode(tmp_path):
 def test_chords_are_those_instructed_in_order_and_without_overlap():
     labels = ["Eb:maj", "N", "D#:sus2(7)/1", "C#:7(*5)/1", "B:maj6(b5,*5)/1", "Gb:min7/b3", "X"]
     chords = [(i / 3, (i + 1) / 3 + 1e-9, label) for i, label in enumerate(labels)]  # rounding makes them overlap
+    heard = [("A:min", 0, None), ("E:7", 2.5, None)]
+    heard = PLAYED | {"data": [{"time": t, "duration": d, "value": v} for v, t, d in heard]}
+    both = json.loads(document(heard, sheet(*chords))) | {"file_metadata": {"duration": 4.0}}
+    assert read_chords(json.dumps(both), performed=True) == ((0, 2.5, "A:min"), (2.5, 4, "E:7"))
     for annotations in ([sheet(*chords[::-1]), PLAYED], [PLAYED, sheet(*chords)]):
         found = read_chords(document(*annotations))
         assert [label for _, _, label in found] == labels
@@ -184,6 +188,7 @@ def test_the_real_lead_sheets_follow_from_the_tempo_and_key_in_their_names(fixtu
         assert [label for _, _, label in found] == [f"{PITCH_CLASSES[key]}:maj" for key in (tonic + degrees) % 12]
         bars = np.array([start for start, _, _ in found]) * int(title.split("-")[1]) / 240
         np.testing.assert_allclose(bars, [0, 4, 6, 8, 9, 10], atol=1e-5)
-    ((track,), _) = DATASETS["guitarset"].list(fixtures / "guitarset", mode="solo")
-    assert track.chords == ((0.0, 2.0, "G:maj"),)
-    np.testing.assert_allclose(track.beats, [[60 * n / 119, n + 1] for n in (1, 2, 3)])
+    for chords, label in (("instructed", "G:maj"), ("performed", "G:maj7/1")):
+        ((track,), _) = DATASETS["guitarset"].list(fixtures / "guitarset", mode="solo", chords=chords)
+        assert track.chords == ((0.0, 2.0, label),)
+        np.testing.assert_allclose(track.beats, [[60 * n / 119, n + 1] for n in (1, 2, 3)])

@@ -237,6 +237,8 @@ def test_cocochorales_in_full_or_in_part_by_voices(tmp_path, share):
     assert {split: share * count for split, count in counts.items()} == DATASETS["cocochorales"].expected
     for track in found:
         assert tuple(stem.name for stem in track.stems) == skeletons.CHORALE_PLAYERS[track.tags["ensemble"]]
+    alone = tracks("cocochorales", root, ensembles="random")
+    assert alone == [track for track in found if track.tags["ensemble"] == "random"]
     found[0].stems[1].file.unlink()
     assert DATASETS["cocochorales"].list(root)[1] == [(found[0].place, "has 3 of four voices")]
 

@@ -102,14 +102,16 @@ def read_stems(text: str) -> dict[str, dict[str, str]]:
     "the archives do not say which split they are",
     layout="train, valid and test with folders such as brass_track048001 in them",
     expected={"train": 24000, "valid": 8000, "test": 8000},
+    options={"ensembles": ("all", "string", "brass", "woodwind", "random")},
 )
-def cocochorales(copy: Copy) -> Iterator[Listed]:
+def cocochorales(copy: Copy, ensembles: str = "all") -> Iterator[Listed]:
     """``train|valid|test/ENSEMBLE_trackNNNNNN/stems_audio/N_INSTRUMENT.wav``, of the full or the tiny set.
 
-    Stems are in order of their voices (soprano first). A track's tag is its ``ensemble``. All four are taken, as by
-    PHALAR's published loader when it is told ``random``; for COCOLA that word is one ensemble of them.
+    Stems are in order of their voices (soprano first). A track's tag is its ``ensemble``. All four are taken, if not
+    told otherwise, as by PHALAR's published loader when told ``random``; for COCOLA that is one of them.
     """
-    for track in copy.tracks("(string|brass|woodwind|random)_track[0-9]+"):
+    chosen = "string|brass|woodwind|random" if ensembles == "all" else ensembles
+    for track in copy.tracks(f"({chosen})_track[0-9]+"):
         voices = copy.audio(track.place / "stems_audio", "[0-9]_.+")
         if len(voices) < 4:
             copy.report(track.place, f"has {len(voices)} of four voices")
@@ -197,20 +199,20 @@ TAKE = (
     expected={"test": 180},
     least=1,
     layout="the folders annotation and audio_mono-mic, each from the zip of its name",
-    options={"mode": ("comp", "solo")},
+    options={"mode": ("comp", "solo"), "chords": ("instructed", "performed")},
 )
-def guitarset(copy: Copy, mode: str = "comp") -> Iterator[Listed]:
+def guitarset(copy: Copy, mode: str = "comp", chords: str = "instructed") -> Iterator[Listed]:
     """``annotation/TAKE.jams`` and ``audio_mono-mic/TAKE_mic.wav`` of Xi et al. (2018).
 
     A track is one take, its one stem is called ``"guitar"``, and all are for testing. ``mode`` is ``"comp"``, the
-    accompaniments (as PHALAR), or ``"solo"``. An id is the take's name with ``s``
+    accompaniments (as PHALAR), or ``"solo"``; ``chords`` as in :func:`read_chords`. An id is the take's name with ``s``
     for ``#``; tags are ``title``, the name itself, ``player``, ``style``, ``progression``, ``tempo`` (BPM), ``key``,
     and ``piece``, which six players share, chords and all. A take whose annotation is missing or unreadable is listed
     without chords and beats.
     """
 
     def read(text: str) -> tuple:
-        return read_positions(text), read_chords(text)
+        return read_positions(text), read_chords(text, chords == "performed")
 
     sounds, notes = copy.files(rf"({TAKE})_mic\.wav"), copy.files(rf"({TAKE})\.jams")
     for title, path in sounds.items():
@@ -230,20 +232,23 @@ def read_positions(text: str) -> np.ndarray | None:
     return read_beats("\n".join(lines)) if lines else None
 
 
-def read_chords(text: str) -> tuple[tuple[float, float, str], ...]:
-    """Chords of a take in order: start, end (seconds) and label, as instructed, by the lead sheet (as PHALAR).
+def read_chords(text: str, performed: bool = False) -> tuple[tuple[float, float, str], ...]:
+    """Chords of a take in order: start, end (seconds) and label; as instructed, by the lead sheet (as PHALAR), or as
+    ``performed``, by what sounded, where a chord may last until the next.
 
     The text is JAMS (Humphrey et al. 2014): JSON with a list of annotations. Of the two of this namespace, the one as
-    performed says how it was made. Raises InputError if there is not exactly one that does not, or its chords overlap,
+    performed says how it was made. Raises InputError if there is not exactly one of the kind, or its chords overlap,
     have no label, or do not end.
     """
-    named, found = [a for a in json.loads(text)["annotations"] if a["namespace"] == "chord"], []
-    sheets = [a["data"] for a in named if not a.get("annotation_metadata", {}).get("data_source")]
+    jams, found = json.loads(text), []
+    named = [a for a in jams["annotations"] if a["namespace"] == "chord"]
+    sheets = [a["data"] for a in named if bool(a.get("annotation_metadata", {}).get("data_source")) == performed]
     if len(sheets) != 1 or not sheets[0]:
         raise InputError(f"{len(sheets)} annotations have such chords, where 1 was expected")
     chords = sorted(((each["time"], each["duration"], each["value"]) for each in sheets[0]), key=lambda each: each[0])
-    for (start, duration, label), (limit, *_) in pairwise([*chords, (LATEST,)]):
-        end = start + duration
+    last = LATEST if chords[-1][1] is not None else jams["file_metadata"]["duration"]
+    for (start, duration, label), (limit, *_) in pairwise([*chords, (last,)]):
+        end = limit if duration is None else start + duration
         if not 0 <= start < end <= limit + OVERLAP or not label.strip():
             raise InputError(f"the chord {label!r:.40} at {start!r:.40} s does not end before the next")
         found.append((float(start), float(min(end, limit)), label))
