@@ -120,13 +120,14 @@ def test_the_book_is_whole_and_its_numbers_are_those_of_the_records(built, run):
         assert ((built.parent / name).parent / sound).read_bytes() == b"OggS sound"
 
 
-AXE = """<script>document.documentElement.dataset.theme = document.documentElement.dataset.mode = "THEME"</script>
+AXE = """<style>* { transition: none !important }</style>
+<script>document.documentElement.dataset.theme = document.documentElement.dataset.mode = "THEME"</script>
 <script>RULES</script><script>addEventListener("load", () => setTimeout(async () => {
   const found = await axe.run(document, { runOnly: ["color-contrast", "heading-order", "image-alt", "duplicate-id",
     "label", "link-name", "button-name"] });
   const told = found.violations.flatMap((each) => each.nodes.map((node) => [each.id, node.html]));
   document.body.append(Object.assign(document.createElement("pre"), { textContent: JSON.stringify(told) }));
-}, 500))</script></body>"""
+}, 1000))</script></body>"""
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on the path: install one")
