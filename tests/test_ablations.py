@@ -84,7 +84,7 @@ def test_weights_that_ship_serve_for_just_the_training_they_came_from(monkeypatc
     asked, model = experiments.training(row | {"rate": 2.5}), build("phalar", seed=3)
     checkpoints.save(model, tmp_path / loop.BEST)
     history = [{"step": 1, "pairs": 32, "valid": 0.25}]
-    shipped.pack(loop.Run(tmp_path, asked, history, 0.25, 9.0), 2.5, tried, "phalar", tmp_path / "weights")
+    shipped.pack(loop.Run(tmp_path, asked, history, 0.25, 9.0), tried, "phalar", tmp_path / "weights")
     monkeypatch.setattr(loop, "train", lambda config, *_, **__: Trained(config))
     found = experiments.train(row)
     assert (found.config, found.history, found.best_valid, found.seconds) == (asked, history, 0.25, 9.0)

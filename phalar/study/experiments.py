@@ -283,4 +283,4 @@ def pack(study: Study, row: str) -> Path:
     """Let a row's weights of the first seed ship with the package (`phalar.study.shipped`); they are trained if they
     are not yet."""
     chosen = next(job.rows[row] for job in jobs(study) if row in job.rows)
-    return shipped.pack(train(chosen), tuned(chosen)["rate"], searches(chosen), row)
+    return shipped.pack(train(chosen), searches(chosen), row)

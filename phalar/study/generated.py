@@ -21,10 +21,7 @@ def verdict(judged: Sequence[Judged]) -> str:
     """What came back of the paper, in a sentence."""
     back = sum(one.verdict is Verdict.REPRODUCED for one in judged)
     against = sum(one.verdict is Verdict.NOT_REPRODUCED for one in judged)
-    return (
-        f"Of {len(judged)} claims of the paper {back} came back and {against or 'none'} failed; the others cannot be "
-        f"judged yet, most of them for want of training seeds ({counted(judged)})."
-    )
+    return f"Of {len(judged)} claims of the paper {back} came back and {against or 'none'} failed ({counted(judged)})."
 
 
 def numbers(records: pd.DataFrame) -> str:
@@ -69,6 +66,7 @@ def run_record(records: pd.DataFrame) -> str:
         counted = [", ".join(f"{x:g}" for x in sorted(own[name].dropna().unique())) for name in ("seed", "steps")]
         code = ", ".join(f"`{commit[:8]}`" for commit in own["commit"].dropna().unique())
         days = sorted(set(own["date"].str[:10]))
-        rows.append((experiment, len(own), own["variant"].nunique(), *counted, code, " to ".join({days[0], days[-1]})))
+        when = " to ".join(dict.fromkeys((days[0], days[-1])))
+        rows.append((experiment, len(own), own["variant"].nunique(), *counted, code, when))
     header = ["experiment", "records", "models and rules", "seeds", "steps", "code", "day"]
     return tables.markdown_table(header, rows) if rows else tables.NOT_RUN

@@ -6,12 +6,13 @@ same training is asked for, whatever the code has become since. Book page *The w
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 
 from phalar import fingerprint, paths
 from phalar.model import checkpoints
@@ -31,11 +32,11 @@ def values(config: TrainConfig) -> dict[str, Any]:
     return made
 
 
-def pack(run: loop.Run, rate: float, search: Mapping[float, loop.Run], name: str, folder: Path = FOLDER) -> Path:
-    """Write a finished run's chosen weights to ``folder/NAME.safetensors`` in half precision; ``rate`` is what the
-    preset's learning rates were multiplied by, and ``search`` holds the runs by which that was found."""
+def pack(run: loop.Run, search: Mapping[float, loop.Run], name: str, folder: Path = FOLDER) -> Path:
+    """Write a finished run's chosen weights to ``folder/NAME.safetensors`` in half precision; ``search`` holds the runs
+    by which its learning rates were found, by what the preset's were multiplied by."""
     tried = {each: {"best_valid": found.best_valid, "seconds": found.seconds} for each, found in search.items()}
-    told = {"history": run.history, "best_valid": run.best_valid, "seconds": run.seconds, "rate": rate}
+    told = {"history": run.history, "best_valid": run.best_valid, "seconds": run.seconds}
     texts = {ASKED: values(run.config), TOLD: told | {"search": tried}}
     target, weights = folder / f"{name}.safetensors", run.model().state_dict()
     real = {key: torch.view_as_real(weight) if weight.is_complex() else weight for key, weight in weights.items()}
@@ -44,11 +45,14 @@ def pack(run: loop.Run, rate: float, search: Mapping[float, loop.Run], name: str
     return target
 
 
-def find(config: TrainConfig, rates: Mapping[float, TrainConfig]) -> dict[str, Any] | None:
-    """What is told of the run that ships for a training and its search, with its ``file``; None if none does."""
+def find(config: TrainConfig, rates: Collection[float]) -> dict[str, Any] | None:
+    """What is told of the run that ships for a training whose search tried these multiples of the learning rates, with
+    its ``file``; None if none does."""
+    asked = values(config)
     for file in sorted(FOLDER.glob("*.safetensors")):
-        texts = checkpoints.read_tensors(file)[1]
-        if ASKED in texts and json.loads(texts[ASKED]) == values(config):
+        with safe_open(file, framework="pt") as opened:  # the text alone, not the weights
+            texts = opened.metadata() or {}
+        if ASKED in texts and json.loads(texts[ASKED]) == asked:
             told = json.loads(texts[TOLD])
             if {float(rate) for rate in told["search"]} == set(rates):
                 return told | {"file": file}
