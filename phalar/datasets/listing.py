@@ -1,16 +1,15 @@
 """A copy of a data set, looked through: folders and names, small metadata files, never audio.
 
-All data sets are folders of tracks, with or without folders for the splits above them; each is a function with a row of
-what to know about it above (:class:`Dataset`). What cannot be used is reported, and the rest is listed: copies may be
-incomplete, damaged or put together by strangers, so no link to a folder is followed, and no path is made from anything
-but names found in folders. Book page *Real data sets*.
+All data sets are folders of tracks, with or without folders for the splits above them. What cannot be used is reported,
+and the rest is listed: copies may be incomplete, damaged or put together by strangers, so no link to a folder is
+followed, and no path is made from anything but names found in folders. Book page *Real data sets*.
 """
 
 import csv
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -137,14 +136,10 @@ class Copy:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A real data set: a decorator for ``tracks(copy, **options)``, the function that finds the tracks of a copy.
+    """A real data set: what ``sets.yaml`` has of it, and ``tracks(copy, **options)``, which finds those of a copy."""
 
-    Its ``name``, that of the command line, is the function's; ``title``, ``licence`` and ``source`` are for people;
-    ``layout`` says how its tracks lie; ``expected`` has the tracks of each split in a whole copy; ``options`` the
-    choices of each option of the function, the usual one first, or none for a folder; a track has at ``least`` so many
-    stems: two make a pair, one is a recording to be annotated.
-    """
-
+    name: str
+    tracks: Callable[..., Iterator[Listed]]
     title: str
     licence: str
     source: str
@@ -152,11 +147,6 @@ class Dataset:
     expected: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, Sequence[str]] = field(default_factory=dict)
     least: int = 2
-    name: str = ""
-    tracks: Callable[..., Iterator[Listed]] | None = None
-
-    def __call__(self, tracks: Callable[..., Iterator[Listed]]) -> "Dataset":
-        return replace(self, name=tracks.__name__, tracks=tracks)
 
     def list(self, root: Path | str, **options) -> tuple[list[Listed], list[Problem]]:
         """What a copy holds, by folders and names: its tracks, in order of their ids, and the problems. An InputError

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import yaml
 from tqdm import tqdm
 
 from phalar import paths
@@ -29,7 +30,8 @@ from phalar.datasets.store import FULL_SCALE, in_processes
 from phalar.datasets.tracks import SPLITS, Track
 from phalar.errors import InputError, RunError
 
-DATASETS = {name: each for name, each in vars(real).items() if isinstance(each, Dataset)}
+_SETS = yaml.safe_load(Path(__file__).with_name("sets.yaml").read_text(encoding="utf-8"))
+DATASETS = {name: Dataset(name, getattr(real, name), **about) for name, about in _SETS.items()}
 """The real data sets that can be used, by name, in the order of the book; last, any folder of multitracks."""
 
 VERSION = 3  # raised whenever the same files would come out as other bytes

@@ -1,8 +1,8 @@
-"""The real data sets: of each a row of what to know about it, and below it the function that finds its tracks.
+"""The real data sets: of each the function that finds its tracks. What else to know about it is in ``sets.yaml``.
 
-To add one is to add such a row and function here; see :mod:`phalar.datasets.listing` for what a :class:`Copy` can do,
-and :func:`folder` for the simplest. Readers take a file's text; what is not as it should be is one of the errors that
-:meth:`Copy.read` reports by path. Book page *Real data sets*.
+To add one is to add a function here and a row there; see :mod:`phalar.datasets.listing` for what a :class:`Copy` can
+do, and :func:`folder` for the simplest. Readers take a file's text; what is not as it should be is one of the errors
+that :meth:`Copy.read` reports by path. Book page *Real data sets*.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from phalar.datasets.listing import Copy, Dataset, Listed, Stem, published
+from phalar.datasets.listing import Copy, Listed, Stem, published
 from phalar.datasets.tracks import SPLITS
 from phalar.errors import InputError
 
@@ -21,13 +21,6 @@ LATEST = 86_400.0  # seconds: no recording lasts a day
 OVERLAP = 1e-3  # seconds by which rounding may let chords overlap
 
 
-@Dataset(
-    title="MoisesDB v0.1",
-    licence="CC BY-NC-SA 4.0; the audio must not be passed on",
-    source="by a form on the research pages of Moises (Music.AI): moisesdb.zip, MD5 13cf74eda129c38b914a51ea79fb1778",
-    layout="folders named by UUIDs, or train, valid and test with such folders in them",
-    expected={"train": 192, "valid": 24, "test": 24},
-)
 def moisesdb(copy: Copy) -> Iterator[Listed]:
     """``[train|valid|test/]SONG/KIND/SOURCE.wav`` and ``SONG/data.json``; songs and sources are UUIDs.
 
@@ -54,14 +47,6 @@ def _read_song(text: str) -> tuple[dict, dict[str, str]]:
     return tags, {str(source["id"]): str(source.get("trackType") or "").strip() for source in sources}
 
 
-@Dataset(
-    title="Slakh2100 redux",
-    licence="CC BY 4.0",
-    source="Zenodo record 4599666 (slakh2100_flac_redux.tar.gz, MD5 f4b71b6c45ac9b506f59788456b3f0c4) or 7708270 "
-    "(slakh2100_redux_16k.tar.gz); for a first look: 4603870 (babyslakh_16k.tar.gz, 20 tracks)",
-    layout="folders Track00001, Track00002, ..., or train, validation and test with such folders in them",
-    expected={"train": 1289, "valid": 270, "test": 151},
-)
 def slakh2100(copy: Copy) -> Iterator[Listed]:
     """``[train|validation|test/]TrackNNNNN/stems/SNN.flac`` (or wav), and ``TrackNNNNN/metadata.yaml``.
 
@@ -94,16 +79,6 @@ def read_stems(text: str) -> dict[str, dict[str, str]]:
     return {stem: dict(re.findall(r"^ *(\w+): *['\"]?(.*?)['\"]? *$", keys, re.MULTILINE)) for stem, keys in stems}
 
 
-@Dataset(
-    title="CocoChorales v1, tiny",
-    licence="CC BY 4.0 (to be confirmed on its page)",
-    source="gs://magentadata/datasets/cocochorales/cocochorales_full_v1_zipped/main_dataset/SPLIT/N.tar.bz2, N = 1 2 3 "
-    "25 26 27 49 50 51 73 74 75 of train, 1 4 7 10 of valid and test; unpack each split into a folder of its own, as "
-    "the archives do not say which split they are",
-    layout="train, valid and test with folders such as brass_track048001 in them",
-    expected={"train": 24000, "valid": 8000, "test": 8000},
-    options={"ensembles": ("all", "string", "brass", "woodwind", "random")},
-)
 def cocochorales(copy: Copy, ensembles: str = "all") -> Iterator[Listed]:
     """``train|valid|test/ENSEMBLE_trackNNNNNN/stems_audio/N_INSTRUMENT.wav``, of the full or the tiny set.
 
@@ -119,13 +94,6 @@ def cocochorales(copy: Copy, ensembles: str = "all") -> Iterator[Listed]:
         yield track._replace(stems=stems, tags={"ensemble": track.name.split("_")[0]})
 
 
-@Dataset(
-    title="MUSDB18-HQ",
-    licence="by song: 46 CC BY-NC-SA 4.0, 2 CC BY-NC-SA 3.0, 102 for academic use only",
-    source="Zenodo record 3338373 (musdb18hq.zip)",
-    layout="train and test, with a folder for each song, and in it drums.wav, bass.wav, other.wav and vocals.wav",
-    expected={"train": 86, "valid": 14, "test": 50},
-)
 def musdb18hq(copy: Copy) -> Iterator[Listed]:
     """``train|test/ARTIST - TITLE/{mixture,drums,bass,other,vocals}.wav``. The mixture is not a stem.
 
@@ -144,16 +112,6 @@ GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "
 CLIP = rf"((?:{'|'.join(GENRES)})[._]\d{{5}})"
 
 
-@Dataset(
-    title="GTZAN",
-    licence="none stated; excerpts of sold recordings, so never pass the audio on (beat annotations: MIT)",
-    source="audio: genres.tar.gz of the Marsyas project (MD5 5b3d6dddb579ab49814ab86dba69e7c7), or Kaggle's 'GTZAN "
-    "Dataset'; beats: the GitHub repository CPJKU/beat_this_annotations, v1.0, folder gtzan",
-    expected={"test": 1000},
-    least=1,
-    layout="a folder with blues/blues.00000.wav and so on",
-    options={"annotations": ()},
-)
 def gtzan(copy: Copy, annotations: Path | None = None) -> Iterator[Listed]:
     """``[genres/|Data/genres_original/]GENRE/GENRE.NNNNN.wav`` (or au) of Tzanetakis and Cook (2002).
 
@@ -178,10 +136,8 @@ def read_beats(text: str) -> np.ndarray:
     line; six files have times only, and so 0 for the number."""
     beats = np.array([line.split() for line in text.splitlines() if line.strip()], float)
     times, numbers = beats[:, 0], beats[:, 1:]
-    fits = (
-        times[0] >= 0 and times[-1] <= LATEST and (np.diff(times) > 0).all() and np.isin(numbers, range(1, 100)).all()
-    )
-    if beats.shape[1] > 2 or not fits:
+    rise = times[0] >= 0 and times[-1] <= LATEST and (np.diff(times) > 0).all()
+    if beats.shape[1] > 2 or not (rise and np.isin(numbers, range(1, 100)).all()):
         raise InputError(f"expected times that rise from 0 to at most {LATEST:.0f} s, and numbers in the bar, 1 to 99")
     return np.column_stack([times, numbers if numbers.size else 0 * times])
 
@@ -192,15 +148,6 @@ TAKE = (
 )
 
 
-@Dataset(
-    title="GuitarSet 1.1.0",
-    licence="CC BY 4.0",
-    source="Zenodo record 3371780: annotation.zip and audio_mono-mic.zip, each to be unpacked into its own folder",
-    expected={"test": 180},
-    least=1,
-    layout="the folders annotation and audio_mono-mic, each from the zip of its name",
-    options={"mode": ("comp", "solo"), "chords": ("instructed", "performed")},
-)
 def guitarset(copy: Copy, mode: str = "comp", chords: str = "instructed") -> Iterator[Listed]:
     """``annotation/TAKE.jams`` and ``audio_mono-mic/TAKE_mic.wav`` of Xi et al. (2018).
 
@@ -255,13 +202,6 @@ def read_chords(text: str, performed: bool = False) -> tuple[tuple[float, float,
     return tuple(found)
 
 
-@Dataset(
-    title="A folder of multitracks",
-    licence="whatever the recordings have",
-    source="your own: one subfolder a track, one audio file a stem, if wanted in folders train, valid and test",
-    layout="a folder for each track, with an audio file for each stem",
-    options={"split": ("test", "train", "valid")},
-)
 def folder(copy: Copy, split: str = "test") -> Iterator[Listed]:
     """Anybody's own: ``[train|valid|test/]TRACK/[stems/]STEM.wav``, or any other format of libsndfile.
 
