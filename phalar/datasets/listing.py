@@ -73,10 +73,8 @@ class Copy:
 
     def entries(self, folder: Path) -> tuple[list[str], list[str]]:
         """Names of the subfolders and of the regular files in a folder, sorted; none, if there is no such folder.
-
         Hidden names are passed over (macOS leaves ``._*`` beside every file). A link to a regular file counts as one
-        (model hubs' caches are made of them); no link to a folder is followed, which could lead in circles.
-        """
+        (model hubs' caches are made of them); no link to a folder is followed, which could lead in circles."""
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name) if folder.is_dir() else []
         entries = [entry for entry in entries if not entry.name.startswith(".")]
         files = [entry.name for entry in entries if os.path.isfile(entry.path)]  # reading pipes or devices never ends
@@ -104,11 +102,9 @@ class Copy:
             return otherwise
 
     def tracks(self, pattern: str, split_of: Callable[[str], str | None] = lambda _: None) -> list[Listed]:
-        """Folders whose names match, in folders of splits or beside them, at most so deep below the root.
-
-        No track may be in two splits, so the same name in a second folder is left out. ``split_of`` gives the split of
-        a track in no split's folder; those that have none are left out.
-        """
+        """Folders whose names match, in folders of splits or beside them, at most so deep below the root. No track may
+        be in two splits, so the same name in a second folder is left out. ``split_of`` gives the split of a track in no
+        split's folder; those that have none are left out."""
         found, places = {}, [(self.root, None, DEPTH)]
         for place, split, depth in places:
             for name in self.entries(place)[0]:
@@ -176,10 +172,8 @@ def file_name(name: str) -> str:
 
 @cache
 def published(dataset: str) -> dict[str, str]:
-    """What was published of single tracks and stems, by id: a song's split, or a fault (the table published.csv).
-
-    Songs of MoisesDB have the first eight digits of their ids and the split that PHALAR and COCOLA make: the sorted ids
-    were shuffled by Python's generator seeded with 42, and cut after 80 % and 90 %: 192, 24 and 24.
-    """
+    """What was published of single tracks and stems, by id: a song's split, or a fault (the table published.csv). Songs
+    of MoisesDB have the first eight digits of their ids and the split that PHALAR and COCOLA make: the sorted ids were
+    shuffled by Python's generator seeded with 42, and cut after 80 % and 90 %."""
     with (paths.PACKAGE / "datasets" / "published.csv").open(encoding="utf-8", newline="") as file:
         return {row["id"]: row["what"] for row in csv.DictReader(file) if row["dataset"] == dataset}

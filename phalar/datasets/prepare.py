@@ -57,12 +57,9 @@ def folder(name: str) -> Path:
 
 
 def load(name: str, split: str | None = None, *, limit: int | None = None) -> list[Track]:
-    """The tracks of a prepared data set, in order of their ids, at 16 kHz.
-
-    ``name`` is one of :func:`names`; all three splits if none is given. With ``limit`` at most so many tracks of each
-    split, always the same, and not the first by name, which are often alike. An InputError if it is not prepared, or
-    for another split or limit; a RunError if the store is damaged.
-    """
+    """The tracks of a prepared data set (one of :func:`names`), in order of their ids, at 16 kHz; of all splits if none
+    is given. With ``limit`` at most so many of each split, always the same, and not the first by name, which are often
+    alike. An InputError if it is not prepared, or for another split or limit; a RunError if the store is damaged."""
     if split not in (None, *SPLITS):
         raise InputError(f"there is no split {split!r}: choose one of {', '.join(SPLITS)}")
     if limit is not None and limit < 1:
@@ -86,11 +83,8 @@ class Summary(NamedTuple):
 
 
 def check(name: str, root: Path | str, options: Mapping | None = None, *, progress: bool = False) -> Summary:
-    """Look through a copy of a data set, without changing anything in it.
-
-    Reads folders, metadata, headers and the last frame of each file. Damage in the middle of a file shows when it is
-    decoded, by :func:`prepare`. Arguments and InputError are as there.
-    """
+    """Look through a copy of a data set, without changing anything in it: folders, metadata, headers and the last frame
+    of each file. Damage in the middle of a file shows when it is decoded, by :func:`prepare`; arguments as there."""
     expected, (tracks, problems) = dict(dataset(name).expected), dataset(name).list(root, **options or {})
     found = Counter(dict.fromkeys(expected, 0))
     for track in tqdm(tracks, f"checking {name}", disable=not progress):
@@ -101,11 +95,9 @@ def check(name: str, root: Path | str, options: Mapping | None = None, *, progre
 
 
 def _usable(track: Listed, read: Callable, length: Callable) -> tuple[dict[Stem, object], list[Problem]]:
-    """The usable stems of a track, with what ``read`` makes of each file, ``length`` samples long; and what is wrong.
-
-    A stem is left out if its file is damaged, or shorter than half of the track's longest, since a track is as long as
-    its shortest stem. There are none if too few are left: two make a pair, and a single recording is whole as it is.
-    """
+    """The usable stems of a track, with what ``read`` makes of each file, ``length`` samples long; and what is wrong. A
+    stem is left out if its file is damaged, or shorter than half of the track's longest, since a track is as long as
+    its shortest. There are none if too few are left: two make a pair, and a single recording is whole as it is."""
     stems, problems = {}, []
     for stem in track.stems:
         try:
@@ -127,14 +119,11 @@ def _usable(track: Listed, read: Callable, length: Callable) -> tuple[dict[Stem,
 def prepare(
     name: str, root: Path | str, options: Mapping | None = None, *, jobs: int | None = None, progress: bool = True
 ) -> Summary:
-    """Turn a copy of a data set into a store of 16 kHz mono stems, as far as that is not done yet.
-
-    The copy is only read. A damaged stem is left out and reported, and its track kept if two others are left. Tracks
-    that were damaged, or whose files changed, are tried again each time. ``jobs``: processes, by default one for each
-    processor. An InputError if there is no such data set (a key of :data:`DATASETS`) or option, ``root`` holds nothing
-    of the kind, or ``jobs`` is below 1; a RunError if the store cannot be written, or if more than 5 % of the tracks
-    failed (the others are stored all the same).
-    """
+    """Turn a copy of a data set (a key of :data:`DATASETS`), which is only read, into a store of 16 kHz mono stems, as
+    far as that is not done yet. A damaged stem is left out and reported, and its track kept if two others are left.
+    Tracks that were damaged, or whose files changed, are tried again each time. ``jobs``: processes, by default one for
+    each processor. An InputError if there is no such data set or option, or ``root`` holds nothing of the kind; a
+    RunError if the store cannot be written, or more than 5 % of the tracks failed (the others are stored)."""
     root, known, expected = Path(root), dataset(name).options, dict(dataset(name).expected)
     chosen = {key: value for key, value in (options or {}).items() if value not in known.get(key, ())[:1]}
     tracks, problems = dataset(name).list(root, **chosen)
@@ -175,8 +164,8 @@ def prepare(
 
 
 def _digest(root: Path, track: Listed) -> str:
-    """Of everything that a stored track depends on, but for the samples; equal wherever the copy lies. The track keeps
-    it, unless a stem of it was left out."""
+    """Of all that a stored track depends on but samples, wherever the copy lies; kept in it, if no stem was left
+    out."""
     stems = [stem._replace(file=[os.path.relpath(stem.file, root), stem.file.stat().st_size]) for stem in track.stems]
     about = [VERSION, store.FORMAT, track._replace(place=None, stems=stems)]
     text = json.dumps(about, sort_keys=True, default=np.ndarray.tolist)
@@ -185,11 +174,8 @@ def _digest(root: Path, track: Listed) -> str:
 
 def _store(where: Path, task: tuple[Listed, str]) -> list[Problem]:
     """Convert a track and store it, in a process of its own: (S, samples) int16, as long as the shortest stem. What was
-    wrong with it.
-
-    A 16-bit mono file at 16 kHz comes out bit for bit. What rings in the resampling filter beyond full scale would wrap
-    around: then all stems of the track are scaled by the same constant, so that they still sum to the mix.
-    """
+    wrong with it. A 16-bit mono file at 16 kHz comes out bit for bit. What rings in the resampling filter beyond full
+    scale would wrap around: then all stems are scaled by the same constant, so that they still sum to the mix."""
     track, source = task
     with (where / "lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)

@@ -22,11 +22,9 @@ OVERLAP = 1e-3  # seconds by which rounding may let chords overlap
 
 
 def moisesdb(copy: Copy) -> Iterator[Listed]:
-    """``[train|valid|test/]SONG/KIND/SOURCE.wav`` and ``SONG/data.json``; songs and sources are UUIDs.
-
-    Songs moved into split folders have the split of their folder, others the published one. As in PHALAR and COCOLA
-    every file is a stem (kick and snare are two), named by its ``trackType`` or else its folder, its kind.
-    """
+    """``[train|valid|test/]SONG/KIND/SOURCE.wav`` and ``SONG/data.json``; songs and sources are UUIDs. Songs moved into
+    split folders have the split of their folder, others the published one. As in PHALAR and COCOLA every file is a stem
+    (kick and snare are two), named by its ``trackType`` or else its folder, its kind."""
     splits = published("moisesdb")
     like = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
     for song in copy.tracks(like, lambda name: splits.get(name[:8].lower())):
@@ -48,13 +46,10 @@ def _read_song(text: str) -> tuple[dict, dict[str, str]]:
 
 
 def slakh2100(copy: Copy) -> Iterator[Listed]:
-    """``[train|validation|test/]TrackNNNNN/stems/SNN.flac`` (or wav), and ``TrackNNNNN/metadata.yaml``.
-
-    Tracks have the split of their folder, or the one that redux gives their number (BabySlakh has no splits). Tracks
-    that redux omits, so that no MIDI file comes twice, are left out wherever they are. The files alone decide what is a
-    stem, less white noise, endless tones and one of two that are equal; metadata, which are wrong in places, only name
-    them and tell drums.
-    """
+    """``[train|validation|test/]TrackNNNNN/stems/SNN.flac`` (or wav), and ``TrackNNNNN/metadata.yaml``. Tracks have the
+    split of their folder, or the one that redux gives their number (BabySlakh has no splits). Tracks that redux omits,
+    so that no MIDI file comes twice, are left out wherever they are. The files alone decide what is a stem, less white
+    noise, endless tones and one of two that are equal; metadata, wrong in places, only name them and tell drums."""
     known = published("slakh2100")
     for track in copy.tracks("Track[0-9]{5}", lambda name: SPLITS[(name[5:] > "01500") + (name[5:] > "01875")]):
         if known.get(track.name) == "omitted":
@@ -80,11 +75,9 @@ def read_stems(text: str) -> dict[str, dict[str, str]]:
 
 
 def cocochorales(copy: Copy, ensembles: str = "all") -> Iterator[Listed]:
-    """``train|valid|test/ENSEMBLE_trackNNNNNN/stems_audio/N_INSTRUMENT.wav``, of the full or the tiny set.
-
-    Stems are in order of their voices (soprano first). A track's tag is its ``ensemble``. All four are taken, if not
-    told otherwise, as by PHALAR's published loader when told ``random``; for COCOLA that is one of them.
-    """
+    """``train|valid|test/ENSEMBLE_trackNNNNNN/stems_audio/N_INSTRUMENT.wav``, of the full or the tiny set, soprano
+    first. A track's tag is its ``ensemble``. All four are taken, if not told otherwise, as by PHALAR's published loader
+    when told ``random``; for COCOLA that is one of them."""
     chosen = "string|brass|woodwind|random" if ensembles == "all" else ensembles
     for track in copy.tracks(f"({chosen})_track[0-9]+"):
         voices = copy.audio(track.place / "stems_audio", "[0-9]_.+")
@@ -95,11 +88,8 @@ def cocochorales(copy: Copy, ensembles: str = "all") -> Iterator[Listed]:
 
 
 def musdb18hq(copy: Copy) -> Iterator[Listed]:
-    """``train|test/ARTIST - TITLE/{mixture,drums,bass,other,vocals}.wav``. The mixture is not a stem.
-
-    Fourteen songs of ``train`` are in the split valid, as the ``musdb`` package (0.4.3) has them. Songs in the errata
-    are used, as everybody uses them.
-    """
+    """``train|test/ARTIST - TITLE/{mixture,drums,bass,other,vocals}.wav``. The mixture is not a stem. Fourteen songs of
+    ``train`` are in the split valid, as the ``musdb`` package (0.4.3) has them; the errata are used as they are."""
     parts = ("drums", "bass", "other", "vocals")
     for song in copy.tracks(".+"):
         files = copy.audio(song.place, "|".join(parts))
@@ -113,12 +103,10 @@ CLIP = rf"((?:{'|'.join(GENRES)})[._]\d{{5}})"
 
 
 def gtzan(copy: Copy, annotations: Path | None = None) -> Iterator[Listed]:
-    """``[genres/|Data/genres_original/]GENRE/GENRE.NNNNN.wav`` (or au) of Tzanetakis and Cook (2002).
-
-    A track is a clip of half a minute, its one stem is called ``"mix"``, its tag is ``genre``, and all are for testing.
-    ``annotations`` is the folder of the beats, or one above: the ``.beats`` of beat_this_annotations or
-    gtzan_tempo_beat. A clip whose beats are missing or unreadable is listed without.
-    """
+    """``[genres/|Data/genres_original/]GENRE/GENRE.NNNNN.wav`` (or au) of Tzanetakis and Cook (2002): clips of half a
+    minute, all for testing, with one stem, ``"mix"``, and the tag ``genre``. ``annotations`` is the folder of the
+    beats, or one above: the ``.beats`` of beat_this_annotations or gtzan_tempo_beat. A clip whose beats are missing or
+    unreadable is listed without."""
     clips, found = copy.files(rf"{CLIP}\.(?:wav|au)"), {}
     if annotations is not None:
         found = Copy(annotations).files(rf"(gtzan_{CLIP}\.beats)")
@@ -149,14 +137,11 @@ TAKE = (
 
 
 def guitarset(copy: Copy, mode: str = "comp", chords: str = "instructed") -> Iterator[Listed]:
-    """``annotation/TAKE.jams`` and ``audio_mono-mic/TAKE_mic.wav`` of Xi et al. (2018).
-
-    A track is one take, its one stem is called ``"guitar"``, and all are for testing. ``mode`` is ``"comp"``, the
-    accompaniments (as PHALAR), or ``"solo"``; ``chords`` as in :func:`read_chords`. An id is the take's name with ``s``
-    for ``#``; tags are ``title``, the name itself, ``player``, ``style``, ``progression``, ``tempo`` (BPM), ``key``,
-    and ``piece``, which six players share, chords and all. A take whose annotation is missing or unreadable is listed
-    without chords and beats.
-    """
+    """``annotation/TAKE.jams`` and ``audio_mono-mic/TAKE_mic.wav`` of Xi et al. (2018): takes with one stem,
+    ``"guitar"``, all for testing. ``mode`` is ``"comp"``, the accompaniments (as PHALAR), or ``"solo"``; ``chords`` as
+    in :func:`read_chords`. An id is the take's name with ``s`` for ``#``; tags are ``title``, the name itself,
+    ``player``, ``style``, ``progression``, ``tempo`` (BPM), ``key``, and ``piece``, which six players share, chords and
+    all. A take whose annotation is missing or unreadable is listed without chords and beats."""
 
     def read(text: str) -> tuple:
         return read_positions(text), read_chords(text, chords == "performed")
@@ -181,12 +166,9 @@ def read_positions(text: str) -> np.ndarray | None:
 
 def read_chords(text: str, performed: bool = False) -> tuple[tuple[float, float, str], ...]:
     """Chords of a take in order: start, end (seconds) and label; as instructed, by the lead sheet (as PHALAR), or as
-    ``performed``, by what sounded, where a chord may last until the next.
-
-    The text is JAMS (Humphrey et al. 2014): JSON with a list of annotations. Of the two of this namespace, the one as
-    performed says how it was made. Raises InputError if there is not exactly one of the kind, or its chords overlap,
-    have no label, or do not end.
-    """
+    ``performed``, by what sounded, where a chord may last until the next. Of the two annotations of this namespace in
+    the text, JAMS (Humphrey et al. 2014), the one as performed says how it was made. An InputError if there is not
+    exactly one of the kind, or its chords overlap, have no label, or do not end."""
     jams, found = json.loads(text), []
     named = [a for a in jams["annotations"] if a["namespace"] == "chord"]
     sheets = [a["data"] for a in named if bool(a.get("annotation_metadata", {}).get("data_source")) == performed]
@@ -203,11 +185,8 @@ def read_chords(text: str, performed: bool = False) -> tuple[tuple[float, float,
 
 
 def folder(copy: Copy, split: str = "test") -> Iterator[Listed]:
-    """Anybody's own: ``[train|valid|test/]TRACK/[stems/]STEM.wav``, or any other format of libsndfile.
-
-    The copy is the very folder that holds a folder for each track or split; ``split`` is that of tracks in no folder of
-    a split. Stems are named by their files; one named mix, mixture or master is none.
-    """
+    """Anybody's own: ``[train|valid|test/]TRACK/[stems/]STEM.wav``, or any other format of libsndfile. ``split`` is
+    that of tracks in no folder of a split. Stems are named by their files; one named mix, mixture or master is none."""
     no_mix = r"(?!\s*(?i:mix|mixture|master)\s*$).+"
     for track in copy.tracks(".+", lambda _: split):
         stems, beside = (copy.audio(place, no_mix) for place in (track.place / "stems", track.place))

@@ -70,12 +70,10 @@ def write_track(
     notes: Iterable[np.ndarray] | None = None,
     pitched: Iterable[bool] | None = None,
 ) -> dict:
-    """Put one track into a store. It is there as a whole when this returns, and not at all before.
-
-    ``audio`` is (S, samples) int16 at the store's rate, full scale at 32768; ``track_id`` names a file: letters, digits
-    and ``. _ -`` only; the rest is as in :class:`phalar.datasets.tracks.Track`, tags plain JSON values. Gives the
-    track's record; an InputError if the audio or the description cannot be stored.
-    """
+    """Put one track into a store: it is there as a whole when this returns its record, and not at all before. ``audio``
+    is (S, samples) int16 at the store's rate, full scale at 32768; ``track_id`` names a file: letters, digits and ``. _
+    -`` only; the rest is as in :class:`phalar.datasets.tracks.Track`, tags plain JSON values. An InputError if the
+    audio or the description cannot be stored."""
     stems, pitched = list(stems), None if pitched is None else [bool(each) for each in pitched]
     fits = audio.dtype == np.int16 and audio.ndim == 2 and audio.shape[0] == len(stems) and audio.size
     if not (fits and split in SPLITS and re.fullmatch(r"[\w-][\w.-]*", track_id)):
@@ -125,11 +123,9 @@ def write_index(folder: Path, dataset: str, sample_rate: int = SAMPLE_RATE, ids:
 
 
 def open_store(folder: Path, track_ids: Iterable[str] | None = None) -> list[Track]:
-    """The tracks of a store, in order of their ids; all if none are named.
-
-    A RunError if there is no index, it is damaged or of another version, it lacks one of ``track_ids``, or a track's
-    audio is missing or of another size than the index says. Book page *The corpora*.
-    """
+    """The tracks of a store, in order of their ids; all if none are named. A RunError if there is no index, it is
+    damaged or of another version, it lacks one of ``track_ids``, or a track's audio is missing or of another size than
+    the index says. Book page *The corpora*."""
     path = folder / "index.json"
     try:
         index = json.loads(path.read_bytes())
@@ -186,13 +182,11 @@ def sweep(folder: Path, older_than: float = 3600) -> None:
 def in_processes(
     function: Callable[[object], object], items: Sequence, jobs: int | None = None
 ) -> Iterator[tuple[object, object]]:
-    """Call a function for every item, in several processes (``jobs``; one for each processor if not given).
-
-    Yields (item, result) as they are done; where the function raised, the exception stands for its result. A process
-    that dies (its decoder crashed, the memory ran out) costs the one item it had in hand, for which a RunError stands.
-    When the caller is interrupted or stops asking, the processes are ended at once, wherever they are: what they write
-    must allow for it. An InputError if ``jobs`` is below 1.
-    """
+    """Call a function for every item, in several processes (``jobs``; one for each processor if not given). Yields
+    (item, result) as they are done; where the function raised, the exception stands for its result. A process that dies
+    (its decoder crashed, the memory ran out) costs the one item it had in hand, for which a RunError stands. When the
+    caller is interrupted or stops asking, the processes are ended at once, wherever they are: what they write must
+    allow for it. An InputError if ``jobs`` is below 1."""
     jobs = cpu_count() if jobs is None else jobs
     if jobs < 1:
         raise InputError(f"jobs={jobs}: at least one process is needed")
