@@ -83,13 +83,11 @@ def render(
     progress: bool = True,
 ) -> Path:
     """Render what is missing of a corpus, a key of :data:`CORPORA`, and return its folder, a store. Interrupted and
-    called again it completes, with the bytes of an uninterrupted run; two processes may do this at once.
-
-    ``split`` is ``"train"``, ``"valid"``, ``"test"``, or None for all; ``limit`` takes at most so many pieces of each,
-    always the same, ``ids`` those named alone; ``semitones`` as in :func:`folder`: the same performances higher or
-    lower; ``jobs`` are processes, by default as many as processors; ``progress`` shows a bar. An `InputError` for
-    another corpus or split, or a number below 1; a `RunError` if a piece fails. Taught in ``book/corpora.md``.
-    """
+    called again it completes, with the bytes of an uninterrupted run; two processes may do this at once. ``split`` is
+    ``"train"``, ``"valid"``, ``"test"``, or None for all; ``limit`` takes at most so many pieces of each, always the
+    same, ``ids`` those named alone; ``semitones`` as in :func:`folder`: the same performances higher or lower; ``jobs``
+    are processes, by default as many as processors; ``progress`` shows a bar. An `InputError` for another corpus or
+    split, or a number below 1; a `RunError` if a piece fails. Taught in ``book/corpora.md``."""
     where = folder(name, semitones)
     missing = store.incomplete(where, pieces(name, split, limit, ids))
     if missing:

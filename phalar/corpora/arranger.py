@@ -36,13 +36,11 @@ def arrange(
     seconds: tuple[float, float] = (40, 60),
     paces: Sequence[float] = (1.0,),
 ) -> Arrangement:
-    """Arrange a tune for a band: four to nine parts, the drums first, then the bass.
-
-    The ``style`` is one of :func:`styles_for` the sheet, which has best chords of the style's ``colour``; ``rng``
-    decides key, tempo (one of the style's times one of ``paces``), form, players and what they play; the piece lasts
-    between the two ``seconds``. An `InputError` if the style does not fit the metre, or nothing fits between the
-    lengths. Taught in ``book/band-and-studio.md``.
-    """
+    """Arrange a tune for a band: four to nine parts, the drums first, then the bass. The ``style`` is one of
+    :func:`styles_for` the sheet, which has best chords of the style's ``colour``; ``rng`` decides key, tempo (one of
+    the style's times one of ``paces``), form, players and what they play; the piece lasts between the two ``seconds``.
+    An `InputError` if the style does not fit the metre, or nothing fits between the lengths. Taught in
+    ``book/band-and-studio.md``."""
     if style not in styles_for(sheet):
         raise InputError(f"there is no style {style!r} for the metre of {sheet.id}: choose one of {styles_for(sheet)}")
     known = styles()[style]

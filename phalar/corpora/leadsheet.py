@@ -68,13 +68,11 @@ def merged(chords: Iterable[Chord]) -> list[Chord]:
 
 @dataclass(frozen=True)
 class LeadSheet:
-    """A melody, its metre, key and chords.
-
-    ``tonic`` is a pitch class and ``mode`` a key of :data:`MODES`. A bar has ``beats_per_bar`` (2 in 6/8) of ``beat``
-    quarter notes each; ``pickup`` is the length of the upbeat before the first bar line. ``melody`` is in order, not
-    overlapping; ``chords`` are contiguous from the first bar line to the end, none where only the tune is known.
-    ``strains`` are the first bar line and the letter of each; a repeat is another strain of the same letter.
-    """
+    """A melody, its metre, key and chords. ``tonic`` is a pitch class and ``mode`` a key of :data:`MODES`. A bar has
+    ``beats_per_bar`` (2 in 6/8) of ``beat`` quarter notes each; ``pickup`` is the length of the upbeat before the first
+    bar line. ``melody`` is in order, not overlapping; ``chords`` are contiguous from the first bar line to the end,
+    none where only the tune is known. ``strains`` are the first bar line and the letter of each; a repeat is another
+    strain of the same letter."""
 
     id: str
     title: str
@@ -123,14 +121,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Arrangement:
-    """A piece ready to be played.
-
-    ``bpm`` beats a minute, of ``beat`` quarter notes; ``swing``, where the second half of a beat falls: 0.5 straight,
-    0.67 triplets (strokes are written straight, who performs them applies it); ``tonic`` and ``mode`` as in
-    :class:`LeadSheet`; ``beats``, every beat and its number in the bar
-    from 1; ``chords`` by onset, and where there is none nobody plays; ``sections``, where each begins and its name;
-    ``fermatas``, onset and end of every held note: where phrases of a chorale end.
-    """
+    """A piece ready to be played. ``bpm`` beats a minute, of ``beat`` quarter notes; ``swing``, where the second half
+    of a beat falls: 0.5 straight, 0.67 triplets (strokes are written straight, who performs them applies it); ``tonic``
+    and ``mode`` as in :class:`LeadSheet`; ``beats``, every beat and its number in the bar from 1; ``chords`` by onset,
+    and where there is none nobody plays; ``sections``, where each begins and its name; ``fermatas``, onset and end of
+    every held note: where phrases of a chorale end."""
 
     id: str
     title: str

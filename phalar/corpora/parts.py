@@ -120,12 +120,10 @@ def lead(chord: Chord, voices: int, low: int, high: int, before: Sequence[int] |
 
 
 def chordal(chart: Chart, patterns: list[str], bars: list[int], voices: int, keys: tuple[int, int], low: int = 0):
-    """Chords in a written rhythm: strummed, comped, held or broken, by one hand or two.
-
-    ``patterns`` and ``bars`` are those of :func:`phalar.corpora.chart.events`; a pattern of two lines (``/``) is for
-    two hands. A chord has so many ``voices``, led from the chord before, between two MIDI ``keys``, and ``low`` notes
-    below: 1 the root, 2 its fifth too; 3 is a power chord, root, fifth and octave, and nothing above.
-    """
+    """Chords in a written rhythm: strummed, comped, held or broken, by one hand or two. ``patterns`` and ``bars`` are
+    those of :func:`phalar.corpora.chart.events`; a pattern of two lines (``/``) is for two hands. A chord has so many
+    ``voices``, led from the chord before, between two MIDI ``keys``, and ``low`` notes below: 1 the root, 2 its fifth
+    too; 3 is a power chord, root, fifth and octave, and nothing above."""
     voiced, before, strokes = {}, None, []
     for chord in chart.chords:
         before, root = lead(chord, voices, *keys, before), keys[0] - 12 + (chord.root - keys[0]) % 12

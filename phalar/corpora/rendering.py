@@ -67,12 +67,10 @@ def render_stems(
     banks: Sequence[int] | None = None,
     floor: float = -100.0,
 ) -> np.ndarray:
-    """Render the parts of a piece to stems whose sum is the mix, (S, samples), int16 at 16 kHz.
-
-    ``parts`` are General MIDI program and notes of each stem; ``gains`` the decibels by which it is louder than the
-    common level, ``banks`` its bank of the SoundFont, each 0 if not given; ``floor`` as for ``play``. The mix, or a
-    stem, peaks at 0.9 of full scale. A `RunError` if a stem is silent or not finite. Taught in ``book/corpora.md``.
-    """
+    """Render the parts of a piece to stems whose sum is the mix, (S, samples), int16 at 16 kHz. ``parts`` are General
+    MIDI program and notes of each stem; ``gains`` the decibels by which it is louder than the common level, ``banks``
+    its bank of the SoundFont, each 0 if not given; ``floor`` as for ``play``. The mix, or a stem, peaks at 0.9 of full
+    scale. A `RunError` if a stem is silent or not finite. Taught in ``book/corpora.md``."""
     length = int(np.ceil((max(n.onset + n.duration for _, notes in parts for n in notes) + TAIL) * SAMPLE_RATE))
     rows = zip(parts, banks or [0] * len(parts), gains or [0.0] * len(parts), strict=True)
     stems = np.stack(

@@ -39,12 +39,10 @@ def play(
     font: SoundFont, program: int, notes: Iterable[Note], length: int, sample_rate: int, bank: int = 0, floor=-100.0
 ) -> np.ndarray:
     """Render one part with a General MIDI ``program``, counted from 0, of a ``bank`` of the SoundFont (drum kits: 128).
-
     Returns (length,) samples at ``sample_rate`` Hz, float32; what sounds later is cut, and where no note sounds it is
     silent. Not levelled: a single loud note peaks at about 1. Recordings are interpolated without a band limit, so
     render at two or three times the rate you need and decimate (``rendering.py`` does). ``floor`` is the level, in
-    decibels relative to its peak, at which a released note is over: most of the work is in tails that nobody hears.
-    """
+    decibels relative to its peak, at which a released note is over: most of the work is in tails that nobody hears."""
     sounding = [(note, zone) for note in notes for zone in font.zones(program, note.pitch, round(note.velocity), bank)]
     voices, dt = [], 1 / sample_rate
     # What comes again at the same pitch, as most drums and notes do, is tuned once, as long as the longest lasts.

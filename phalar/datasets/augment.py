@@ -100,10 +100,8 @@ def gaussian_noise(
 
 
 def _at_once(device: torch.device) -> bool:
-    """Whether all clips are shaped in one go, noise or none: to ask which have some would keep a GPU's host waiting.
-
-    On a CPU it is those with noise, one after the other: their spectra then stay in the processor's cache.
-    """
+    """Whether all clips are shaped in one go, noise or none: to ask which have some would keep a GPU's host waiting. On
+    a CPU it is those with noise, one after the other: their spectra then stay in the processor's cache."""
     return device.type != "cpu"
 
 

@@ -23,15 +23,12 @@ ROUNDS = 25  # of so many tries, before a track is given up
 
 @dataclass(frozen=True)
 class Tables:
-    """What drawing needs to know of n tracks with at most S stems.
-
-    ``stems``, ``samples`` (n,) count the stems of each track, and its length; ``weights`` (n,) are the chances of the
-    tracks: every data set has the same, whatever its size (paper section 4). All blocks of all stems lie on one line,
-    one stem after the other, as long as the music, however unequal the tracks are; ``origin`` (n,) is where a track's
-    first stem begins there, and ``edges`` (2 spans + 1,), rising, where a sounding span begins, where it ends, where
-    the next begins, ..., and a place beyond all others. ``pitched`` (n, S) bool: which stems a transposition moves;
-    all, where a track does not say.
-    """
+    """What drawing needs to know of n tracks with at most S stems. ``stems``, ``samples`` (n,) count the stems of each
+    track, and its length; ``weights`` (n,) are the chances of the tracks: every data set has the same, whatever its
+    size (paper section 4). All blocks of all stems lie on one line, one stem after the other, as long as the music,
+    however unequal the tracks are; ``origin`` (n,) is where a track's first stem begins there, and ``edges`` (2 spans +
+    1,), rising, where a sounding span begins, where it ends, where the next begins, ..., and a place beyond all others.
+    ``pitched`` (n, S) bool: which stems a transposition moves; all, where a track does not say."""
 
     tracks: tuple[Track, ...]
     stems: np.ndarray
@@ -94,14 +91,12 @@ def of_one(known: Tables, dataset: str) -> Tables:
 
 
 def draw(known: Tables, size: int, length: int, rng: np.random.Generator, pitched: float = 0.0) -> Cuts:
-    """B = ``size`` pairs of ``length`` samples, all of different tracks. Taught in ``book/training.md``.
-
-    Two excerpts of one piece are no fair negatives of each other, so no track comes twice. A cut in which one side is
-    silent is drawn again; sides are as in :func:`phalar.datasets.tracks.draw_stems`, on the share ``pitched`` of the
-    tries without their drums. A track that is shorter is cut at its beginning and padded with zeros when read. Raises
+    """B = ``size`` pairs of ``length`` samples, all of different tracks. Taught in ``book/training.md``. Two excerpts
+    of one piece are no fair negatives of each other, so no track comes twice. A cut in which one side is silent is
+    drawn again; sides are as in :func:`phalar.datasets.tracks.draw_stems`, on the share ``pitched`` of the tries
+    without their drums. A track that is shorter is cut at its beginning and padded with zeros when read. Raises
     InputError if there are fewer tracks than pairs, RunError if a track does not seem to have two stems that sound
-    within one excerpt.
-    """
+    within one excerpt."""
     if size > len(known.tracks):
         raise InputError(f"batch of {size} pairs from {len(known.tracks)} tracks; it needs as many different tracks")
     # Largest of log(weight) + Gumbel noise: a draw without replacement, by weight (Efraimidis and Spirakis 2006).
@@ -162,10 +157,8 @@ def _blocks(samples: np.ndarray) -> np.ndarray:
 
 
 class StoredSource:
-    """Reads cuts from the tracks' own audio, excerpt by excerpt.
-
-    ``replace(known, tracks=others)`` reads the same places of other tracks of the same shapes.
-    """
+    """Reads cuts from the tracks' own audio, excerpt by excerpt. ``replace(known, tracks=others)`` reads the same
+    places of other tracks of the same shapes."""
 
     def __init__(self, known: Tables, device: torch.device) -> None:
         self.known, self.device = known, device

@@ -24,9 +24,7 @@ class Audio(Protocol):
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Samples ``start`` to ``stop``, both within the track, of every stem: (S, stop - start), float32, in [-1, 1].
-
-        Raises RunError if the audio is missing, damaged or cut short, naming the file.
-        """
+        Raises RunError if the audio is missing, damaged or cut short, naming the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +75,10 @@ class Track:
         return self.num_samples / self.sample_rate
 
     def excerpt(self, start: int = 0, length: int | None = None) -> np.ndarray:
-        """A piece of every stem at the same place: (S, length) float32 in [-1, 1].
-
-        Only the samples asked for are read from the disk: ``length`` from ``start`` on (0 to ``num_samples - 1``), up
-        to the end if no length is given; past the end there are zeros. Raises InputError if the excerpt would start
-        outside the track, or has no samples; RunError if the stored audio is missing or cut short.
-        """
+        """A piece of every stem at the same place: (S, length) float32 in [-1, 1]. Only the samples asked for are read
+        from the disk: ``length`` from ``start`` on (0 to ``num_samples - 1``), up to the end if no length is given;
+        past the end there are zeros. Raises InputError if the excerpt would start outside the track, or has no samples;
+        RunError if the stored audio is missing or cut short."""
         if not 0 <= start < self.num_samples:
             last = self.num_samples - 1
             raise InputError(f"start={start} is outside track {self.id}, which ends: choose 0 to {last}")
@@ -96,10 +92,8 @@ class Track:
 
 def sounding(audio: np.ndarray) -> list[np.ndarray]:
     """Which blocks of each stem sound: for each stem the first block, and the one after the last, of every span.
-
     ``audio`` (S, samples) is int16 with full scale at 32768, or float in [-1, 1]; a span array is (spans, 2) int64. A
-    last block that is not full counts like any other. Book page *How it is trained*, "Silence".
-    """
+    last block that is not full counts like any other. Book page *How it is trained*, "Silence"."""
     scale = 32768 if audio.dtype == np.int16 else 1
     starts = np.arange(0, audio.shape[1], BLOCK)
     highest = np.maximum.reduceat(audio, starts, axis=1).astype(np.float32)
@@ -126,10 +120,8 @@ class Pair:
 
 
 def draw_stems(stems: int, rng: np.random.Generator) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Split stems at random into an anchor and a positive: two non-empty sets that share none.
-
-    Sizes are uniform: the anchor takes 1 to S - 1 stems, the positive 1 to all of the rest.
-    """
+    """Split stems at random into an anchor and a positive: two non-empty sets that share none. Sizes are uniform: the
+    anchor takes 1 to S - 1 stems, the positive 1 to all of the rest."""
     if stems < 2:
         raise InputError(f"a track with {stems} stem(s) has no pair; at least 2 are needed")
     order, first = rng.permutation(stems), int(rng.integers(1, stems))
@@ -138,11 +130,9 @@ def draw_stems(stems: int, rng: np.random.Generator) -> tuple[tuple[int, ...], t
 
 
 def draw_pair(track: Track, length: int, rng: np.random.Generator) -> tuple[Pair, np.ndarray, int]:
-    """One random pair of a track, its audio (2, length), and how many silent ones were drawn before it.
-
-    A submix that is silent throughout the excerpt has nothing to match, so another is drawn; the published code keeps
-    such pairs. A track shorter than ``length`` samples is padded with zeros at its end.
-    """
+    """One random pair of a track, its audio (2, length), and how many silent ones were drawn before it. A submix that
+    is silent throughout the excerpt has nothing to match, so another is drawn; the published code keeps such pairs. A
+    track shorter than ``length`` samples is padded with zeros at its end."""
     latest = max(0, track.num_samples - length)
     for tries in range(TRIES):
         anchor, positive = draw_stems(len(track.stems), rng)

@@ -88,11 +88,9 @@ def clicks_at(times: Sequence[float], length: int, sample_rate: int = SAMPLE_RAT
 
 def picture_of(model: StemModel, audio: np.ndarray, sample_rate: int) -> Tensor | None:
     """The front end's picture of a whole piece, (1, bins, T) or with channels before the bins, on the model's device;
-    None where it is silent, shorter than a window, or a steady tone: there is no beat to find.
-
-    ``model`` is in eval mode, here and below; ``audio`` (N,) or (channels, N), float in [-1, 1] or integer PCM, at
-    ``sample_rate`` in Hz. An InputError for what is no waveform, and for MERT, whose pictures have no frames of 10 ms.
-    """
+    None where it is silent, shorter than a window, or a steady tone: there is no beat to find. ``model`` is in eval
+    mode, here and below; ``audio`` (N,) or (channels, N), float in [-1, 1] or integer PCM, at ``sample_rate`` in Hz. An
+    InputError for what is no waveform, and for MERT, whose pictures have no frames of 10 ms."""
     samples, block = mono(audio, sample_rate), SAMPLE_RATE // 10
     if model.variant.backbone == "mert":
         raise InputError(f"variant {model.variant.name!r} has no picture of 10 ms frames; beats need one that does")

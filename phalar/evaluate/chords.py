@@ -221,13 +221,11 @@ def probe(
     cut: pd.DataFrame, shown: np.ndarray, setting: Setting, learn: np.ndarray | None = None, fitted: list | None = None
 ) -> pd.DataFrame:
     """``cut``, a table of :func:`windows`, with ``fold``, what a probe that learned from the other folds ``predicted``,
-    and ``truth`` (``OUTSIDE`` where the label has no class: named, but never learned nor scored).
-
-    ``shown`` (T, D) is complex or real: "real part" is a linear layer on [Re z, Im z], the real part of a complex one;
-    "modulus" is shown the modulus. ``learn`` (T,) bool, optional, are the windows that may be learned from; the others
-    are named all the same. ``fitted`` takes the probe of each fold. An InputError for features that are not finite,
-    folds that cannot be made, and where no window remains to learn from.
-    """
+    and ``truth`` (``OUTSIDE`` where the label has no class: named, but never learned nor scored). ``shown`` (T, D) is
+    complex or real: "real part" is a linear layer on [Re z, Im z], the real part of a complex one; "modulus" is shown
+    the modulus. ``learn`` (T,) bool, optional, are the windows that may be learned from; the others are named all the
+    same. ``fitted`` takes the probe of each fold. An InputError for features that are not finite, folds that cannot be
+    made, and where no window remains to learn from."""
     if setting.probe not in PROBES:
         raise InputError(f"there is no probe {setting.probe!r}; choose from {', '.join(PROBES)}")
     if not np.isfinite(shown).all():

@@ -44,11 +44,9 @@ RESAMPLES = 1_000
 
 def load(folder: Path | str) -> tuple[pd.Series, pd.DataFrame]:
     """Ratings by (listener, song, instrument, version), and scores by (song, instrument, version), a column a metric.
-
     The folder is as published: ``user_ratings/results_*.json``, and a ``results_METRIC.json`` for each metric, to which
     you may add your own. A null is a missing rating. An `InputError` for files of another form, a version that is none
-    of `VERSIONS`, a rating that is none of 1 to 5, or a rated item without a score.
-    """
+    of `VERSIONS`, a rating that is none of 1 to 5, or a rated item without a score."""
     found = {"user_ratings": {}, "": {}}
     for place, of in found.items():
         for file in sorted((Path(folder) / place).glob("results_*.json")):
@@ -215,11 +213,9 @@ def choices(table: pd.DataFrame, versions: Iterable[str] = tuple(VERSIONS)) -> p
 
 def power(r_ab: float, r_b: float, icc: float, listeners: Sequence[int], gaps: Sequence[float], runs: int = 400):
     """How often Steiger's test (p < .05) finds that metric a correlates better than b with what listeners hear, by how
-    many ``listeners`` there are and by the true gap, r_a - r_b: `Estimate`, by (listeners, gap).
-
-    Invented experiments of the published design: each listener rates 5 of 49 songs an instrument. Items differ as
-    r_b, r_ab (correlation of the metrics) and ``icc`` say, and are independent.
-    """
+    many ``listeners`` there are and by the true gap, r_a - r_b: `Estimate`, by (listeners, gap). Invented experiments
+    of the published design: each listener rates 5 of 49 songs an instrument. Items differ as r_b, r_ab (correlation of
+    the metrics) and ``icc`` say, and are independent."""
     rng, found = np.random.default_rng(0), {}
     root = np.linalg.cholesky([[1, r_ab], [r_ab, 1]])
     for n, gap in product(listeners, gaps):

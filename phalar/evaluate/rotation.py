@@ -139,11 +139,10 @@ def steadiness(z: np.ndarray, seconds: np.ndarray, frequency: float) -> np.ndarr
 
 def motion(z: np.ndarray, seconds: np.ndarray, length: int) -> dict[str, np.ndarray]:
     """Measure trajectories z, pooled (J, D, C) or embeddings (J, features), at shifts (J,) of an excerpt of so many
-    samples, and sort them by the rule. A feature of an embedding has the component k that explains it best.
-
-    Arrays of the features' shape: ``winding``; ``arc``; ``spread``, the standard deviation of the radius over its mean;
-    ``own``, R² of a uniform rotation at the component's own frequency, 0..1; ``best``, the same at whichever of its
-    frequencies explains most; ``kind``, the index into `KINDS`; ``strict``, whether it rotates without aliases."""
+    samples, and sort them by the rule. A feature of an embedding has the component k that explains it best. Arrays of
+    the features' shape: ``winding``; ``arc``; ``spread``, the standard deviation of the radius over its mean; ``own``,
+    R² of a uniform rotation at the component's own frequency, 0..1; ``best``, the same at whichever of its frequencies
+    explains most; ``kind``, the index into `KINDS`; ``strict``, whether it rotates without aliases."""
     z = np.asarray(z).astype(np.complex128)
     k = np.arange(1, (z.shape[2] if z.ndim == 3 else COMPONENTS) + 1)
     speeds = k[:, None] * SAMPLE_RATE / period(length) + np.array(ALIASES) * SAMPLE_RATE / STEP  # Hz
@@ -194,11 +193,10 @@ def explained(truth: Tensor, predicted: Tensor) -> np.ndarray:
 
 
 def measure(model: StemModel, excerpt: Excerpt) -> dict[str, np.ndarray]:
-    """Move the stem by thirds of a step up to two bars, and follow every feature.
-
-    ``"pooled kind"``, ``"embedding arc"``, ... are what :func:`motion` finds; ``"pooled null kind"``, ... what it finds
-    in trajectories that are as smooth by chance (:func:`smooth_null`); ``"whole"`` and ``"all"`` linearity R², what the
-    twin explains of the embeddings over shifts by whole steps and over all but 0."""
+    """Move the stem by thirds of a step up to two bars, and follow every feature. ``"pooled kind"``, ``"embedding
+    arc"``, ... are what :func:`motion` finds; ``"pooled null kind"``, ... what it finds in trajectories that are as
+    smooth by chance (:func:`smooth_null`); ``"whole"`` and ``"all"`` linearity R², what the twin explains of the
+    embeddings over shifts by whole steps and over all but 0."""
     shifts = excerpt.by_steps()
     seen, seconds = trace(model, excerpt.delayed(shifts)), shifts / SAMPLE_RATE
     twin = turned(model, seen.pooled[0], shifts, excerpt.length)

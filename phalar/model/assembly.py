@@ -34,11 +34,9 @@ CHOICES |= {"channels": SIZES, "components": SIZES}
 def build(
     name: str | Variant, *, backbone: str | os.PathLike | Mapping | None = None, seed: int | None = None
 ) -> StemModel:
-    """A model of the registry with fresh weights, by a variant's name: ``phalar models`` lists them.
-
-    ``backbone``: for the MERT variants only, which need it: see ``phalar.model.mert.load_mert``. ``seed`` makes the
-    weights a function of itself and leaves torch's own random state alone. Whatever cannot be built is an InputError.
-    """
+    """A model of the registry with fresh weights, by a variant's name: ``phalar models`` lists them. ``backbone``: for
+    the MERT variants only, which need it: see ``phalar.model.mert.load_mert``. ``seed`` makes the weights a function of
+    itself and leaves torch's own random state alone. Whatever cannot be built is an InputError."""
     row = _checked(variant(name))
     if row.backbone != "mert" and backbone is not None:
         raise InputError(f"variant {row.name!r} has its own backbone; only the MERT variants take backbone=...")

@@ -24,21 +24,17 @@ REFERENCE_FILE = paths.PACKAGE / "weights" / "reference.safetensors"
 
 
 def save(model: StemModel, path: str | os.PathLike, **notes: object) -> None:
-    """Write a model's weights, its registry row and any notes (plain values: steps, seed, corpora, accuracy).
-
-    A MERT variant's file holds the frozen MERT as well (380 MB).
-    """
+    """Write a model's weights, its registry row and any notes (plain values: steps, seed, corpora, accuracy). A MERT
+    variant's file holds the frozen MERT as well (380 MB)."""
     about = {"variant": asdict(model.variant), "notes": notes, "backbone": getattr(model.backbone, "config", None)}
     metadata = {name: json.dumps(value) for name, value in about.items() if value is not None}
     write_tensors(path, model.state_dict(), {"format": FORMAT, **metadata})
 
 
 def load(source: str | os.PathLike) -> StemModel:
-    """A model with trained weights, in eval mode.
-
-    ``source``: ``"reference"``, the weights that ship with the package, or a file that ``save`` wrote. An InputError
-    for no such file, one that is not ours, or a tensor that is missing, of the wrong shape or not finite.
-    """
+    """A model with trained weights, in eval mode. ``source``: ``"reference"``, the weights that ship with the package,
+    or a file that ``save`` wrote. An InputError for no such file, one that is not ours, or a tensor that is missing, of
+    the wrong shape or not finite."""
     tensors, about = _read(source)
     try:
         model = build(about["variant"], backbone=about["backbone"], seed=0)

@@ -31,11 +31,9 @@ SQUEEZE = 4  # input channels per squeezed channel
 
 
 class Cocola(StemModel):
-    """A stem model that shows its network the harmonic picture, the percussive one, or both.
-
-    ``mode`` says which, and may be set: "both", "harmonic" or "percussive", or, at first, "random": one of these, drawn
-    for each pair in training, else both. What is not shown is zeros (0 dB). Scores of two modes do not compare.
-    """
+    """A stem model that shows its network the harmonic picture, the percussive one, or both. ``mode`` says which, and
+    may be set: "both", "harmonic" or "percussive", or, at first, "random": one of these, drawn for each pair in
+    training, else both. What is not shown is zeros (0 dB). Scores of two modes do not compare."""
 
     mode = "random"
 

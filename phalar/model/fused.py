@@ -44,11 +44,9 @@ def links(block: nn.Module, gains: Sequence[Tensor]) -> list[Weights]:
 
 
 def usable(picture: Tensor, stem: Tensor, links: Sequence[Weights]) -> bool:
-    """Whether the compiled functions compute these links of this picture (B, F, T): the one place that chooses.
-
-    All is float32 on a CPU, of widths that fit together and into their tables; nobody asks for less precision
-    (autocast) or traces the code (``torch.compile``); and a compiler was found.
-    """
+    """Whether the compiled functions compute these links of this picture (B, F, T): the one place that chooses. All is
+    float32 on a CPU, of widths that fit together and into their tables; nobody asks for less precision (autocast) or
+    traces the code (``torch.compile``); and a compiler was found."""
     tensors = [picture, stem, *(tensor for link in links for tensor in link)]
     return (
         os.environ.get("PHALAR_FUSED", "1") != "0"
@@ -237,11 +235,9 @@ class _Chain(torch.autograd.Function):
 
 def chain(x: Tensor, links: Sequence[Weights]) -> Tensor:
     """Residual branches, x + gain * w2 silu(w1 * norm(x) + b1), and convolutions of stride 2 along time one after the
-    other, as ``AxialBlock`` computes them: x (B, C, F, T) float32 to (B, O, F, T').
-
-    Of a branch: gamma, beta (C,); w1 (H, C, 3, 1), (H, C, 1, 3) or (H, C, 1, 1); b1 (H,); w2 (C, H, 1, 1); gain (B, C).
-    Of a convolution: its kernel (O, C, 1, 3). Where no gradient is asked for, no picture between is kept.
-    """
+    other, as ``AxialBlock`` computes them: x (B, C, F, T) float32 to (B, O, F, T'). Of a branch: gamma, beta (C,); w1
+    (H, C, 3, 1), (H, C, 1, 3) or (H, C, 1, 1); b1 (H,); w2 (C, H, 1, 1); gain (B, C). Of a convolution: its kernel (O,
+    C, 1, 3). Where no gradient is asked for, no picture between is kept."""
     weights = [tensor for link in links for tensor in link]
     return _Chain.apply(torch.is_grad_enabled(), tuple(len(link) for link in links), x, *weights)
 

@@ -36,11 +36,9 @@ def stft(audio: Tensor, window: Tensor, shortest: int = N_FFT // 2 + 1) -> Tenso
 
 
 class LogMel(nn.Module):
-    """Log-power mel spectrogram on the decibel scale of PHALAR's own front end: (B, N) to (B, 96, 1 + N // 160).
-
-    96 triangular bands of unit height, as many as the constant-Q transform has bins, evenly spaced from 60 to 7800 Hz
-    on the HTK mel scale, 2595 log₁₀(1 + f/700); 64 ms Fourier transforms of 25 ms Hann windows every 10 ms.
-    """
+    """Log-power mel spectrogram on the decibel scale of PHALAR's own front end: (B, N) to (B, 96, 1 + N // 160). 96
+    triangular bands of unit height, as many as the constant-Q transform has bins, evenly spaced from 60 to 7800 Hz on
+    the HTK mel scale, 2595 log₁₀(1 + f/700); 64 ms Fourier transforms of 25 ms Hann windows every 10 ms."""
 
     bins = BINS
     scale: ClassVar = {"htk": True, "norm": None}
@@ -58,21 +56,17 @@ class LogMel(nn.Module):
 
 
 class HarmonicPercussiveMel(LogMel):
-    """COCOLA's front end: two log-mel spectrograms of each waveform, its harmonic and its percussive part.
-
-    64 Slaney mel bands of each part's power, in decibels below the part's own loudest value. So a part's level is lost:
-    one that is barely there looks as loud as one that dominates, and digital silence is 0 dB everywhere.
-    """
+    """COCOLA's front end: two log-mel spectrograms of each waveform, its harmonic and its percussive part. 64 Slaney
+    mel bands of each part's power, in decibels below the part's own loudest value. So a part's level is lost: one that
+    is barely there looks as loud as one that dominates, and digital silence is 0 dB everywhere."""
 
     bins = PART_BANDS
     scale: ClassVar = {}
 
     @torch.no_grad()  # some 160 minima and maxima per median: nobody asks for their gradient
     def forward(self, audio: Tensor) -> Tensor:
-        """Waveforms (B, N) float32 at 16 kHz to (B, 2, 64, 1 + N // 160) float32 decibels in [-80, 0].
-
-        Raises InputError for audio that is not (B, N), or shorter than 4,960 samples (0.31 s).
-        """
+        """Waveforms (B, N) float32 at 16 kHz to (B, 2, 64, 1 + N // 160) float32 decibels in [-80, 0]. Raises
+        InputError for audio that is not (B, N), or shorter than 4,960 samples (0.31 s)."""
         with full_precision(audio.device):
             parts = torch.stack(hpss(stft(audio.float(), self.window, SHORTEST)), dim=1)
             scaled = decibels(self.bands @ parts.abs().square(), power=True)
@@ -81,10 +75,9 @@ class HarmonicPercussiveMel(LogMel):
 
 def hpss(spectrogram: Tensor) -> tuple[Tensor, Tensor]:
     """Harmonic and percussive part of a spectrogram (..., F, T), complex or real; they sum to it and keep its phases.
-
     ``librosa.decompose.hpss`` with its defaults, batched and on the input's device: with H the median of the moduli
-    over time and P that over frequency, the parts' shares of a bin are H²/(H²+P²) and P²/(H²+P²), or halves of silence.
-    """
+    over time and P that over frequency, the parts' shares of a bin are H²/(H²+P²) and P²/(H²+P²), or halves of
+    silence."""
     magnitude = spectrogram.abs()
     h, p = median_filter(magnitude, dim=-1), median_filter(magnitude, dim=-2)
     larger = torch.maximum(h, p)  # both are scaled by it before they are squared, or quiet bins would underflow
@@ -94,11 +87,9 @@ def hpss(spectrogram: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def median_filter(x: Tensor, dim: int) -> Tensor:
-    """Running median of 31 values along an axis, edges mirrored (d c b a | a b c d | d c b a).
-
-    The same numbers as ``scipy.ndimage.median_filter(..., mode="reflect")``, also where the axis is shorter than the
-    window. Only minima and maxima of whole shifted arrays are taken, so neither CPU nor GPU ever branches.
-    """
+    """Running median of 31 values along an axis, edges mirrored (d c b a | a b c d | d c b a). The same numbers as
+    ``scipy.ndimage.median_filter(..., mode="reflect")``, also where the axis is shorter than the window. Only minima
+    and maxima of whole shifted arrays are taken, so neither CPU nor GPU ever branches."""
     length, lines = x.shape[dim], x.movedim(dim, 0)
     index = torch.arange(-(MEDIAN // 2), length + MEDIAN // 2, device=x.device) % (2 * length)
     padded = lines.flatten(1)[torch.where(index < length, index, 2 * length - 1 - index)]
@@ -108,11 +99,9 @@ def median_filter(x: Tensor, dim: int) -> Tensor:
 
 
 def _running_median(x: Tensor) -> Tensor:
-    """Median of each full window of 31 values of every column.
-
-    A window is cut into two sorted blocks, A of 16 and B of 15. Of n values from A and 16 - n from B the largest is
-    max(A_n, B_16-n); the 16th smallest of all, the median, is the least of these over every n.
-    """
+    """Median of each full window of 31 values of every column. A window is cut into two sorted blocks, A of 16 and B of
+    15. Of n values from A and 16 - n from B the largest is max(A_n, B_16-n); the 16th smallest of all, the median, is
+    the least of these over every n."""
     half, blocks = (MEDIAN + 1) // 2, {1: [x]}
     length = len(x) - MEDIAN + 1
     a = [part[:length] for part in _sorted_windows(blocks, half)]
@@ -124,10 +113,8 @@ def _running_median(x: Tensor) -> Tensor:
 
 
 def _sorted_windows(blocks: dict[int, list[Tensor]], size: int) -> list[Tensor]:
-    """Every window of ``size`` values of a column, sorted: entry i holds the i-th smallest of each window.
-
-    Neighbouring windows share their halves, so a block of each smaller size is sorted once for all positions.
-    """
+    """Every window of ``size`` values of a column, sorted: entry i holds the i-th smallest of each window. Neighbouring
+    windows share their halves, so a block of each smaller size is sorted once for all positions."""
     if size not in blocks:
         first = 1 << (size - 1).bit_length() - 1
         length = len(blocks[1][0]) - size + 1

@@ -48,11 +48,9 @@ class Resampled(nn.Module):
 
 
 class Mert(nn.Module):
-    """The last layer of a frozen HuBERT: waveforms at 24 kHz (B, N) to (B, hidden size, 1, T) float32.
-
-    It never trains, whatever ``train()`` is told; its weights are part of ``state_dict``. ``config``: settings as in
-    its ``config.json``; what is left out is as in HuBERT base, hence as in MERT-v1-95M.
-    """
+    """The last layer of a frozen HuBERT: waveforms at 24 kHz (B, N) to (B, hidden size, 1, T) float32. It never trains,
+    whatever ``train()`` is told; its weights are part of ``state_dict``. ``config``: settings as in its
+    ``config.json``; what is left out is as in HuBERT base, hence as in MERT-v1-95M."""
 
     frozen = True
 
@@ -86,10 +84,8 @@ class Mert(nn.Module):
 
 def load_mert(source: str | os.PathLike | Mapping | None, name: str = "mert-complex") -> Mert:
     """MERT with its published weights, from a folder with ``config.json`` and ``model.safetensors`` or
-    ``pytorch_model.bin``; with random ones where only settings are given. ``name``: of the variant that it is for.
-
-    An InputError if transformers is not installed, HuBERT does not compute such settings, or the weights do not fit.
-    """
+    ``pytorch_model.bin``; with random ones where only settings are given. ``name``: of the variant that it is for. An
+    InputError if transformers is not installed, HuBERT does not compute such settings, or the weights do not fit."""
     if source is None:
         raise InputError(f"variant {name!r} needs MERT's weights: build({name!r}, backbone=FOLDER), with {EXAMPLE}")
     if isinstance(source, Mapping):

@@ -60,9 +60,7 @@ def load_official(path: str | os.PathLike) -> StemModel:
 
 def read_official(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Weights, under the authors' names, and settings of one of their Lightning checkpoints; nothing in it is executed.
-
-    An InputError for what `read_archive` refuses, and for a checkpoint without weights, or without plain settings.
-    """
+    An InputError for what `read_archive` refuses, and for a checkpoint without weights, or without plain settings."""
     path, tree = Path(path), read_archive(path, ENUMS)
     tree = tree if isinstance(tree, dict) else {}
     state, settings = named_tensors(path, tree.get("state_dict"), "state_dict"), tree.get("hyper_parameters")
@@ -77,10 +75,8 @@ def read_official(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str,
 
 def variant_of(hyper_parameters: Mapping[str, Any]) -> str:
     """Name of our variant that a model of theirs with these arguments of its constructor is, enumeration members by
-    value; what is left out takes their default, settings of training and unknown ones are passed over.
-
-    An InputError where no variant has them, naming the one that differs and what it would have to be.
-    """
+    value; what is left out takes their default, settings of training and unknown ones are passed over. An InputError
+    where no variant has them, naming the one that differs and what it would have to be."""
     given = TABLES["defaults"] | dict(hyper_parameters)
     for name in ("backbone_type", "pool_type"):
         given[name] = TABLES["aliases"].get(str(given[name]), given[name])
@@ -113,12 +109,10 @@ def named(name: str) -> dict[str, tuple[str, Tensor]]:
 
 
 def translate(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Weights of theirs under our names, for `fill`, which looks at their shapes.
-
-    Their complex matrices are stacked real ones, real rows above imaginary rows: here they become complex64. A matrix
-    W of a bilinear score keeps their orientation, s(x, y) = Re⟨W x̂, ŷ⟩, that is, W multiplies the first argument.
-    ``name`` is from `variant_of`. An InputError for weights that are missing or unexpected, naming the first of each.
-    """
+    """Weights of theirs under our names, for `fill`, which looks at their shapes. Their complex matrices are stacked
+    real ones, real rows above imaginary rows: here they become complex64. A matrix W of a bilinear score keeps their
+    orientation, s(x, y) = Re⟨W x̂, ŷ⟩, that is, W multiplies the first argument. ``name`` is from `variant_of`. An
+    InputError for weights that are missing or unexpected, naming the first of each."""
     expected = named(name)
     mert = {n: t for n, t in state.items() if name.startswith("mert") and n.startswith(THEIRS_MERT)}
     rest = {n: t for n, t in state.items() if n not in mert and not re.fullmatch(SKIPPED, n)}

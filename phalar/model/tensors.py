@@ -50,11 +50,9 @@ def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, 
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], source: str, name: str = "") -> None:
-    """Put tensors, every entry of a model's ``state_dict`` and no more, into it after checking each.
-
-    An InputError, naming ``source``, if one is missing, unexpected, of another shape or kind, or not finite; the model
-    is unchanged then.
-    """
+    """Put tensors, every entry of a model's ``state_dict`` and no more, into it after checking each. An InputError,
+    naming ``source``, if one is missing, unexpected, of another shape or kind, or not finite; the model is unchanged
+    then."""
     expected = model.state_dict()
     same_names(expected, tensors, f"{source}: does not fit {name or model.variant.name!r}")
     for key, want in expected.items():
@@ -81,11 +79,9 @@ def same_names(expected: Collection[str], found: Collection[str], otherwise: str
 
 def read_archive(path: str | os.PathLike, enums: Collection[str] = ()) -> object:
     """What ``torch.save`` wrote: dictionaries, lists, plain values and tensors on the CPU, mapped from the file.
-
     ``enums``: full names (``module.Class``) of enumerations whose members may occur; a member becomes its value, a str.
     An InputError if there is no such archive, if it is damaged, or if its pickle names anything but tensors, plain
-    values and ``enums``. Nothing in it has been called then.
-    """
+    values and ``enums``. Nothing in it has been called then."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the path of a .ckpt file")

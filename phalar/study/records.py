@@ -41,16 +41,13 @@ KEY = ["experiment", "dataset", "split", "variant", "seed", "metric", "k", "conf
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """One measured number and everything needed to judge it, in the published order of the columns.
-
-    ``experiment, dataset, split, variant, metric`` say what was measured (``"retrieval"``), on what (``"chorales"``,
-    ``"test"``), of which model (``"phalar"``) and in which measure (``"top1"``); ``k`` candidates in retrieval;
-    ``seed`` and ``steps`` of the training run, None where there is none. ``value`` is finite, shares are 0..1;
-    ``ci_low, ci_high`` its 95 % interval over ``n`` units (tracks, recordings, listeners). ``config_hash`` names what
-    determines the measurement; ``device, commit, versions, date`` come from `record`.
-
-    An `InputError` for a value that is not finite or (for shares) outside 0..1, or an interval upside down.
-    """
+    """One measured number and everything needed to judge it, in the published order of the columns. ``experiment,
+    dataset, split, variant, metric`` say what was measured (``"retrieval"``), on what (``"chorales"``, ``"test"``), of
+    which model (``"phalar"``) and in which measure (``"top1"``); ``k`` candidates in retrieval; ``seed`` and ``steps``
+    of the training run, None where there is none. ``value`` is finite, shares are 0..1; ``ci_low, ci_high`` its 95 %
+    interval over ``n`` units (tracks, recordings, listeners). ``config_hash`` names what determines the measurement;
+    ``device, commit, versions, date`` come from `record`. An `InputError` for a value that is not finite or (for
+    shares) outside 0..1, or an interval upside down."""
 
     experiment: str
     dataset: str

@@ -101,11 +101,9 @@ def judge_many(
     repetitions: int, sizes: Sequence[float], seeds: Sequence[int], lucks: Sequence[float], jobs: int = 1
 ) -> pd.DataFrame:
     """Verdicts of so many invented runs of each kind, in ``jobs`` processes: a row a run and claim, with columns
-    ``size, seeds, luck, repetition, claim, verdict``.
-
-    ``sizes`` are what the paper's effects are multiplied by: 0 where nothing is there, 1 where they are as printed;
-    ``seeds`` of every model; ``lucks`` standard deviations of their accuracies, as shares.
-    """
+    ``size, seeds, luck, repetition, claim, verdict``. ``sizes`` are what the paper's effects are multiplied by: 0 where
+    nothing is there, 1 where they are as printed; ``seeds`` of every model; ``lucks`` standard deviations of their
+    accuracies, as shares."""
     tasks = [(i, size, s, luck) for size in sizes for s in seeds for luck in lucks for i in range(repetitions)]
     rows = []
     for (number, size, s, luck), found in in_processes(judge_once, tasks, jobs):

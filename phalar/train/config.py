@@ -114,11 +114,9 @@ def config(
     **sizes: object,
 ) -> TrainConfig:
     """A checked TrainConfig from plain values: fields of it, the name of a preset, a target and a start of W in place
-    of its own, and a ``rate`` by which its learning rates are multiplied.
-
-    COCOLA is trained as its authors do, whatever the preset: their rates, no smoothing of labels, no augmentation
-    (paper section 3). The published Mel variant has noise on its spectrogram.
-    """
+    of its own, and a ``rate`` by which its learning rates are multiplied. COCOLA is trained as its authors do, whatever
+    the preset: their rates, no smoothing of labels, no augmentation (paper section 3). The published Mel variant has
+    noise on its spectrogram."""
     if preset not in PRESETS:
         raise InputError(f"unknown preset {preset!r}; there are {', '.join(PRESETS)}")
     recipe = PRESETS[preset]

@@ -82,16 +82,13 @@ def optimisers(model: StemModel, recipe: Recipe) -> dict[str, torch.optim.Optimi
 
 
 def train(config: TrainConfig, folder: Path, *, device: str = "auto", progress: bool = True) -> Run:
-    """Train a model, or go on where an earlier call was stopped, or return at once what it finished.
-
-    ``folder`` belongs to this run alone; it holds ``config.json``, ``state.safetensors`` while the run goes on,
-    ``best.safetensors`` (highest validation accuracy) and, at the end, ``done.json``. Started by ``torchrun``, the
-    processes share the config's shards; the losses are those of one process. Ctrl-C and SIGTERM are obeyed after the
-    step in hand, with everything saved, and by all processes if one is told.
-
-    Raises InputError if the folder holds another run, there are fewer tracks than a step needs, or shards cannot be
-    shared out evenly; RunError if the loss or a gradient is not finite, saying where the step is kept.
-    """
+    """Train a model, or go on where an earlier call was stopped, or return at once what it finished. ``folder`` belongs
+    to this run alone; it holds ``config.json``, ``state.safetensors`` while the run goes on, ``best.safetensors``
+    (highest validation accuracy) and, at the end, ``done.json``. Started by ``torchrun``, the processes share the
+    config's shards; the losses are those of one process. Ctrl-C and SIGTERM are obeyed after the step in hand, with
+    everything saved, and by all processes if one is told. Raises InputError if the folder holds another run, there are
+    fewer tracks than a step needs, or shards cannot be shared out evenly; RunError if the loss or a gradient is not
+    finite, saying where the step is kept."""
     folder = Path(folder)
     with distributed.joined(chosen_device(device)) as chosen:
         if distributed.rank() == 0:

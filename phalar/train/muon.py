@@ -24,11 +24,9 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
 
 def muon_update(step: Tensor, as_published: bool = False) -> Tensor:
     """The update of one weight, given its momentum (out, in) or (out, in, h, w), real or complex: orthogonalised, then
-    scaled by sqrt(max(1, rows / columns)) of the flattened matrix.
-
-    ``as_published``: complex matrices stacked as real ones [Re; Im], which does not make them nearly unitary; and a
-    kernel's scale read off its own height and width, so that 3 x 1 steps sqrt(3) times as far as 1 x 3.
-    """
+    scaled by sqrt(max(1, rows / columns)) of the flattened matrix. ``as_published``: complex matrices stacked as real
+    ones [Re; Im], which does not make them nearly unitary; and a kernel's scale read off its own height and width, so
+    that 3 x 1 steps sqrt(3) times as far as 1 x 3."""
     if as_published and step.is_complex():
         stacked = muon_update(torch.cat([step.real, step.imag]), as_published)
         return torch.complex(*stacked.chunk(2))

@@ -40,16 +40,12 @@ def key_loss(scores: Tensor, pitched: Tensor, first: int = 0) -> Tensor:
 
 @dataclass
 class Objective:
-    """Shards of pairs to a loss: training's one way through the model.
-
-    ``target`` is the probability asked of the true pair. With ``negatives`` ``"shard"`` an anchor meets the positives
-    of its own shard, as in the paper, with ``"all"`` those of all shards. ``joint``: shards go through the network as
-    one batch, so that batch norms see all of them (the published ``sync_batchnorm``).
-
-    ``key`` above 0: the second half of a shard are the twins of the first, and :func:`key_loss` is added, times
-    ``key``; a twin is then no candidate of the contrastive loss, in which the two would stay equal and share the first
-    place.
-    """
+    """Shards of pairs to a loss: training's one way through the model. ``target`` is the probability asked of the true
+    pair. With ``negatives`` ``"shard"`` an anchor meets the positives of its own shard, as in the paper, with ``"all"``
+    those of all shards. ``joint``: shards go through the network as one batch, so that batch norms see all of them (the
+    published ``sync_batchnorm``). ``key`` above 0: the second half of a shard are the twins of the first, and
+    :func:`key_loss` is added, times ``key``; a twin is then no candidate of the contrastive loss, in which the two
+    would stay equal and share the first place."""
 
     model: StemModel
     target: float
