@@ -68,14 +68,6 @@ def test_every_row_is_trained_with_the_rates_that_its_own_search_found_on_valida
     assert len(asked) == 1
 
 
-@pytest.mark.parametrize(
-    ("valid", "rise"), [({2: 0.1, 4: 0.5, 6: 0.6}, 0.1), ({2: 0.5, 4: 0.4, 6: 0.3}, -0.2), ({6: 0.9}, None), ({}, None)]
-)
-def test_a_learning_curve_rises_late_by_what_its_last_third_added(valid, rise):
-    history = [{"step": step, **({"valid": valid[step]} if step in valid else {})} for step in range(1, 7)]
-    assert experiments.late_rise(history) == (None if rise is None else pytest.approx(rise))
-
-
 def test_weights_that_ship_serve_for_just_the_training_they_came_from(monkeypatch, tmp_path):
     monkeypatch.setenv("PHALAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(shipped, "FOLDER", tmp_path / "weights")
@@ -91,6 +83,8 @@ def test_weights_that_ship_serve_for_just_the_training_they_came_from(monkeypatc
     assert [run.best_valid for run in experiments.searches(row).values()] == [
         each.best_valid for each in tried.values()
     ]
+    assert experiments.gained(found, row) == 0.25 - max(each.best_valid for each in tried.values())
+    assert experiments.gained(found, row | {"search": []}) is None
     for mine, theirs in zip(found.model().state_dict().values(), model.state_dict().values(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-6)
     for change in ({"steps": 41}, {"seed": 1}, {"search": [1.0]}, {"variant": "gap"}, {"retrain": True}):

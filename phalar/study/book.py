@@ -212,7 +212,7 @@ def substitutions(records: pd.DataFrame, profile: str, judged: Sequence[claims.J
     rule by which claims are judged, and the verdict of the reference run, as a sentence."""
     texts = {"profile": profile, "verdict": generated.verdict(judged)}
     texts |= {"rule_seeds": str(compare.SEEDS), "rule_size": str(compare.SIZE), "rule_alpha": f"{compare.ALPHA:g}"}
-    texts |= {"rule_flat": f"{100 * compare.FLAT:g}"}
+    texts |= {"rule_closed": f"{100 * compare.CLOSED:g}"}
     newest = records.iloc[-1] if len(records) else dict.fromkeys(("device", "commit", "date"), MISSING)
     texts |= {"run_device": newest["device"], "run_commit": newest["commit"], "run_date": newest["date"].split("T")[0]}
     for name, column in {"run_steps": "steps", "run_seeds": "seed"}.items():

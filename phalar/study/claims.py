@@ -18,7 +18,7 @@ from scipy.stats import t as student
 
 from phalar.evaluate.statistics import holm
 from phalar.study import tables
-from phalar.study.compare import DIFFERENCE, LATE_RISE, P_RAW, P_VALUE, Effect, Verdict, judge, together
+from phalar.study.compare import DIFFERENCE, GAINED, P_RAW, P_VALUE, Effect, Verdict, judge, together
 from phalar.study.tables import LABELS, Measured, lookup, markdown_table, measured
 
 REGISTRY = Path(__file__).with_name("claims.yaml")
@@ -43,20 +43,21 @@ def registry() -> list[dict[str, Any]]:
 
 def paired(look: Look, variant: str, experiments: Sequence[str], datasets: Sequence[str] = ()) -> Evidence:
     """PHALAR minus a variant in retrieval: differences that were recorded, at K = 64 or the largest below it.
-    Whichever of the two is behind must have been trained enough."""
+    Whichever of the two is behind must have been trained enough, and not be catching up."""
     found: Evidence = {}
     for experiment in experiments:
-        wanted = (DIFFERENCE, P_RAW, P_VALUE, "top1", LATE_RISE)
-        apart, raw, p, top1, rises = (look(experiment, metric) for metric in wanted)
+        wanted = (DIFFERENCE, P_RAW, P_VALUE, "top1", GAINED)
+        apart, raw, p, top1, gained = (look(experiment, metric) for metric in wanted)
         for key in sorted((key for key in apart if key[1] == variant and key[2] <= K), key=lambda key: -key[2]):
             (dataset, _, k), full, less = key, top1.get((key[0], "phalar", key[2])), top1.get(key)
             if None in (full, less) or dataset in found or (datasets and dataset not in datasets):
                 continue
             value, low, high = -apart[key].value, -apart[key].high, -apart[key].low
-            behind = less if value >= 0 else full
-            rise = rises[dataset, behind.variant, None].value if (dataset, behind.variant, None) in rises else math.nan
+            behind, ahead = (less, full) if value >= 0 else (full, less)
+            gains = [gained.get((dataset, each.variant, None)) for each in (behind, ahead)]
+            closed = math.nan if None in gains else gains[0].value - gains[1].value
             seeds, p_value = min(full.seeds, less.seeds), raw.get(key, p.get(key)).value
-            effect = Effect(value, low, high, p_value, seeds, behind.low, 1 / k, rise, level=full.high)
+            effect = Effect(value, low, high, p_value, seeds, behind.low, 1 / k, closed, level=full.high)
             apart_by = tables.points(apart[key]._replace(value=value, low=low, high=high))
             at, name = "" if k == K else f" (K={k})", LABELS.get(variant, variant)
             found[dataset] = effect, f"{_name(dataset)}{at}: PHALAR {full}, {name} {less}, {apart_by} points"

@@ -20,11 +20,11 @@ from phalar.study.records import Record, record
 
 ALPHA = 0.05  # corrected p values from here on do not count as evidence
 SEEDS = 3  # fewer training runs than this of either model, and nothing is said about the models
-FLAT = 0.02  # a learning curve whose last third gained more than this (a share) still rises
+CLOSED = 0.02  # who is behind and gained more than this (a share), and than is left of the lead, is catching up
 SIZE = 5  # effects that differ by more than this factor are of another size
 
 DIFFERENCE, P_RAW, P_VALUE, GAIN = "top1_minus_phalar", "p_uncorrected", "p_value", "relative_gain"
-LATE_RISE = "late_rise"  # metric: what the last third of a training added to its best validation accuracy
+GAINED = "gained"  # metric: what a training added to the validation accuracy of its short search
 Key = tuple[str, str, int]  # (variant or row, data set, K)
 
 
@@ -93,7 +93,7 @@ class Effect:
     seeds: int | None = None  # of the model that has fewer; None where nothing is trained
     behind_low: float = math.inf  # of the model that is behind: lower end of its own interval,
     chance: float = 0.0  # which must lie above this,
-    behind_rise: float = 0.0  # and its `LATE_RISE`; NaN where none was recorded
+    closed: float = 0.0  # and what it `GAINED` on the model ahead since the search; NaN where none was recorded
     level: float = math.nan  # upper end of our own value
 
     @property
@@ -103,9 +103,9 @@ class Effect:
             return "one seed" if self.seeds == 1 else f"{self.seeds} seeds"
         if self.behind_low <= self.chance:
             return "the model behind is not trained enough: its interval does not lie above chance"
-        if not self.behind_rise <= FLAT:
-            curve = "is not recorded" if math.isnan(self.behind_rise) else "still rises"
-            return f"the model behind is not trained enough: its learning curve {curve}"
+        left = self.low if self.value >= 0 else -self.high
+        if not self.closed <= (CLOSED if math.isnan(left) else max(CLOSED, left)):
+            return "no shorter training is recorded" if math.isnan(self.closed) else "the model behind is catching up"
         return "no interval" if math.isnan(self.low) else ""
 
     def p_value(self) -> float:

@@ -24,7 +24,7 @@ from phalar.evaluate import retrieval
 from phalar.evaluate.statistics import Estimate, estimate
 from phalar.model import checkpoints
 from phalar.study import shipped
-from phalar.study.compare import LATE_RISE
+from phalar.study.compare import GAINED
 from phalar.study.records import Record, append, record
 from phalar.study.run import Study, declared_parameters
 from phalar.train import loop
@@ -131,12 +131,12 @@ def search_records(chosen: Mapping[str, Any], name: str) -> list[Record]:
     return made
 
 
-def late_rise(history: Sequence[Mapping[str, float]]) -> float | None:
-    """What the last third of a training added to its best validation accuracy; None where it looked too seldom."""
-    looks = [(entry["step"], entry["valid"]) for entry in history if "valid" in entry]
-    early = [valid for step, valid in looks if 3 * step <= 2 * len(history)]
-    late = [valid for step, valid in looks if 3 * step > 2 * len(history)]
-    return max(late) - max(early) if early and late else None
+def gained(run: loop.Run, chosen: Mapping[str, Any]) -> float | None:
+    """What a training of some settings added to the best validation accuracy that its search, which is much shorter,
+    had reached; None where there was none."""
+    same = {"variant": run.config.variant, "trained": list(run.config.corpora)}
+    found = [short.best_valid for short in searches({**chosen, **same}).values()]
+    return run.best_valid - max(found) if found else None
 
 
 @dataclass(frozen=True)
@@ -144,16 +144,16 @@ class Tested:
     """Trained weights' retrieval on one corpus."""
 
     about: dict[str, Any]  # what records say of the weights and the corpus
-    late_rise: float | None  # of the learning curve
+    gained: float | None  # since the search
     tracks: list[Track]
     scores: np.ndarray  # (draws, n, n), rows anchors, columns positives
     results: dict[int, Estimate]  # by K
 
     def records(self, experiment: str = "retrieval", variant: str = "") -> list[Record]:
-        """A record for each K, and one of the learning curve; ``variant`` is what a table calls it, if not its own."""
+        """A record for each K, and what was gained; ``variant`` is what a table calls it, if not its own."""
         about = self.about | {"experiment": experiment, "variant": variant or self.about["variant"]}
         made = [record(found, metric="top1", k=k, **about) for k, found in self.results.items()]
-        return made if self.late_rise is None else [*made, record(self.late_rise, metric=LATE_RISE, **about)]
+        return made if self.gained is None else [*made, record(self.gained, metric=GAINED, **about)]
 
 
 def sizes(corpus: str, chosen: Mapping[str, Any]) -> list[int]:
@@ -165,22 +165,22 @@ def sizes(corpus: str, chosen: Mapping[str, Any]) -> list[int]:
 def evaluate(run: loop.Run | str, corpus: str, chosen: Mapping[str, Any]) -> Tested:
     """Retrieval on a corpus' test split with the weights that a training ``run`` chose, or those that ship
     (``"reference"``); the scores of each draw are kept. Of the settings ``ks, draws, limit, test_seconds, symmetrised,
-    device`` count here.
+    device`` and the run's own count here.
     """
     device = loop.chosen_device(chosen["device"])
     about = {"variant": checkpoints.REFERENCE, "dataset": corpus, "split": "test", "device": device.type}
     if run == checkpoints.REFERENCE:
-        file, rise, told = checkpoints.REFERENCE_FILE, None, checkpoints.notes(checkpoints.REFERENCE)
+        file, gain, told = checkpoints.REFERENCE_FILE, None, checkpoints.notes(checkpoints.REFERENCE)
         about |= {"steps": told["steps"], "wall_seconds": told["seconds"], "config_hash": told["config_hash"]}
     else:
-        file, rise, made = run.folder / loop.BEST, late_rise(run.history), run.config
+        file, gain, made = run.folder / loop.BEST, gained(run, chosen), run.config
         about |= {"variant": made.variant, "seed": made.seed, "steps": made.steps, "config_hash": made.hash}
         about["wall_seconds"] = run.seconds
     tracks = corpora.load(corpus, "test", limit=chosen["limit"] or None)
     kept = _scores(file, corpus, tracks, chosen, device, f"test {about['variant']} on {corpus}")
     scores = kept["symmetrised" if chosen["symmetrised"] else "one way"]
     results = {k: estimate(retrieval.by_track(scores, k)) for k in sizes(corpus, chosen)}
-    return Tested(about, rise, tracks, scores, results)
+    return Tested(about, gain, tracks, scores, results)
 
 
 def _scores(file: Path, corpus: str, tracks: list[Track], chosen: Mapping[str, Any], device, label: str) -> dict:

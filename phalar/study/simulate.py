@@ -13,7 +13,7 @@ import pandas as pd
 from phalar.datasets.store import in_processes
 from phalar.evaluate.statistics import difference, estimate
 from phalar.study import claims
-from phalar.study.compare import LATE_RISE, Key, against_full, comparison_records
+from phalar.study.compare import GAINED, Key, against_full, comparison_records
 from phalar.study.records import Record, frame
 from phalar.study.tables import lookup
 
@@ -48,14 +48,14 @@ def written(found: np.ndarray, less: np.ndarray | None = None, **about: Any) -> 
     return made
 
 
-def compared(by_track: Mapping[Key, np.ndarray], rise: float | None = 0.0) -> list[Record]:
-    """Records of retrieval with models, accuracies (seeds, n), whose learning curves end in a rise, and of their
-    comparisons."""
+def compared(by_track: Mapping[Key, np.ndarray], gained: float | None = 0.0) -> list[Record]:
+    """Records of retrieval with models, accuracies (seeds, n), which all gained so much since their search, and of
+    their comparisons."""
     made = comparison_records(against_full(by_track, resamples=RESAMPLES), "ablations")
     for (variant, dataset, k), found in by_track.items():
         about = {"experiment": "ablations", "dataset": dataset, "variant": variant, "split": "test"}
         made += written(found, k=k, metric="top1", **about)
-        made += [] if rise is None else [Record(metric=LATE_RISE, value=rise, **about)]
+        made += [] if gained is None else [Record(metric=GAINED, value=gained, **about)]
     return made
 
 
