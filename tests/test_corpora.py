@@ -1,11 +1,7 @@
-"""Rendering: what is asked for and no more, by any number of processes, interrupted at any moment, never stale."""
+"""Rendering: what is asked for and no more, damage heals, never stale."""
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,31 +20,15 @@ def build(piece: str, folder: Path, semitones: int = 0) -> None:
     """A corpus of noise; what goes wrong is in the environment."""
     if os.environ.get("FAILS") == piece:
         raise ValueError("no such tune")
-    if os.environ.get("DIES") == piece:
-        os._exit(7)
-    time.sleep(float(os.environ.get("LASTS", 0)))
     audio = seeds.generator("noise", piece).integers(-9000, 9000, (2, 16_000)).astype(np.int16)
     store.write_track(folder, piece, audio, split=PIECES[piece], stems=["a", "b"], pitched=[True, False])
-
-
-PROGRAM = """
-import sys; sys.path.insert(0, sys.argv[1])
-from test_corpora import add_noise
-add_noise()
-from phalar import corpora
-corpora.render("noise", jobs=2)
-"""
-
-
-def add_noise() -> None:
-    corpora.CORPORA["noise"] = corpora.Corpus(SimpleNamespace(__file__="seeds.py", pieces=lambda: PIECES), build=build)
 
 
 @pytest.fixture(autouse=True)
 def noise(tmp_path, monkeypatch):
     monkeypatch.setenv("PHALAR_CACHE", str(tmp_path))
-    monkeypatch.setattr(corpora, "CORPORA", dict(corpora.CORPORA))
-    add_noise()
+    made = corpora.Corpus(SimpleNamespace(__file__="seeds.py", pieces=lambda: PIECES), build=build)
+    monkeypatch.setattr(corpora, "CORPORA", corpora.CORPORA | {"noise": made})
 
 
 @pytest.fixture
@@ -108,37 +88,9 @@ def test_a_damaged_cache_heals_and_a_stale_index_is_renewed(damage):
     assert contents() == before
 
 
-@pytest.mark.usefixtures("here")
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_killed_and_started_again_it_gives_the_bytes_of_an_uninterrupted_run(how, tmp_path, monkeypatch):
-    """Ctrl-C, which a terminal sends to every process of the group, is one traceback: the caller's."""
-    command, tracks = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent)], corpora.folder("noise") / "tracks"
-    others = {"stderr": subprocess.PIPE, "text": True, "start_new_session": True, "cwd": paths.PACKAGE.parent}
-    program = subprocess.Popen(command, env=os.environ | {"LASTS": "0.2"}, **others)
-    while not list(tracks.glob("*.json")):
-        assert program.poll() is None
-        time.sleep(0.01)
-    os.killpg(program.pid, how)
-    said = program.communicate()[1]
-    if how == signal.SIGINT:
-        assert said.count("KeyboardInterrupt\n") == 1
-        assert said.strip().endswith("KeyboardInterrupt")
-    assert 0 < len(store.incomplete(corpora.folder("noise"), PIECES)) < len(PIECES)
-    corpora.render("noise", progress=False)
-    store.sweep(corpora.folder("noise"), older_than=0)
-    resumed = contents()
-    monkeypatch.setenv("PHALAR_CACHE", str(tmp_path / "other"))
-    for piece in PIECES:
-        build(piece, corpora.folder("noise"))
-    assert contents() == resumed
-
-
-@pytest.mark.parametrize(
-    ("what", "said"), [("FAILS", "piece p3 .*ValueError: no such tune"), ("DIES", r"piece p3 .*its process died")]
-)
-def test_what_goes_wrong_in_a_process_is_one_clear_error(monkeypatch, what, said):
-    monkeypatch.setenv(what, "p3")
-    with pytest.raises(RunError, match=f"(?s)noise {said}.*call again to go on"):
+def test_what_goes_wrong_in_a_process_is_one_clear_error(monkeypatch):
+    monkeypatch.setenv("FAILS", "p3")
+    with pytest.raises(RunError, match=r"(?s)noise piece p3 .*ValueError: no such tune.*call again to go on"):
         corpora.render("noise", jobs=2, progress=False)
     assert "p3" in store.incomplete(corpora.folder("noise"), PIECES)
 

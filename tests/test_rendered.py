@@ -199,15 +199,3 @@ def test_straight_is_steady_and_expressive_is_not(mixes):
         else:
             assert lasting.std() / lasting.mean() > 0.03
             assert lasting[-1] > 1.1 * np.median(lasting)  # the ritardando
-
-
-@pytest.mark.slow
-def test_a_tracker_trained_on_real_music_finds_the_beats(tmp_path):
-    """madmom on the straight pieces among the first sixty."""
-    from phalar.evaluate.trackers import madmom_beats
-
-    chosen = [piece for piece in list(beats.pieces())[:60] if beats.castings()[piece].feel == "straight"]
-    tracks = built(chosen, tmp_path)
-    found = [madmom_beats(track.excerpt()[0], track.sample_rate) for track in tracks]
-    scores = [mir_eval.beat.f_measure(track.beats[:, 0], own) for track, own in zip(tracks, found, strict=True)]
-    assert np.mean(scores) >= 0.85

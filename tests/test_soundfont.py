@@ -142,9 +142,3 @@ def test_unknown_presets_and_files_are_refused_and_holes_filled(font, tmp_path):
     (zone,) = font.zones(65, 64)
     assert zone.distance(64) == 1
     assert measured_key(note(font, 65, 64), 64) == pytest.approx(64, abs=0.5)
-
-
-# --- a font of our own, where every answer is known ---------------------------------------------------------------
-
-
-# --- stems --------------------------------------------------------------------------------------------------------

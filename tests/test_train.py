@@ -1,7 +1,6 @@
 """Training: the loss is the paper's, a run is a function of its config, and nothing is lost when it is stopped."""
 
 import json
-from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -10,7 +9,6 @@ import torch.nn.functional as F
 from music import RATE
 from torch import nn
 
-from phalar.datasets.tracks import Track
 from phalar.errors import InputError, RunError
 from phalar.model.assembly import build
 from phalar.model.checkpoints import read_tensors
@@ -194,22 +192,6 @@ def test_a_trainer_that_is_driven_by_hand_is_the_same_run(finished, tmp_path):
     assert losses == [entry["loss"] for entry in finished.history]
     assert other.validate() == finished.best_valid
     assert read_tensors(tmp_path / "best.safetensors")[0].keys() == other.model.state_dict().keys()
-
-
-def test_a_step_does_not_go_through_the_whole_history_and_validation_reads_every_pair_once(tmp_path, monkeypatch):
-    class Unscanned(list):
-        def __iter__(self):
-            raise AssertionError("the whole history was gone through")
-
-    trainer, count, real = Trainer(sliver(), tmp_path, CPU, progress=False), Counter(), Track.excerpt
-    trainer.history = Unscanned()
-    trainer.step()
-    trainer.ahead.shutdown()
-    counted = lambda track, *place: count.update([(track.id, *place)]) or real(track, *place)  # noqa: E731
-    monkeypatch.setattr(Track, "excerpt", counted)
-    trainer.validate()
-    assert len(count) == len(trainer.valid)
-    assert set(count.values()) == {1}
 
 
 def test_a_step_that_is_not_finite_stops_the_run_and_spoils_nothing(tmp_path, monkeypatch):
