@@ -105,19 +105,13 @@ def test_one_cell_alone_is_a_run_of_its_own(monkeypatch, capsys):
     assert target != study("smoke").records
 
 
-def test_training_and_evaluation_from_the_shell(tmp_path):
-    """The real entry point, in a process of its own: standard output is one JSON object."""
-
-    def phalar(words):
-        command = [sys.executable, "-m", "phalar", *words.split(), "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        return json.loads(done.stdout), done.stderr
-
+def test_training_and_evaluation_from_the_shell(tmp_path, capsys):
+    """By the real entry point, in a process of its own: standard output is one JSON object."""
     sizes = "--steps 2 --batch-size 2 --seconds 2 2 --limit 2"
-    trained, said = phalar(f"train gap --corpus chorales --out {tmp_path / 'run'} {sizes}")
-    assert "pairs/s" in said
-    tested, _ = phalar(
-        f"evaluate retrieval --model {trained['checkpoint']} --corpus chorales --k 1 2 --limit 2 --draws 1"
-    )
-    assert [(r["k"], r["metric"]) for r in tested["records"]] == [(1, "top1"), (2, "top1")]
-    assert all(0 <= r["ci_low"] <= r["value"] <= r["ci_high"] <= 1 for r in tested["records"])
+    words = f"-m phalar train gap --corpus chorales --out {tmp_path / 'run'} {sizes} --json"
+    trained = subprocess.run([sys.executable, *words.split()], capture_output=True, text=True, check=True)
+    assert "pairs/s" in trained.stderr
+    words = f"--model {json.loads(trained.stdout)['checkpoint']} --corpus chorales --k 1 2 --limit 2 --draws 1 --json"
+    tested = json.loads(run(capsys, "evaluate", "retrieval", *words.split())[1])["records"]
+    assert [(r["k"], r["metric"]) for r in tested] == [(1, "top1"), (2, "top1")]
+    assert all(0 <= r["ci_low"] <= r["value"] <= r["ci_high"] <= 1 for r in tested)

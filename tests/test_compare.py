@@ -1,6 +1,7 @@
 """A difference counts only beyond the luck of seeds and of tracks, and nothing that cannot be judged is."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -14,22 +15,22 @@ from phalar.study.records import Record, frame
 REPRODUCED, PARTIAL, NOT, SHOWN, JUDGED = (
     Verdict.REPRODUCED, Verdict.PARTIAL, Verdict.NOT_REPRODUCED, Verdict.NOT_SHOWN, Verdict.NOT_JUDGED,
 )  # fmt: skip
+VARIANTS = ("phalar", "gap", "magnitude", "cosine", "psd", "hermitian", "mel", "cocola")
+WORSE = "Spectral pooling carries it: average pooling (GAP) does worse"
 COUNTED = {"phalar": 2_293_104, "cocola": 5_189_980}
 HARD = {name: np.random.default_rng(n).normal(0, 0.25, n) for name, n in simulate.TRACKS.items()}
 
 
-def a_run(seed, means, seeds, gained=0.0):
-    """Records of a whole retrieval table and its comparisons, of models that gained so much since their search."""
-    rng, keys = np.random.default_rng(seed), [(variant, dataset, 64) for variant in means for dataset in HARD]
-    values = {key: simulate.drawn(rng, means[key[0]], HARD[key[1]], seeds, 0.03) for key in keys}
-    return frame(simulate.compared(values, gained))
+@cache
+def a_run(seed, seeds, others, **means):
+    """Records of a whole retrieval table and its comparisons, of models with these mean accuracies."""
+    rng, means = np.random.default_rng(seed), dict.fromkeys(VARIANTS, others) | means
+    keys = [(variant, dataset, 64) for variant in means for dataset in HARD]
+    return frame(simulate.compared({k: simulate.drawn(rng, means[k[0]], HARD[k[1]], seeds, 0.03) for k in keys}))
 
 
 def verdicts(found):
     return {one.claim["claim"]: one.verdict for one in claims.judged(found, COUNTED)}
-
-
-VARIANTS = ("phalar", "gap", "magnitude", "cosine", "psd", "hermitian", "mel", "cocola")
 
 
 def test_null_data_through_the_whole_chain_reproduce_nothing():
@@ -48,22 +49,17 @@ def test_a_claim_of_every_kind_of_evidence_is_found_where_its_effect_is_large():
 
 
 def test_a_large_effect_is_reproduced_with_three_seeds_and_not_judged_with_fewer():
-    means = dict.fromkeys(VARIANTS, 0.8) | {"gap": 0.45}
-    gap = "Spectral pooling carries it: average pooling (GAP) does worse"
-    assert verdicts(a_run(1, means, seeds=5))[gap] is REPRODUCED
-    assert verdicts(a_run(1, means, seeds=2))[gap] is JUDGED
-    assert verdicts(a_run(1, means, seeds=1))[gap] is JUDGED
+    assert verdicts(a_run(1, 5, 0.8, gap=0.45))[WORSE] is REPRODUCED
+    assert verdicts(a_run(1, 2, 0.8, gap=0.45))[WORSE] is JUDGED
 
 
 @pytest.mark.parametrize("ahead", [0.0, 0.05])
 @pytest.mark.parametrize(("more", "verdict"), [(0.2, REPRODUCED), (0.5, JUDGED), (None, JUDGED)])  # of a lead of 0.35
 def test_a_rival_counts_only_if_it_is_known_not_to_be_catching_up(more, ahead, verdict):
-    means = dict.fromkeys(VARIANTS, 0.8) | {"gap": 0.45}
-    run = a_run(1, means, seeds=5, gained=ahead)
-    own = (run["metric"] == GAINED) & (run["variant"] == "gap")
-    run.loc[own, "value"] = ahead + (more or 0.0)
-    found = verdicts(run[~own] if more is None else run)
-    assert found["Spectral pooling carries it: average pooling (GAP) does worse"] is verdict
+    run = a_run(1, 5, 0.8, gap=0.45)
+    gained, own = run["metric"] == GAINED, run["variant"] == "gap"
+    run = run.assign(value=run["value"].mask(gained, ahead + own * (more or 0.0)))
+    assert verdicts(run[~(gained & own)] if more is None else run)[WORSE] is verdict
 
 
 def test_seeds_of_one_model_are_never_different():
@@ -76,11 +72,9 @@ def test_seeds_of_one_model_are_never_different():
 
 
 def test_a_rival_at_chance_and_an_untrained_model_prove_nothing():
-    chance = dict.fromkeys(VARIANTS, -1.0) | {"phalar": 0.9}
-    found = verdicts(a_run(3, chance, seeds=5))
+    found = verdicts(a_run(3, 5, -1.0, phalar=0.9))
     assert found["Finds the stem of a mix among 64 better than COCOLA, MoisesDB"] is JUDGED
-    untrained = dict.fromkeys(VARIANTS, 0.6) | {"phalar": -1.0}
-    found = verdicts(a_run(4, untrained, seeds=5))
+    found = verdicts(a_run(4, 5, 0.6, phalar=-1.0))
     assert [claim for claim, verdict in found.items() if verdict is REPRODUCED] == ["Less than half the size of COCOLA"]
     assert NOT not in found.values(), "a model that has learned nothing refutes nothing"
 
@@ -163,8 +157,8 @@ def test_the_level_counts_on_the_papers_own_data_only_against_us():
 
 
 def test_the_papers_own_data_decide_where_they_were_tested():
-    rows = a_run(1, dict.fromkeys(VARIANTS, 0.8) | {"gap": 0.45}, seeds=5)
+    rows = a_run(1, 5, 0.8, gap=0.45)
     rows = rows.assign(dataset=rows["dataset"].replace({"studio": "moisesdb"}))
     lost = rows["dataset"].eq("moisesdb") & rows["metric"].eq(DIFFERENCE) & rows["variant"].eq("gap")
     rows.loc[lost, ["value", "ci_low", "ci_high"]] = [0.1, 0.05, 0.15]
-    assert verdicts(rows)["Spectral pooling carries it: average pooling (GAP) does worse"] is NOT
+    assert verdicts(rows)[WORSE] is NOT

@@ -48,14 +48,13 @@ def written(found: np.ndarray, less: np.ndarray | None = None, **about: Any) -> 
     return made
 
 
-def compared(by_track: Mapping[Key, np.ndarray], gained: float | None = 0.0) -> list[Record]:
-    """Records of retrieval with models, accuracies (seeds, n), which all gained so much since their search, and of
-    their comparisons."""
+def compared(by_track: Mapping[Key, np.ndarray]) -> list[Record]:
+    """Records of retrieval with models, accuracies (seeds, n), that gained nothing since their search, and of their
+    comparisons."""
     made = comparison_records(against_full(by_track, resamples=RESAMPLES), "ablations")
     for (variant, dataset, k), found in by_track.items():
         about = {"experiment": "ablations", "dataset": dataset, "variant": variant, "split": "test"}
-        made += written(found, k=k, metric="top1", **about)
-        made += [] if gained is None else [Record(metric=GAINED, value=gained, **about)]
+        made += [*written(found, k=k, metric="top1", **about), Record(metric=GAINED, value=0.0, **about)]
     return made
 
 
