@@ -45,7 +45,7 @@ SETTINGS: dict[str, Any] = {
     "excerpt_seconds": [3.0, 3.0],
     "preset": "short",
     "target": None,  # probability asked of the true pair, where it is not the preset's
-    "identity": None,  # W's start, times the identity (0: at random), where it is not the preset's, or COCOLA's own
+    "identity": None,  # W's start, times the identity (0: at random), where it is not the preset's
     "rate": 1.0,  # what the preset's learning rates are multiplied by,
     "search": [],  # or: the best of these, by validation after
     "search_steps": 40,  # so many steps
@@ -86,8 +86,6 @@ def training(chosen: Mapping[str, Any]) -> TrainConfig:
     names = ("seed", "preset", "batch_size", "shards", "limit", "target", "identity", "rate")
     how = {name: chosen[name] for name in names} | {"seconds": chosen["excerpt_seconds"]}
     how["steps"] = chosen["steps"] * chosen["longer"].get(chosen["variant"], 1)
-    if chosen["variant"] == "cocola":  # its embeddings are not of unit length: such a W would drown every other score
-        how["identity"] = None
     # A look at the validation split takes as long as a step or two.
     return config(chosen["variant"], chosen["trained"], valid_every=min(max(10, how["steps"] // 6), 500), **how)
 
