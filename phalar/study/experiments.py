@@ -117,8 +117,9 @@ def searches(chosen: Mapping[str, Any]) -> dict[float, loop.Run]:
 
 
 def tuned(chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with the learning rates that are best on the validation split after the search, as they are without."""
-    found = {rate: run.best_valid for rate, run in searches(chosen).items()}
+    """Settings with the learning rates that are best on the validation split after the search, to the whole point (the
+    first, of those that are equal), as they are without."""
+    found = {rate: round(run.best_valid, 2) for rate, run in searches(chosen).items()}
     return {**chosen, "rate": max(found, key=found.get, default=chosen["rate"])}
 
 
