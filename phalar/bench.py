@@ -7,6 +7,7 @@ fed by the same loader, in bfloat16, as it stands and by ``torch.compile``. Book
 
 import copy
 import platform
+import re
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -51,9 +52,9 @@ def run(name: str) -> dict:
 
 def processor(about: Path = Path("/proc/cpuinfo")) -> str:
     """The processor's name and its wide instructions: with bfloat16 among them rivals are faster."""
-    lines = about.read_text().splitlines() if about.exists() else []
-    name = next((line.split(": ", 1)[-1] for line in lines if line.startswith("model name")), platform.processor())
-    flags = next((line for line in lines if line.startswith("flags")), "").split()
+    text = about.read_text() if about.exists() else ""
+    known = dict(re.findall(r"^(model name|flags)\s*: (.*)$", text, re.MULTILINE))
+    name, flags = known.get("model name", platform.processor()), known.get("flags", "").split()
     wide = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
     return f"{name} ({', '.join(wide)})" if wide else name
 

@@ -42,8 +42,10 @@ book, compare, experiments, records, run = (
     _Later(f"study.{name}") for name in ("book", "compare", "experiments", "records", "run")
 )
 bench, copies, store, corpora = map(_Later, ("bench", "datasets.prepare", "datasets.store", "corpora"))
-checkpoints, matching, official = map(_Later, ("model.checkpoints", "matching", "model.official"))
-fingerprint, config, loop, plots = map(_Later, ("fingerprint", "train.config", "train.loop", "plots"))
+checkpoints, official, variants = map(_Later, ("model.checkpoints", "model.official", "model.variants"))
+fingerprint, matching, config, loop, plots = map(
+    _Later, ("fingerprint", "matching", "train.config", "train.loop", "plots")
+)
 
 MANY = ("--corpus", "--k", "--only")  # options that take several values: --k 8 16 64
 SHOWN = ["experiment", "dataset", "split", "variant", "seed", "metric", "k", "value", "ci_low", "ci_high", "n"]
@@ -184,7 +186,8 @@ class Top:
 
     def models():
         """The registry: variants, parameters, what differs."""
-        return {"models": cost.model_rows()}
+        counts, rows = cost.parameters(), variants.VARIANTS
+        return {"models": [{"variant": row, "parameters": counts[row], "differs": rows[row].differs} for row in rows]}
 
     def render(corpus: tuple, *, jobs: int | None = None):
         """Render built-in corpora into the cache; all if none is named."""

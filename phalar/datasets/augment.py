@@ -39,20 +39,11 @@ BURST_COUNT, BURST_LENGTH = (1, 3), (10, 30)  # bursts, and samples of each
 
 
 def augment(waves: Tensor, generator: torch.Generator, share: float = 1.0, as_published: bool = False) -> Tensor:
-    """A common gain for each pair, then noise for each clip, at a level set by its own. Taught in ``book/training.md``.
-
-    Parameters
-    ----------
-    waves : Tensor (2, B, N) float32
-        Anchors and positives at 16 kHz, and the result is alike. The published code hands in 10 s and crops afterwards
-        (:func:`crop`): the level is that of the whole, and a crop may hold none of the bursts.
-    generator : torch.Generator
-        On the same device; the result is a function of its state.
-    share : float
-        Factor on the chance of every noise, 0 to 1.
-    as_published : bool
-        Pink and brown noise as the published code makes them, band edges even in hertz, a level for each burst.
-    """
+    """A common gain for each pair, then noise for each clip, at a level set by its own: waves (2, B, N) float32 at 16
+    kHz, anchors and positives, to the same. The result is a function of the generator's state. ``share``, 0 to 1, is a
+    factor on the chance of every noise. ``as_published``: pink and brown noise as the published code makes them, band
+    edges even in hertz, a level for each burst. That code hands in 10 s and crops afterwards (:func:`crop`): the level
+    is that of the whole, and a crop may hold none of the bursts. Taught in ``book/training.md``."""
     gain = 10 ** (_uniform((1, waves.shape[1], 1), -GAIN_DB, GAIN_DB, generator) / 20)
     clips = (waves * gain).flatten(0, 1)
     if share > 0:

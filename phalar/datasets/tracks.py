@@ -29,44 +29,26 @@ class Audio(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One piece, stem by stem. The sum of its stems is its mix. Taught in ``book/corpora.md`` and ``book/datasets.md``.
+    """One piece, stem by stem. The sum of its stems is its mix. Taught in ``book/corpora.md``, ``book/datasets.md``."""
 
-    Attributes
-    ----------
-    id, dataset, split : str
-        Unique within the data set; its name; ``"train"``, ``"valid"`` or ``"test"``. No composition is in two splits.
-    stems : tuple of str
-        What plays each of the S stems, such as ``"violin"``; a name may come twice.
-    sample_rate, num_samples : int
-        Hz, and length of every stem.
-    audio : Audio
-        Reads any excerpt of all stems.
-    tags : dict
-        What is known of the piece as a whole (tempo, ensemble, key, title, composition, ...); keys differ by data set.
-    beats : np.ndarray, (beats, 2), or None
-        Seconds of each beat, and its number in the bar, counted from 1; 0 where it is not known.
-    chords : tuple of (float, float, str), or None
-        Start and end in seconds, and label in the syntax of ``mir_eval.chord``.
-    notes : tuple of np.ndarray, each (notes, 3), or None
-        For each stem: onset and duration in seconds, and MIDI pitch, of every note.
-    sounding : tuple of np.ndarray, each (spans, 2), or None
-        For each stem, where it sounds (:func:`sounding`); None where that was not measured.
-    pitched : tuple of bool, (S,), or None
-        Whether a stem has a pitch that a transposition would move: not drums. None where that is not known.
-    """
-
-    id: str
+    id: str  # unique within the data set
     dataset: str
-    split: str
-    stems: tuple[str, ...]
-    sample_rate: int
-    num_samples: int
-    audio: Audio = field(repr=False, compare=False)
+    split: str  # one of `SPLITS`; no composition is in two
+    stems: tuple[str, ...]  # what plays each of the S stems, such as "violin"; a name may come twice
+    sample_rate: int  # Hz
+    num_samples: int  # of every stem
+    audio: Audio = field(repr=False, compare=False)  # reads any excerpt of all stems
+    # What is known of the piece as a whole (tempo, ensemble, key, title, composition, ...); keys differ by data set.
     tags: dict = field(default_factory=dict, repr=False, hash=False)
+    # Of each beat the second, and its number in the bar, counted from 1, 0 where it is not known: (beats, 2).
     beats: np.ndarray | None = field(default=None, repr=False, compare=False)
+    # Start and end in seconds, and label in the syntax of ``mir_eval.chord``.
     chords: tuple[tuple[float, float, str], ...] | None = field(default=None, repr=False, compare=False)
+    # Of each stem: onset and duration in seconds, and MIDI pitch, of every note, (notes, 3).
     notes: tuple[np.ndarray, ...] | None = field(default=None, repr=False, compare=False)
+    # Of each stem, where it sounds (:func:`sounding`): (spans, 2).
     sounding: tuple[np.ndarray, ...] | None = field(default=None, repr=False, compare=False)
+    # Whether a stem has a pitch that a transposition would move: not drums.
     pitched: tuple[bool, ...] | None = field(default=None, repr=False, compare=False)
 
     @property

@@ -1,14 +1,9 @@
-"""The registry as a table: how many parameters every variant has (book page *The model*)."""
+"""How many parameters every variant has (book page *The model*)."""
 
 from torch import nn
 
 from phalar.model.assembly import assemble, build
 from phalar.model.variants import VARIANTS
-
-
-def model_rows() -> list[dict[str, str | int]]:
-    """The registry as a table: variant, learned parameters, and what differs from PHALAR."""
-    return [{"variant": name, "parameters": n, "differs": VARIANTS[name].differs} for name, n in parameters().items()]
 
 
 def parameters() -> dict[str, int]:

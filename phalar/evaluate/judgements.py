@@ -47,20 +47,14 @@ def load(folder: Path | str) -> tuple[pd.Series, pd.DataFrame]:
     The folder is as published: ``user_ratings/results_*.json``, and a ``results_METRIC.json`` for each metric, to which
     you may add your own. A null is a missing rating. An `InputError` for files of another form, a version that is none
     of `VERSIONS`, a rating that is none of 1 to 5, or a rated item without a score."""
-    found = {"user_ratings": {}, "": {}}
-    for place, of in found.items():
-        for file in sorted((Path(folder) / place).glob("results_*.json")):
-            name = file.stem.removeprefix("results_")
-            try:
-                of[METRICS.get(name, name)] = items = _items(json.loads(file.read_text("utf-8")))
-            except (ValueError, LookupError, TypeError, AttributeError) as error:
-                raise InputError(f"{file} is not of the published form ({error!r}); {GET}") from error
-            if unknown := set(items.index.get_level_values("version")) - set(VERSIONS):
-                raise InputError(f"{file}: unknown version {min(unknown)!r}; known: {', '.join(VERSIONS)}")
-    of_listeners, of_metrics = found.values()
+    of_listeners, of_metrics = (
+        {file.stem.removeprefix("results_"): _items(file) for file in sorted(place.glob("results_*.json"))}
+        for place in (Path(folder) / "user_ratings", Path(folder))
+    )
     if not of_listeners or OURS not in of_metrics:
         raise InputError(f"{folder} has no user_ratings/results_*.json beside results_{OURS}.json; {GET}")
-    ratings, scores = pd.concat(of_listeners, names=["listener"]).dropna(), pd.concat(of_metrics, axis=1)
+    ratings = pd.concat(of_listeners, names=["listener"]).dropna()
+    scores = pd.concat(of_metrics, axis=1).rename(columns=METRICS)
     if not (known := ratings.isin(range(1, 6))).all():
         raise InputError(f"{folder}: a rating of {ratings[~known].iloc[0]}; ratings are 1, 2, 3, 4 or 5")
     missing = scores.reindex(ratings.index.droplevel("listener")).isna().stack()
@@ -69,14 +63,21 @@ def load(folder: Path | str) -> tuple[pd.Series, pd.DataFrame]:
     return ratings.astype(float).rename("listeners"), scores
 
 
-def _items(found: list | dict) -> pd.Series:
-    """A listener's trials, or a metric's table, by item."""
-    if isinstance(found, list):
-        trials = pd.MultiIndex.from_tuples((trial["folder"], trial["type"]) for trial in found)
-        wide = pd.DataFrame([trial["scores"] for trial in found], trials)
-    else:
-        wide = pd.concat({name: pd.DataFrame(songs).set_index("song") for name, songs in found.items()}).swaplevel()
-    return wide.rename(columns={"gt": "og"}).stack().rename_axis(ITEM)
+def _items(file: Path) -> pd.Series:
+    """A listener's trials (a list), or a metric's table (of songs by instrument), by item."""
+    try:
+        found = json.loads(file.read_text("utf-8"))
+        if isinstance(found, list):
+            trials = pd.MultiIndex.from_tuples((trial["folder"], trial["type"]) for trial in found)
+            wide = pd.DataFrame([trial["scores"] for trial in found], trials)
+        else:
+            wide = pd.concat({name: pd.DataFrame(songs).set_index("song") for name, songs in found.items()}).swaplevel()
+        items = wide.rename(columns={"gt": "og"}).stack().rename_axis(ITEM)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(f"{file} is not of the published form ({error!r}); {GET}") from error
+    if unknown := set(items.index.get_level_values("version")) - set(VERSIONS):
+        raise InputError(f"{file}: unknown version {min(unknown)!r}; known: {', '.join(VERSIONS)}")
+    return items
 
 
 def own_scores(folder: Path | str, items: pd.MultiIndex, model: str = "reference") -> pd.Series:
