@@ -1,13 +1,19 @@
-# Two commands matter: `make book` and `make test`. Both set up what they need and go on where they were stopped.
+# `make read`, `make book` and `make test` matter. They set up what they need and go on where they were stopped.
 PYTHON ?= python3
 BIN := .venv/bin
 PROFILE ?= laptop
 
-.PHONY: book fast-book test clean
+.PHONY: read book fast-book test clean
 
+# The book from notebooks that were executed before: nothing is rendered, trained or measured.
+read: .venv/ready
+	@echo "The book is ready:" && $(BIN)/phalar study read
+
+# Every number computed here, from the weights that ship (PROFILE=laptop), or trained here as well.
 book: .venv/ready
 	$(BIN)/phalar render chorales band studio beats comping
-	$(BIN)/phalar study run --profile $(PROFILE)
+	$(BIN)/phalar study grid --profile $(PROFILE) --jobs 2
+	$(BIN)/phalar study run --profile $(PROFILE) --jobs 2
 	@echo "The book is ready:" && $(BIN)/phalar study book --profile $(PROFILE)
 
 # The same in minutes on a sliver of the data: shows that everything runs, not what comes out.

@@ -322,6 +322,15 @@ class Study:
         index = str(book.build_book(_run(profile, override)))
         return {"index": index}, index
 
+    def keep(*, profile="laptop", override: tuple = ()):
+        """Put the executed notebooks of a run into the archive that ships with the book."""
+        return {"path": book.keep(_run(profile, override))}
+
+    def read():
+        """Build the book from the run that ships with it; nothing is rendered, trained or measured."""
+        index = str(book.build_book(book.kept(_run("laptop", ()).root)))
+        return {"index": index}, index
+
     def cell(row, *, profile="laptop", override: tuple = (), seed=0, steps: int | None = None):
         """Train and test one row of the ablations alone, in a run of its own."""
         own = _run(profile, override, cells=[row], seeds=[seed], **({} if steps is None else {"steps": steps}))

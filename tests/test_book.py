@@ -74,7 +74,11 @@ def counted():
 
 @pytest.fixture(scope="module")
 def built(run):
-    """The book, built once for this module."""
+    """The book, built once for this module, from the archive of a run of which nothing else is left."""
+    (run.root / "book" / "reference").mkdir(exist_ok=True)
+    book.keep(run)
+    shutil.rmtree(run.root / "_build")
+    assert book.kept(run.root) == run
     return book.build_book(run)
 
 

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,13 @@ from phalar.evaluate import cost
 from phalar.matching import MISMATCHED
 from phalar.model import checkpoints
 from phalar.model.variants import VARIANTS
+from phalar.paths import replacing
 from phalar.study import claims, compare, generated, media, tables
 from phalar.study.records import BENCHES, JUDGEMENTS, REFERENCE, read
-from phalar.study.run import Study, lines_of, opened
+from phalar.study.run import NOTEBOOKS, Study, lines_of, named, opened
 
 MISSING = "not run in this profile"
+KEPT = Path("book/reference/book.zip")  # an executed run, for `make read`
 
 
 def build_book(run: Study) -> Path:
@@ -46,6 +49,31 @@ def build_book(run: Study) -> Path:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(built, target)
     return target / "index.html"
+
+
+def keep(run: Study) -> Path:
+    """Put a run's executed notebooks, what they play and show, and its records into the archive that ships, from which
+    the book is built without running anything; a `RunError` if a notebook was not executed or failed."""
+    with replacing(run.root / KEPT) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.comment = json.dumps([run.name, dict(run.values)]).encode()
+        paths = {run.records}
+        for name in NOTEBOOKS:
+            path = run.executed / f"{name}.ipynb"
+            _, files, fault = opened(path, run.root)
+            if fault:
+                raise RunError(f"notebook {name}: {fault}; run `phalar study run` first")
+            paths |= {path, *files.values()}
+        for path in sorted(paths):
+            archive.write(path, path.relative_to(run.root))
+    return run.root / KEPT
+
+
+def kept(root: Path) -> Study:
+    """The run in the archive that ships, unpacked to where runs are."""
+    with zipfile.ZipFile(root / KEPT) as archive:
+        archive.extractall(root)
+        name, values = json.loads(archive.comment)
+    return named(values, root, name)
 
 
 def pages(toc: Path) -> list[str]:

@@ -125,6 +125,11 @@ def study(profile: str | Path, overrides: Mapping[str, Any] | None = None, root:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(values["profile_name"])):
         raise InputError(f"profile_name={values['profile_name']!r} cannot name a folder; use letters, digits, . - _")
     name = f"{values['profile_name']}-{fingerprint.fingerprint([values, fingerprint.of_code(*MEASURING)], 8)}"
+    return named(values, root, name)
+
+
+def named(values: Mapping[str, Any], root: Path, name: str) -> Study:
+    """The run of that name, whatever the code has become since."""
     build, folder = root / "_build", root / "_build" / "results" / name
     return Study(values, root, name, folder, folder / "results.jsonl", build / "executed" / name / "notebooks")
 
