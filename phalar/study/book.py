@@ -29,6 +29,7 @@ from phalar.model import checkpoints
 from phalar.model.variants import VARIANTS
 from phalar.paths import replacing
 from phalar.study import claims, compare, generated, media, tables
+from phalar.study import shipped as shipped_runs
 from phalar.study.records import BENCHES, JUDGEMENTS, REFERENCE, read
 from phalar.study.run import NOTEBOOKS, Study, lines_of, named, opened
 
@@ -128,9 +129,12 @@ def _generated(root: Path, records, shipped, parameters: Mapping[str, int]) -> d
         "weights-results": tables.frame_markdown(weights, f"The shipped weights. {caption}", "weights-table"),
         "weights-hear": tables.frame_markdown(hearing_table(shipped), HEARING_CAPTION, "hearing-table"),
         "bench": bench_markdown(map(json.loads, benches)),
+        "costs-of-rows": tables.markdown_table(COSTS, shipped_runs.costs()),
     }
 
 
+COSTS = ["row", "steps", "pairs", "pairs/s", "hours", "validation top-1 (%)"]
+COSTS += [f"minutes to {100 * level:.0f} %" for level in shipped_runs.LEVELS]
 HEARING_CAPTION = (
     "How often the shipped weights prefer a stem to the same stem moved, % [95 % interval over pieces]: both "
     "directions, 50 is a coin; in other keys without drums. The rules, which learn nothing, compare moment by moment."

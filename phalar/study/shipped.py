@@ -6,9 +6,10 @@ same training is asked for, whatever the code has become since. Book page *The w
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from phalar.train.config import TrainConfig
 
 FOLDER = checkpoints.REFERENCE_FILE.parent
 ASKED, TOLD = "asked", "told"  # what the text of a file is called
+LEVELS = (0.1, 0.3, 0.5, 0.7)  # validation accuracies by which the cost of a row is told
 
 
 def values(config: TrainConfig) -> dict[str, Any]:
@@ -48,15 +50,31 @@ def pack(run: loop.Run, search: Mapping[float, loop.Run], name: str, folder: Pat
 def find(config: TrainConfig, rates: Collection[float]) -> dict[str, Any] | None:
     """What is told of the run that ships for a training whose search tried these multiples of the learning rates, with
     its ``file``; None if none does."""
-    asked = values(config)
+    for asked, told in texts():
+        if asked == values(config) and {float(rate) for rate in told["search"]} == set(rates):
+            return told
+    return None
+
+
+def texts() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Of every run that ships, what was asked for and what is told of it, with its ``file``."""
     for file in sorted(FOLDER.glob("*.safetensors")):
         with safe_open(file, framework="pt") as opened:  # the text alone, not the weights
-            texts = opened.metadata() or {}
-        if ASKED in texts and json.loads(texts[ASKED]) == asked:
-            told = json.loads(texts[TOLD])
-            if {float(rate) for rate in told["search"]} == set(rates):
-                return told | {"file": file}
-    return None
+            found = opened.metadata() or {}
+        if ASKED in found:
+            yield json.loads(found[ASKED]), json.loads(found[TOLD]) | {"file": file}
+
+
+def costs() -> Iterator[list[object]]:
+    """What the rows cost whose weights ship, a line each: name, steps, pairs, pairs a second by the median step, hours at
+    that pace, best validation accuracy (%), and minutes until it first reached each of `LEVELS`, where it did."""
+    for _, told in sorted(texts(), key=lambda each: -each[1]["best_valid"]):
+        history, pace = told["history"], median(entry["seconds"] for entry in told["history"])
+        reached = [[e["step"] for e in history if e.get("valid", 0) >= level] for level in LEVELS]
+        steps, pairs = len(history), history[-1]["pairs"]
+        line = [f"`{told['file'].stem}`", steps, f"{pairs:,}", f"{pairs / (steps * pace):.1f}"]
+        line += [f"{steps * pace / 3600:.2f}", f"{100 * told['best_valid']:.1f}"]
+        yield line + [f"{found[0] * pace / 60:.0f}" if found else "–" for found in reached]
 
 
 def unpack(told: Mapping[str, Any], config: TrainConfig) -> loop.Run:
