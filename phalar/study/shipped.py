@@ -66,8 +66,8 @@ def texts() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
 
 
 def costs() -> Iterator[list[object]]:
-    """What the rows cost whose weights ship, a line each: name, steps, pairs, pairs a second by the median step, hours at
-    that pace, best validation accuracy (%), and minutes until it first reached each of `LEVELS`, where it did."""
+    """What the rows cost whose weights ship, a line each: name, steps, pairs, pairs a second by the median step, hours
+    at that pace, best validation accuracy (%), and minutes until it first reached each of `LEVELS`, where it did."""
     for _, told in sorted(texts(), key=lambda each: -each[1]["best_valid"]):
         history, pace = told["history"], median(entry["seconds"] for entry in told["history"])
         reached = [[e["step"] for e in history if e.get("valid", 0) >= level] for level in LEVELS]
