@@ -13,8 +13,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from IPython import get_ipython
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib_inline.config import InlineBackend
 from numpy.typing import ArrayLike
 
 BLUE, RED, ORANGE, GREEN = "#0072B2", "#D55E00", "#E69F00", "#009E73"
@@ -32,10 +34,13 @@ CIRCLE = np.exp(2j * np.pi * np.linspace(0, 1, 241))
 
 
 def use_style() -> None:
-    """Set the book's look for all figures that follow."""
-    sns.set_theme(context="notebook", style="ticks", rc={"figure.figsize": (7.0, 3.6), "figure.dpi": 110})
+    """Set the book's look for all figures that follow; in a notebook they are drawn as SVG, text as paths."""
+    sns.set_theme(context="notebook", style="ticks", rc={"figure.figsize": (7.0, 3.6), "figure.dpi": 160})
     plt.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e5e5e5"}
-    plt.rcParams |= {"legend.frameon": False, "figure.constrained_layout.use": True, "savefig.dpi": 160}
+    plt.rcParams |= {"legend.frameon": False, "figure.constrained_layout.use": True, "svg.hashsalt": "phalar"}
+    plt.rcParams["image.interpolation"] = "none"  # an SVG holds one pixel a number
+    if shell := get_ipython():
+        InlineBackend.instance(parent=shell).figure_formats = {"svg"}
 
 
 def colour(name: str) -> str:
@@ -96,37 +101,25 @@ def points(
     return axes.figure
 
 
-def curves(
-    histories: Mapping[str, Sequence], measure: str = "valid", candidates: int | None = None, axes: Axes | None = None
-) -> Figure:
-    """Learning curves: a measure against training pairs seen, the mean over seeds in a band from lowest to highest,
-    where all were measured. ``histories`` are by variant, one a seed: entries with ``pairs`` and, where it was taken, a
-    ``measure``: ``valid``, validation accuracy (a share, among so many ``candidates``), or ``loss``, smoothed over a
-    fortieth of its steps. In the legend, after its name, is where a variant ends."""
-    alone, style = axes is None, styles(histories)
-    if alone:
-        _, axes = plt.subplots(figsize=(9.0, 4.4))
-    scale = 100 if measure == "valid" else 1
+def curves(histories: Mapping[str, Sequence], candidates: int) -> Figure:
+    """Learning curves: validation accuracy among so many ``candidates`` against training pairs seen, the mean over
+    seeds in a band from lowest to highest, where all were measured. ``histories`` are by variant, one a seed: entries
+    with ``pairs`` and, where it was taken, ``valid``, a share. In the legend, after its name, is where one ends."""
+    style, (figure, axes) = styles(histories), plt.subplots(figsize=(9.0, 4.4))
     for variant, runs in histories.items():
-        seeds = [pd.Series({e["pairs"]: scale * e[measure] for e in run if measure in e}, dtype=float) for run in runs]
+        seeds = [pd.Series({e["pairs"]: 100 * e["valid"] for e in run if "valid" in e}, dtype=float) for run in runs]
         both = pd.concat(seeds, axis=1).dropna() if seeds else pd.DataFrame()
         if both.empty:
             continue
-        if measure == "loss":
-            both = both.rolling(max(1, len(both) // 40)).mean().dropna()
-        mean, look = both.mean(axis=1), style[variant] | {"marker": "o" if measure == "valid" else ""}
-        axes.plot(mean, label=f"{variant}  {mean.iloc[-1]:.3g}", markersize=4, linewidth=1.8, **look)
-        axes.fill_between(both.index, both.min(axis=1), both.max(axis=1), color=look["color"], alpha=0.15, linewidth=0)
-    if candidates:
-        axes.axhline(100 / candidates, color=CHANCE, linestyle=":", label="chance")
-        axes.set_ylim(0, 102)
-    among = f" among {candidates}" if candidates else ""
-    axes.set_ylabel("training loss" if measure == "loss" else f"validation top-1{among} (%)")
-    axes.set_xlabel("training pairs seen")
+        mean = both.mean(axis=1)
+        axes.plot(mean, label=f"{variant}  {mean.iloc[-1]:.3g}", markersize=4, linewidth=1.8, **style[variant])
+        shade = style[variant]["color"]
+        axes.fill_between(both.index, both.min(axis=1), both.max(axis=1), color=shade, alpha=0.15, linewidth=0)
+    axes.axhline(100 / candidates, color=CHANCE, linestyle=":", label="chance")
+    axes.set(ylim=(0, 102), ylabel=f"validation top-1 among {candidates} (%)", xlabel="training pairs seen")
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    if alone:
-        legend(axes.figure)
-    return axes.figure
+    legend(figure)
+    return figure
 
 
 def lines(
@@ -236,12 +229,8 @@ VERDICTS = {"reproduced": ("o", GREEN), "partial": ("D", SKY), "not reproduced":
 
 
 def forest(table: pd.DataFrame) -> Figure:
-    """Claims, a row each: the paper's effect as a bar, ours on each data set as a point with its 95 % interval, whose
-    colour and shape are the verdict.
-
-    ``table`` has columns ``claim``, ``data``, ``value``, ``low``, ``high``, ``verdict``, ``paper``: shares, NaN where
-    there is no number (`phalar.study.claims.forest`).
-    """
+    """Claims, a row each, of the ``table`` of `phalar.study.claims.forest`: the paper's effect as a bar, ours on each
+    data set as a point with its 95 % interval, whose colour and shape are the verdict."""
     names = list(dict.fromkeys(table["claim"]))
     figure, axes = plt.subplots(figsize=(8.4, 1.2 + 0.36 * len(names)))
     for y, (_, rows) in enumerate(table.groupby("claim", sort=False)):
@@ -252,9 +241,8 @@ def forest(table: pd.DataFrame) -> Figure:
             ends = 100 * np.nan_to_num([[row.value - row.low], [row.high - row.value]]).clip(0)
             told = row.verdict if row.verdict in VERDICTS else "not judged, or not run"
             axes.errorbar(100 * row.value, y + shift, xerr=ends, fmt=marker, label=told, capsize=2, **look)
-        axes.plot(
-            100 * rows["paper"].iloc[0], y, "|", color="black", markersize=16, markeredgewidth=2, label="the paper"
-        )
+        claimed = {"color": "black", "markersize": 16, "markeredgewidth": 2, "label": "the paper"}
+        axes.plot(100 * rows["paper"].iloc[0], y, "|", **claimed)
     axes.axvline(0, color=CHANCE, linewidth=1)
     axes.set_yticks(range(len(names)), [fill(shorten(name, 88, placeholder=" …"), 46) for name in names], fontsize=8)
     axes.set_xlabel("effect, to the right as claimed (points; r and F1 times 100)", fontsize=9)

@@ -22,6 +22,8 @@ def test_the_study_runs_and_the_book_is_built_from_it():
         cells = nbformat.read(notebook["path"], as_version=4).cells
         assert all(c.execution_count for c in cells if c.cell_type == "code" and c.source.strip())
         assert str(repository()) not in notebook["path"].read_text(), "nothing of this machine goes into the book"
+        drawn = [c for c in cells for o in c.get("outputs", ()) if any("image/" in kind for kind in o.get("data", ()))]
+        assert all(len(c.metadata["mystnb"]["image"]["alt"]) > 40 for c in drawn), "figures say what is seen"
     found = records.read(run.records)
     newest = found[(found["experiment"] == "retrieval") & ~found["variant"].isin([*others.OTHERS])]
     assert set(newest["variant"]) == {"reference", "phalar", "gap", *tables.SHORTCUTS, *tables.ALIGNED}

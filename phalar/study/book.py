@@ -119,14 +119,15 @@ def _generated(root: Path, records, shipped, parameters: Mapping[str, int]) -> d
     variants = [[f"`{name}`", row.differs, f"{parameters[name]:,}"] for name, row in VARIANTS.items()]
     counted = "Parameters are real numbers, counted in the models as built here; a complex one counts as two."
     header = ["variant", "what differs", "parameters"]
-    weights = tables.results_table(records, shipped, variants=["reference"])
     benches = (root / BENCHES).read_text(encoding="utf-8").splitlines() if (root / BENCHES).is_file() else []
-    caption = tables.CAPTION
+    weights = tables.results_table(
+        records, shipped, f"The shipped weights. {tables.CAPTION}", "weights-table", variants=["reference"]
+    )
     return {
         "run-record": generated.run_record(records),
         "variants": tables.markdown_table(header, variants, counted, "variants-table"),
         "weights": training_markdown(checkpoints.notes(checkpoints.REFERENCE), json.loads(MISMATCHED.read_text())),
-        "weights-results": tables.frame_markdown(weights, f"The shipped weights. {caption}", "weights-table"),
+        "weights-results": weights,
         "weights-hear": tables.frame_markdown(hearing_table(shipped), HEARING_CAPTION, "hearing-table"),
         "bench": bench_markdown(map(json.loads, benches)),
         "costs-of-rows": tables.markdown_table(COSTS, shipped_runs.costs()),
@@ -189,8 +190,8 @@ def bench_markdown(printed: Iterable[Mapping]) -> str:
 
 
 def _notebook(name: str, run: Study, book: Path, judged: Sequence[claims.Judged]) -> dict[str, str]:
-    """An executed notebook for the book, whose media are copied to it, with what came back and how to rerun it below
-    its question, and its records; refuses one that was not executed or failed."""
+    """An executed notebook for the book, whose media are copied to it, with the answer right below its question, then
+    how to rerun it, and its records; refuses one that was not executed or failed."""
     path = run.executed / f"{name}.ipynb"
     failed, (notebook, files, fault) = path.with_suffix(".failed.ipynb"), opened(path, run.root)
     if failed.exists() or fault:
@@ -207,8 +208,10 @@ def _notebook(name: str, run: Study, book: Path, judged: Sequence[claims.Judged]
     own = pd.json_normalize(
         [json.loads(line) for key, line in lines_of(run.records).items() if key in about["records"]]
     )
-    boxes = [generated.answer(name, judged), generated.rerun(name, about, run.values["profile_name"], own)]
-    notebook.cells[1:1] = [nbformat.v4.new_markdown_cell(box) for box in boxes if box]
+    title, question, *rest = notebook.cells[0].source.split("\n\n", 2)
+    boxes = [generated.answer(name, judged), *rest, generated.rerun(name, about, run.values["profile_name"], own)]
+    shown = (f"{title}\n\n{question}", *filter(None, boxes))
+    notebook.cells[:1] = map(nbformat.v4.new_markdown_cell, shown)
     tags = [cell.metadata.get("tags", []) for cell in notebook.cells]
     if ["injected-parameters"] in tags:  # what ran; the defaults with their comments fold away above it
         next(names for names in tags if "parameters" in names).append("hide-input")

@@ -38,12 +38,19 @@ def numbers(records: pd.DataFrame) -> str:
 
 
 def answer(page: str, judged: Sequence[Judged]) -> str:
-    """The answer to a page's question: the claims that the page tests, each with what came back."""
-    mine = [one for one in judged if page_of(one.claim) == page]
-    told = [f"- {one.claim['claim']}: **{one.verdict}**." + "".join(map(" {}.".format, one.here[:1])) for one in mine]
-    told = "\n".join(told[:3] + ["- ..."] * (len(told) > 3))
-    box = f":::{{admonition}} What came back\n:class: tip\n{told}\n\nThe rule: {{doc}}`/book/claims`.\n:::"
-    return box if mine else ""
+    """The answer to a page's question, of the claims that the page tests: what came of the first that was measured, in
+    a sentence with its numbers; then the others by verdict."""
+    mine = sorted((one for one in judged if page_of(one.claim) == page), key=lambda one: not one.here)
+    if not mine:
+        return ""
+    first, others = mine[0], {}
+    why, numbers = (f" ({first.why})" if first.why else ""), [*first.here[:1], f"The paper: {first.paper}"]
+    for one in mine[1:]:
+        others.setdefault(one.verdict, []).append(one.claim["claim"])
+    told = f"{first.claim['claim']}: **{first.verdict}**{why}. {'. '.join(numbers)}.\n\n"
+    told += "".join(f"- **{verdict}**: {'; '.join(claims)}.\n" for verdict, claims in others.items())
+    box = ":::{admonition} The answer, by the reference run\n:class: tip\n"
+    return f"{box}{told}\nThe rule: {{doc}}`/book/claims`.\n:::"
 
 
 def rerun(page: str, about: Mapping, run: str, own: pd.DataFrame) -> str:

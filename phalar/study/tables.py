@@ -1,24 +1,20 @@
 """Tables out of result records: the paper's number, this run's and the reference run's, each in its own column.
 
-A stand-in corpus never borrows the name of the data set it stands for: it has rows of its own, right below.
+A stand-in corpus never borrows the name of the data set it stands for: it has a column of its own, right beside.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 # The built-in corpora, and the data set each stands in for.
-STAND_INS = {
-    "chorales": "CocoChorales",
-    "band": "Slakh2100",
-    "studio": "MoisesDB",
-    "beats": "GTZAN",
-    "comping": "GuitarSet",
-}
+STAND_INS = {"chorales": "CocoChorales", "band": "Slakh2100", "studio": "MoisesDB"}
+STAND_INS |= {"beats": "GTZAN", "comping": "GuitarSet"}
 DATASETS = ("MoisesDB", "Slakh2100", "CocoChorales", "GTZAN", "GuitarSet", "MUSDB18-HQ")
 # Scorers that learn nothing (phalar.evaluate.scorers), and those of them that compare in time.
 SHORTCUTS = ("random", "loudness", "tempo", "chroma", "tempo + chroma")
@@ -33,7 +29,7 @@ VARIANTS = tuple(LABELS)
 PER_CENT = "\u00a0%"  # the sign never starts a line
 NOT_RUN = "·"
 NOT_GIVEN = "–"
-OURS, REFERENCE_RUN = "this run [95 %]", "reference run [95 %]"
+PAPER, REFERENCE_RUN, OURS = "paper, real data", "reference run", "this run"
 # Units of the paper's table in those of our own records: shares rather than per cent, plain counts.
 UNITS = {"": 1.0, "%": 0.01, "million": 1e6, "h": 1.0}
 
@@ -101,36 +97,52 @@ def measured(
 def results_table(
     records: pd.DataFrame,
     reference: pd.DataFrame | None = None,
+    caption: str = "",
+    name: str = "",
     *,
-    variants: Iterable[str] = VARIANTS,
+    variants: Collection[str] = VARIANTS,
     datasets: Iterable[str] | None = None,
-) -> pd.DataFrame:
-    """Retrieval's top-1 accuracy in per cent as text: paper | this run's ``records`` | those of the ``reference`` run,
-    never mixed, each where it has a number. ``variants`` go in the table's order; of ``datasets`` (all by default) a
-    stand-in brings the data set it stands for."""
-    order, ours, theirs = list(variants), measured(records), {} if reference is None else measured(reference)
-    known = (key for key in paper() if key[0::3] == ("retrieval", "top1"))
-    printed = {(canonical(key[1]), key[2], key[4]): paper()[key] for key in known if key[2] in order}
-    wanted = None if datasets is None else {canonical(name) for name in datasets}
-    rows = []
-    for key in {*ours, *theirs, *printed}:
-        (dataset, model, k), real = key, STAND_INS.get(key[0], key[0])
-        stands_for = {dataset, *(name for name, of in STAND_INS.items() if of == dataset)}
-        if model in order and (wanted is None or wanted & stands_for):
-            place = ([*DATASETS, real].index(real), real != dataset, order.index(model), k)  # stand-ins right below
-            texts = (as_printed(printed.get(key)), cell(ours.get(key)), cell(theirs.get(key)))
-            n = str(ours[key].n) if key in ours else NOT_RUN
-            rows.append((place, dataset_label(dataset), LABELS.get(model, model), str(k), *texts, n))
-    columns = ["place", "data", "model", "K", "paper", OURS, REFERENCE_RUN, "n"]
-    table = pd.DataFrame(sorted(rows), columns=columns).drop(columns="place")
-    return table.drop(columns=[*([] if printed else ["paper"]), *([] if theirs else [REFERENCE_RUN])])
+) -> str:
+    """Retrieval's top-1 accuracy in per cent, Markdown of `by_k`: a row a model of ``variants``, a column a data set
+    that was tested (of ``datasets``, if given), and in a cell a line each of the paper, the ``reference`` run and this
+    run's ``records``, never mixed, where the model has such a number."""
+    runs, cells = {REFERENCE_RUN: {} if reference is None else measured(reference), OURS: measured(records)}, {}
+    known = [row for of in runs.values() for row in of.values() if row.variant in variants]
+    wanted = {row.dataset for row in known} if datasets is None else {canonical(name) for name in datasets}
+    columns = dict.fromkeys(row.dataset for row in known if row.dataset in wanted)
+    for k, model in product({row.k for row in known if row.dataset in wanted}, variants):
+        lines = {PAPER: [as_printed(lookup("retrieval", STAND_INS.get(d, d), model, "top1", k)) for d in columns]}
+        lines |= {whose: [cell(of.get((d, model, k))) for d in columns] for whose, of in runs.items()}
+        lines = {whose: of for whose, of in lines.items() if set(of) - {NOT_RUN, NOT_GIVEN}}
+        n = [sorted({row.n for row in known if (row.dataset, row.k) == (d, k)}) for d in columns]
+        titles = [f"{dataset_label(d)}, n = {' or '.join(map(str, of))}" for d, of in zip(columns, n, strict=True)]
+        if lines:
+            texts = map("<br>".join, (lines, *zip(*lines.values(), strict=True)))
+            cells.setdefault(k, {})[LABELS.get(model, model)] = dict(zip(["", *titles], texts, strict=True))
+    return by_k(cells, caption, name)
+
+
+def by_k(cells: Mapping[int, Mapping[str, Mapping[str, str]]], caption: str = "", name: str = "") -> str:
+    """Markdown of texts by K, model and column: K=64 first, below it what is folded away, the other K from the largest
+    on. With ``name`` the first table is numbered."""
+    shown = []
+    for k in sorted(cells, key=lambda k: (k != 64, -k)):
+        rows = [[model, *row.values()] for model, row in cells[k].items()]
+        title = f"**K = {k}.** {'' if shown else caption}".strip()
+        shown.append(markdown_table(["model", *next(iter(cells[k].values()))], rows, title, "" if shown else name))
+    return (shown[0] + folded("The same for other K", "\n".join(shown[1:]))) if shown else NOT_RUN
+
+
+def folded(summary: str, text: str) -> str:
+    """Markdown that is folded away under a line, in the book as in Jupyter; nothing if there is nothing to fold."""
+    return f"\n<details>\n<summary>{summary}</summary>\n\n{text}\n</details>\n" if text else ""
 
 
 CAPTION = (
     "Top-1 accuracy in %, the share of queries whose own stem scores highest among K candidates (chance: 100/K) [95 % "
     "bootstrap interval over tracks; over several seeds their mean, from the lowest to the highest end of their "
-    "intervals]; n: test tracks. *chorales*, *band* and *studio* are stand-ins for CocoChorales, Slakh2100 and "
-    "MoisesDB, not the same data. COCOLA is shown both its pictures, harmonic and percussive. "
+    "intervals]; n: test tracks. *chorales*, *band* and *studio* are stand-ins, not the same data: the paper's line is "
+    "of CocoChorales, Slakh2100 and MoisesDB. COCOLA is shown both its pictures, harmonic and percussive. "
     f"“{NOT_GIVEN}”: not in our sources for the paper; “{NOT_RUN}”: not run here."
 )
 
