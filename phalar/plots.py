@@ -105,7 +105,7 @@ def curves(histories: Mapping[str, Sequence], candidates: int) -> Figure:
     """Learning curves: validation accuracy among so many ``candidates`` against training pairs seen, the mean over
     seeds in a band from lowest to highest, where all were measured. ``histories`` are by variant, one a seed: entries
     with ``pairs`` and, where it was taken, ``valid``, a share. In the legend, after its name, is where one ends."""
-    style, (figure, axes) = styles(histories), plt.subplots(figsize=(9.0, 4.4))
+    style, (figure, axes) = styles(histories), plt.subplots(figsize=(7.6, 3.8))
     for variant, runs in histories.items():
         seeds = [pd.Series({e["pairs"]: 100 * e["valid"] for e in run if "valid" in e}, dtype=float) for run in runs]
         both = pd.concat(seeds, axis=1).dropna() if seeds else pd.DataFrame()

@@ -212,9 +212,8 @@ def _notebook(name: str, run: Study, book: Path, judged: Sequence[claims.Judged]
     boxes = [generated.answer(name, judged), *rest, generated.rerun(name, about, run.values["profile_name"], own)]
     shown = (f"{title}\n\n{question}", *filter(None, boxes))
     notebook.cells[:1] = map(nbformat.v4.new_markdown_cell, shown)
-    tags = [cell.metadata.get("tags", []) for cell in notebook.cells]
-    if ["injected-parameters"] in tags:  # what ran; the defaults with their comments fold away above it
-        next(names for names in tags if "parameters" in names).append("hide-input")
+    for tags in (cell.metadata.get("tags", []) for cell in notebook.cells):
+        tags += ["hide-input"] * bool({"parameters", "injected-parameters"} & set(tags))
     made = {f"notebooks/{name}.ipynb": nbformat.writes(notebook)}
     if name == "own-stems":  # the front page shows its guess, too
         shown = (

@@ -29,7 +29,7 @@ VARIANTS = tuple(LABELS)
 PER_CENT = "\u00a0%"  # the sign never starts a line
 NOT_RUN = "·"
 NOT_GIVEN = "–"
-PAPER, REFERENCE_RUN, OURS = "paper, real data", "reference run", "this run"
+PAPER, REFERENCE_RUN, OURS = "paper, real\u00a0data", "reference\u00a0run", "this\u00a0run"
 # Units of the paper's table in those of our own records: shares rather than per cent, plain counts.
 UNITS = {"": 1.0, "%": 0.01, "million": 1e6, "h": 1.0}
 
@@ -114,8 +114,8 @@ def results_table(
         lines = {PAPER: [as_printed(lookup("retrieval", STAND_INS.get(d, d), model, "top1", k)) for d in columns]}
         lines |= {whose: [cell(of.get((d, model, k))) for d in columns] for whose, of in runs.items()}
         lines = {whose: of for whose, of in lines.items() if set(of) - {NOT_RUN, NOT_GIVEN}}
-        n = [sorted({row.n for row in known if (row.dataset, row.k) == (d, k)}) for d in columns]
-        titles = [f"{dataset_label(d)}, n = {' or '.join(map(str, of))}" for d, of in zip(columns, n, strict=True)]
+        n = [sorted({str(row.n) for row in known if (row.dataset, row.k) == (d, k)}) for d in columns]
+        titles = [f"{dataset_label(d)}, n\u00a0=\u00a0{' or '.join(of)}" for d, of in zip(columns, n, strict=True)]
         if lines:
             texts = map("<br>".join, (lines, *zip(*lines.values(), strict=True)))
             cells.setdefault(k, {})[LABELS.get(model, model)] = dict(zip(["", *titles], texts, strict=True))
