@@ -236,9 +236,15 @@ def _sphinx(source: Path) -> Path:
         alarming = re.findall(r"^.*\b(?:WARNING|ERROR|CRITICAL|SEVERE)\b.*$", done.stdout, flags=re.M)
         said = "\n".join((alarming or done.stdout.splitlines())[-40:])
         raise RunError(f"the book did not build without warnings, see {log}; from it:\n{said}")
-    for page in (source / "_build" / "html").rglob("*.html"):  # a book opened as files may not load fonts beforehand
-        page.write_text(re.sub(r'<link rel="preload" as="font"[^>]*>', "", page.read_text()))
-    return source / "_build" / "html"
+    built = source / "_build" / "html"
+    for page in built.rglob("*.html"):
+        text = page.read_text()
+        unused = "vendor/fontawesome" + "|mathjax" * ('class="math' not in text)  # icons.css has the icons
+        page.write_text(re.sub(rf"<(?:link|script)\b[^>]*(?:{unused})[^>]*>(?:</script>)?", "", text))
+    for part in {built / "_static" / "vendor", *(built / "_static" / "mathjax").iterdir()}:
+        if part.name not in ("tex-chtml.js", "input", "output"):
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
+    return built
 
 
 def substitutions(records: pd.DataFrame, profile: str, judged: Sequence[claims.Judged]) -> dict[str, str]:
