@@ -9,10 +9,13 @@ import torch
 
 from phalar.model.assembly import build
 
+LONGEST = ("study", "distributed", "book", "train", "bench", "compare", "cli", "judgements")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The study first: it takes minutes, and begun last it would leave the other process without work."""
-    items.sort(key=lambda item: item.path.name != "test_study.py")
+    """The longest files first, in this order: begun last they would leave the other process without work."""
+    order = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

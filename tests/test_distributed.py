@@ -20,7 +20,7 @@ from phalar.train import distributed, loop
 from phalar.train.objective import Objective
 
 STEP = loop.Trainer.step
-RUNS = {"shard": {}, "all": {"negatives": "all"}, "gap": {"variant": "gap", "steps": 1}}
+RUNS = {"shard": {}, "all": {"negatives": "all", "steps": 2}, "gap": {"variant": "gap", "steps": 1}}
 
 
 def two_shards(**changes):

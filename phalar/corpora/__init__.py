@@ -28,8 +28,7 @@ from phalar.errors import InputError, RunError
 
 class Corpus(NamedTuple):
     """How a corpus is made: by ``module``, with ``build(piece, folder, semitones)``, which renders a piece into a store
-    (if no other ``build`` is given), and ``pieces()``, the split of each, by id, in the order in which limits take
-    them."""
+    (if no other ``build`` is given), and ``pieces()``, the split of each by id, in the order they are taken."""
 
     module: ModuleType
     sample_rate: int = audio.SAMPLE_RATE

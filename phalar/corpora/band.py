@@ -39,8 +39,7 @@ def mixed(page: Arrangement, rng: np.random.Generator) -> list[float]:
 
 
 def build(piece: str, folder: Path, semitones: int = 0) -> None:
-    """Harmonise, arrange, perform, render and store one of :func:`pieces` in the store ``folder``, so many semitones
-    higher than it is."""
+    """Harmonise, arrange, perform, render and store one of :func:`pieces` in ``folder``, so many semitones higher."""
 
     rng = seeds.generator("band", SEED, "arrangement", piece)
     name = style_of()[piece]

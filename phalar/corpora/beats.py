@@ -70,8 +70,7 @@ def pieces() -> dict[str, str]:
 
 
 def build(piece: str, folder: Path, semitones: int = 0) -> None:
-    """Arrange, perform, render and store one of :func:`pieces` in the store ``folder``, at 22.05 kHz, so many semitones
-    higher than it is."""
+    """Arrange, perform and render one of :func:`pieces` into ``folder``, at 22.05 kHz, so many semitones higher."""
 
     rng = seeds.generator(SEED, "beats", piece)
     cast = castings()[piece]

@@ -37,8 +37,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """A tune laid out in bars: ``sections`` are their names, ``chords`` by onset, ``melody`` the tune wherever it
-    sounds."""
+    """A tune laid out in bars: ``sections`` are their names, ``chords`` by onset, ``melody`` where it sounds."""
 
     bars: tuple[Bar, ...]
     sections: tuple[str, ...]

@@ -82,8 +82,7 @@ def arrangement(piece: str, score: Score, players: Sequence[str], rng: np.random
 
 
 def read(name: str) -> Score:
-    """One chorale as written, repeats not played out. A `RunError` if the installed corpus has no such piece, or not in
-    four voices."""
+    """One chorale as written, repeats not played out. A `RunError` if music21 has none, or not in four voices."""
     from music21 import converter  # here, not above: it takes a second, and reading a finished corpus does not need it
     from music21.expressions import Fermata
 

@@ -17,8 +17,7 @@ INTERVALS = {name: tuple(map(int, steps)) for name, *steps in map(str.split, _CH
 
 @dataclass(frozen=True)
 class Stroke:
-    """A note: ``onset`` and ``duration``, MIDI ``pitch`` (in a drum part a General MIDI drum key), ``velocity`` 1 to
-    127."""
+    """A note: ``onset``, ``duration``, MIDI ``pitch`` (in a drum part a General MIDI key), ``velocity`` 1 to 127."""
 
     onset: float
     duration: float

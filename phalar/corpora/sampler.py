@@ -78,8 +78,7 @@ def play(
 
 
 def _ends(sounding: list[tuple[Note, Zone]]) -> Iterator[tuple[float, float]]:
-    """How long each note is held and how quickly it is released, in seconds. In an exclusive class the next note cuts
-    the one before."""
+    """Seconds for which each note is held and in which it is released; in an exclusive class the next one cuts it."""
     onsets = {}
     for note, zone in sounding:
         onsets.setdefault(zone.exclusive, set()).add(note.onset)

@@ -57,8 +57,7 @@ def pieces() -> dict[str, str]:
 
 
 def build(name: str, piece: str, folder: Path, semitones: int = 0) -> None:
-    """Make one excerpt, one of :func:`pieces`, of one of :data:`SETS`, into the store ``folder``, so many semitones
-    higher than it is."""
+    """Make one of :func:`pieces` of one of :data:`SETS` into the store ``folder``, so many semitones higher."""
     stress, page = SETS[name], transposed(passage(piece), semitones)
     if stress.kind == "pads":
         page = padded(page, seeds.generator(SEED, "stress", "pads", piece))

@@ -66,8 +66,7 @@ def crop(waves: Tensor, length: int, generator: torch.Generator) -> Tensor:
 def gaussian_noise(
     clips: int, length: int, generator: torch.Generator, share: float = 1.0, as_published: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """White, pink, brown and band-limited noise in one draw, for clips of power one: which clips (n,) have any, and
-    theirs (n, length)."""
+    """White, pink, brown and band noise in one draw, for clips of power one: which clips (n,) have any, and theirs."""
     device = generator.device
     size = scipy.fft.next_fast_len(length, real=True)
     frequency = torch.fft.rfftfreq(size, 1 / SAMPLE_RATE, device=device)

@@ -91,12 +91,11 @@ def of_one(known: Tables, dataset: str) -> Tables:
 
 
 def draw(known: Tables, size: int, length: int, rng: np.random.Generator, pitched: float = 0.0) -> Cuts:
-    """B = ``size`` pairs of ``length`` samples, all of different tracks. Taught in ``book/training.md``. Two excerpts
-    of one piece are no fair negatives of each other, so no track comes twice. A cut in which one side is silent is
-    drawn again; sides are as in :func:`phalar.datasets.tracks.draw_stems`, on the share ``pitched`` of the tries
-    without their drums. A track that is shorter is cut at its beginning and padded with zeros when read. Raises
-    InputError if there are fewer tracks than pairs, RunError if a track does not seem to have two stems that sound
-    within one excerpt."""
+    """B = ``size`` pairs of ``length`` samples, all of different tracks, since two excerpts of one piece are no fair
+    negatives of each other. A cut in which one side is silent is drawn again; sides are as in
+    :func:`phalar.datasets.tracks.draw_stems`, on the share ``pitched`` of the tries without their drums. A track that
+    is shorter is cut at its beginning and padded with zeros when read. InputError if there are fewer tracks than pairs,
+    RunError if a track seems to have no two stems that sound in one excerpt. Taught in ``book/training.md``."""
     if size > len(known.tracks):
         raise InputError(f"batch of {size} pairs from {len(known.tracks)} tracks; it needs as many different tracks")
     # Largest of log(weight) + Gumbel noise: a draw without replacement, by weight (Efraimidis and Spirakis 2006).

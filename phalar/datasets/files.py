@@ -43,8 +43,7 @@ class DamagedFile(RunError):
 
 def read_length(path: Path) -> int:
     """Samples at 16 kHz that a file covers, by its header, checked against the file. DamagedFile if it is no regular
-    file or no audio, has no frames, an impossible rate, fewer bytes than its header claims or far more, or cannot be
-    read to its end."""
+    file or no audio, has no frames, an impossible rate, too few bytes or far too many, or cannot be read to its end."""
     return _read(path, whole=False)[1]
 
 

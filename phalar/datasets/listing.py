@@ -84,8 +84,7 @@ class Copy:
         return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)], files
 
     def audio(self, folder: Path, pattern: str = ".+") -> dict[str, Path]:
-        """Audio files in a folder whose names without extension match, by these names; of several formats, the first of
-        :data:`FORMATS`."""
+        """Audio files in a folder whose names without extension match, by these; of :data:`FORMATS` the first."""
         names = [] if folder.is_symlink() else [os.path.splitext(name) for name in self.entries(folder)[1]]
         names = [each for each in names if each[1].lower() in FORMATS and re.fullmatch(pattern, each[0], re.DOTALL)]
         names.sort(key=lambda each: (each[0], -FORMATS.index(each[1].lower())))  # the best comes last, and stays

@@ -164,8 +164,7 @@ def prepare(
 
 
 def _digest(root: Path, track: Listed) -> str:
-    """Of all that a stored track depends on but samples, wherever the copy lies; kept in it, if no stem was left
-    out."""
+    """Of all that a stored track depends on but samples, wherever the copy lies; kept in it, if all stems are."""
     stems = [stem._replace(file=[os.path.relpath(stem.file, root), stem.file.stat().st_size]) for stem in track.stems]
     about = [VERSION, store.FORMAT, track._replace(place=None, stems=stems)]
     text = json.dumps(about, sort_keys=True, default=np.ndarray.tolist)

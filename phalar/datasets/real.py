@@ -157,8 +157,7 @@ def guitarset(copy: Copy, mode: str = "comp", chords: str = "instructed") -> Ite
 
 
 def read_positions(text: str) -> np.ndarray | None:
-    """Beats of a take of GuitarSet, from its JAMS (see :func:`read_chords`), as those of :func:`read_beats`; None where
-    it has none."""
+    """Beats of a take of GuitarSet, from its JAMS, as those of :func:`read_beats`; None where it has none."""
     found = (each["data"] for each in json.loads(text)["annotations"] if each["namespace"] == "beat_position")
     lines = [f"{each['time']} {each['value']['position']}" for each in next(found, ())]
     return read_beats("\n".join(lines)) if lines else None

@@ -113,8 +113,7 @@ def incomplete(folder: Path, track_ids: Iterable[str]) -> list[str]:
 
 
 def write_index(folder: Path, dataset: str, sample_rate: int = SAMPLE_RATE, ids: Iterable[str] | None = None) -> None:
-    """Gather the records of all whole tracks, or of those ``ids``, into ``index.json``, put in place in one step;
-    ``sample_rate`` in Hz."""
+    """Gather the records of all whole tracks, or of those ``ids``, into ``index.json``; ``sample_rate`` in Hz."""
     ids = [path.stem for path in (folder / "tracks").glob("*.json")] if ids is None else ids
     records = [made for track_id in sorted(ids) if (made := record(folder, track_id)) is not None]
     index = {"format": FORMAT, "dataset": dataset, "sample_rate": sample_rate, "tracks": records}

@@ -191,8 +191,7 @@ def regularised(shown: np.ndarray, targets: np.ndarray, groups: np.ndarray) -> P
 
 
 def folds(groups: Sequence[str], count: int = 5) -> np.ndarray:
-    """The fold (T,) of each window: whole groups (T,), dealt out at random, no more folds than groups. Course:
-    *Is it the phase?*"""
+    """The fold (T,) of each window: whole groups (T,), dealt out at random. Course: *Is it the phase?*"""
     groups, count = np.asarray(groups, dtype=str), min(count, len(set(groups)))
     if count < 2:
         raise InputError(f"{count} group in folds: at least two are needed to test on the unseen")

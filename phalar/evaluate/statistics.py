@@ -49,9 +49,8 @@ def difference(a: np.ndarray, b: np.ndarray, groups: Sequence | None = None, res
 
 
 def gain(a: np.ndarray, b: np.ndarray, resamples: int = RESAMPLES) -> Estimate:
-    """By what share of b the mean of a exceeds it, mean(a) / mean(b) - 1: 0.692 for +69.2 %, as the paper states it;
-    arguments as of :func:`difference`. Where b is small the upper end may be infinite. An InputError if the mean
-    of b is not positive."""
+    """By what share of b the mean of a exceeds it, mean(a) / mean(b) - 1: 0.692 for +69.2 %, as the paper has it. Where
+    b is small the upper end may be infinite, and if its mean is not positive it is an InputError."""
     a, b = _paired(a, b)
     if b.mean() <= 0:
         raise InputError(f"a gain relative to a mean of {b.mean():g} means nothing; state the difference in points")

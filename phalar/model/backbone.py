@@ -20,11 +20,9 @@ TIME_REDUCTION = 2 ** (len(WIDTHS) - 1)  # 501 frames (5 s) become 16 steps of 3
 
 
 class ResidualBranch(nn.Module):
-    """x + g * W2 silu(W1 norm(x) + b), the one shape of all three branches; only W1's kernel differs.
-
-    The norm is per channel and per item. g is ``scale`` (LayerScale) times the dropout mask; it starts at zero, so a
-    new block is the identity and depth costs nothing at first. It is float32, and so is the sum, under autocast too.
-    """
+    """x + g * W2 silu(W1 norm(x) + b), the one shape of all three branches; only W1's kernel differs. The norm is per
+    channel and per item. g is ``scale`` (LayerScale) times the dropout mask; it starts at zero, so a new block is the
+    identity and depth costs nothing at first. It is float32, and so is the sum, under autocast too."""
 
     def __init__(self, channels: int, hidden: int, kernel: tuple[int, int], dropout: float) -> None:
         super().__init__()

@@ -13,10 +13,8 @@ from torch import Tensor, nn
 
 
 def complex_kaiming_(weight: Tensor) -> Tensor:
-    """Fill a complex (out, in) weight as PHALAR does: real and imaginary part uniform in +-1 / sqrt(2 in).
-
-    Course: *Layers that commute with turning*.
-    """
+    """Fill a complex (out, in) weight as PHALAR does: real and imaginary part uniform in +-1 / sqrt(2 in). Course:
+    *Layers that commute with turning*."""
     bound = 1 / math.sqrt(2 * weight.shape[1])
     with torch.no_grad():
         # The stacked real matrix [Re; Im] is drawn in one go, Kaiming-uniform with a = sqrt(5), over sqrt(2).
@@ -25,10 +23,7 @@ def complex_kaiming_(weight: Tensor) -> Tensor:
 
 
 class ComplexLinear(nn.Module):
-    """y = W x with a complex matrix and no bias: (..., in) complex64 to (..., out) complex64.
-
-    Course: *Layers that commute with turning*.
-    """
+    """y = W x, complex, no bias: (..., in) complex64 to (..., out). Course: *Layers that commute with turning*."""
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__()
@@ -40,10 +35,8 @@ class ComplexLinear(nn.Module):
 
 
 class ComplexRMSNorm(nn.Module):
-    """z / sqrt(mean |z|^2) over channels, times one real gain a channel: lengths change, angles do not.
-
-    Course: *Layers that commute with turning*.
-    """
+    """z / sqrt(mean |z|^2) over channels, times one real gain a channel: lengths change, angles do not. Course: *Layers
+    that commute with turning*."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -55,10 +48,8 @@ class ComplexRMSNorm(nn.Module):
 
 
 class ModReLU(nn.Module):
-    """relu(|z| + b) z / |z|: a dead zone of radius -b about the origin (Arjovsky et al. 2016). Angles are kept.
-
-    Course: *Layers that commute with turning*.
-    """
+    """relu(|z| + b) z / |z|: a dead zone of radius -b about the origin (Arjovsky et al. 2016). Angles are kept. Course:
+    *Layers that commute with turning*."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -70,10 +61,8 @@ class ModReLU(nn.Module):
 
 
 class ComplexDropout(nn.Module):
-    """Leave out whole complex values with probability p in training and scale the rest by 1 / (1 - p).
-
-    Course: *Layers that commute with turning*.
-    """
+    """Leave out whole complex values with probability p in training and scale the rest by 1 / (1 - p). Course: *Layers
+    that commute with turning*."""
 
     def __init__(self, p: float = 0.1) -> None:
         super().__init__()
@@ -89,10 +78,8 @@ def squared_modulus(z: Tensor) -> Tensor:
 
 
 class ComplexHead(nn.Module):
-    """Two complex layers with a norm and a modReLU between: (B, in) complex64 to (B, out) complex64.
-
-    Course: *Layers that commute with turning*.
-    """
+    """Two complex layers with a norm and a modReLU between: (B, in) complex64 to (B, out) complex64. Course: *Layers
+    that commute with turning*."""
 
     def __init__(self, in_features: int, out_features: int, dropout: float = 0.1) -> None:
         super().__init__()

@@ -31,9 +31,7 @@ TOP_DB = 80.0  # decibels kept below the loudest bin of an item
 @contextlib.contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
     """Inside, products are float32 whatever the caller asked for: no autocast, no TF32 or bfloat16 in their place.
-
-    Phases and decibels need it: a constant-Q transform in TF32, cuDNN's default, is off by 2.5 dB in quiet bins.
-    """
+    Phases and decibels need it: a constant-Q transform in TF32, cuDNN's default, is off by 2.5 dB in quiet bins."""
     backends = torch.backends
     switches = (backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv)
     before = [switch.fp32_precision for switch in switches]
@@ -58,13 +56,11 @@ def _nnaudio_kernels() -> tuple[np.ndarray, np.ndarray]:
 
 
 class ConstantQ(nn.Module):
-    """Magnitudes of the constant-Q transform, equal to nnAudio's ``CQT1992v2`` and many times faster.
-
-    nnAudio correlates every bin with a kernel of 32,768 samples. Here the upper octaves' kernels are cropped to their
-    support, which halves with each octave. The lower octaves' stay long but span a narrow band: there the correlation
-    is a product of spectra, folded before it is transformed back, as sampling in time is folding in frequency.
-    Course: *A number that turns*.
-    """
+    """Magnitudes of the constant-Q transform, equal to nnAudio's ``CQT1992v2`` and many times faster. nnAudio
+    correlates every bin with a kernel of 32,768 samples. Here the upper octaves' kernels are cropped to their support,
+    which halves with each octave. The lower octaves' stay long but span a narrow band: there the correlation is a
+    product of spectra, folded before it is transformed back, as sampling in time is folding in frequency. Course: *A
+    number that turns*."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,12 +125,10 @@ def _kernel_spectra(size: int, device: torch.device) -> list[tuple[int, int, Ten
 
 
 def decibels(magnitude: Tensor, power: bool = False) -> Tensor:
-    """Amplitudes (or powers) (B, F, T) to decibels, cut ``TOP_DB`` below each item's loudest bin, then scaled:
-    (dB + 80) / 80, so that 1 stands for 0 dB and an item spans at most 1.
-
-    The published code takes the floor from the loudest clip of the batch, so that an embedding depends on its batch
-    mates. For a batch of one both agree. Book: *The model*, "Where text and code differ".
-    """
+    """Amplitudes (or powers) (B, F, T) to decibels, cut ``TOP_DB`` below each item's loudest bin, then scaled: (dB +
+    80) / 80, so that 1 stands for 0 dB and an item spans at most 1. The published code takes the floor from the loudest
+    clip of the batch, so that an embedding depends on its batch mates. Book: *The model*, "Where text and code
+    differ"."""
     db = (10.0 if power else 20.0) * torch.log10(magnitude.clamp(min=SMALLEST))
     floor = db.amax(dim=(-2, -1), keepdim=True) - TOP_DB
     return (torch.maximum(db, floor) + TOP_DB) / TOP_DB

@@ -76,8 +76,7 @@ class HarmonicPercussiveMel(LogMel):
 def hpss(spectrogram: Tensor) -> tuple[Tensor, Tensor]:
     """Harmonic and percussive part of a spectrogram (..., F, T), complex or real; they sum to it and keep its phases.
     ``librosa.decompose.hpss`` with its defaults, batched and on the input's device: with H the median of the moduli
-    over time and P that over frequency, the parts' shares of a bin are H²/(H²+P²) and P²/(H²+P²), or halves of
-    silence."""
+    over time and P that over frequency, the parts' shares of a bin are H²/(H²+P²) and P²/(H²+P²), or halves."""
     magnitude = spectrogram.abs()
     h, p = median_filter(magnitude, dim=-1), median_filter(magnitude, dim=-2)
     larger = torch.maximum(h, p)  # both are scaled by it before they are squared, or quiet bins would underflow

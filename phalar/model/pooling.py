@@ -21,15 +21,11 @@ def shortest_steps(components: int = COMPONENTS) -> int:
 
 
 class SpectralPooling(nn.Module):
-    """Project, transform over time, keep components 1 to C, and divide by the mean modulus.
-
-    ``features``: length of one time step, flattened, frequency bins times channels; ``channels``: D, the number of
-    learned projections; ``components``: C, the Fourier components kept of each; ``constant``: keep component 0, what
-    sounds on average, as well; ``scaling``: what components are divided by, the mean modulus of all (``"global"``), of
-    those of the same projection (``"channel"``), or nothing (``"none"``).
-
-    Course: *From a spectrogram to a modulation spectrum*.
-    """
+    """Project, transform over time, keep components 1 to C, and divide by the mean modulus. ``features``: length of one
+    time step, flattened, frequency bins times channels; ``channels``: D, the number of learned projections;
+    ``components``: C, the Fourier components kept of each; ``constant``: keep component 0, what sounds on average, as
+    well; ``scaling``: what components are divided by, the mean modulus of all (``"global"``), of those of the same
+    projection (``"channel"``), or nothing (``"none"``). Course: *From a spectrogram to a modulation spectrum*."""
 
     def __init__(
         self, features: int, channels: int = 80, components: int = 8, constant: bool = False, scaling: str = "global"
@@ -50,9 +46,7 @@ class SpectralPooling(nn.Module):
 
     def spectrum(self, sequence: Tensor) -> Tensor:
         """Components 1..C (or 0..C) of real sequences (B, D, T), scaled to a mean modulus of one: (B, D, C) complex.
-
-        Course: *A delay is a turn*.
-        """
+        Course: *A delay is a turn*."""
         missing = max(0, self.shortest - sequence.shape[-1])
         padded = F.pad(sequence, (missing // 2, missing - missing // 2))
         spectrum = torch.fft.rfft(padded, norm="ortho")[..., self.lowest : self.components + 1]

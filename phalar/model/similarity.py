@@ -24,19 +24,14 @@ def real_inner(x: Tensor, y: Tensor) -> Tensor:
 
 
 def symmetrised(similarity: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """(s(x, y) + s(y, x)) / 2 of all pairs: the score used at inference, (A, B).
-
-    Course: *Forms*.
-    """
+    """(s(x, y) + s(y, x)) / 2 of all pairs: the score used at inference, (A, B). Course: *Forms*."""
     return (similarity(x, y) + similarity(y, x).T) / 2
 
 
 class SesquilinearForm(nn.Module):
-    """Re((W x)^H y) with a full complex W and unit x, y: PHALAR's score.
-
-    W is not constrained, so the form is indefinite: it can be negative, which says "these do not belong together" and
-    not just "these have nothing in common". There is no temperature; the size of W is the scale. Course: *Forms*.
-    """
+    """Re((W x)^H y) with a full complex W and unit x, y: PHALAR's score. W is not constrained, so the form is
+    indefinite: it can be negative, which says "these do not belong together" and not just "these have nothing in
+    common". There is no temperature; the size of W is the scale. Course: *Forms*."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -48,10 +43,7 @@ class SesquilinearForm(nn.Module):
 
 
 class HermitianForm(SesquilinearForm):
-    """The same with W replaced by its Hermitian part, in training too: s(x, y) = s(y, x) by construction.
-
-    Course: *Forms*.
-    """
+    """The same with the Hermitian part of W, in training too: s(x, y) = s(y, x) by construction. Course: *Forms*."""
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = unit(x), unit(y)
@@ -59,10 +51,7 @@ class HermitianForm(SesquilinearForm):
 
 
 class SemidefiniteForm(SesquilinearForm):
-    """Re((W x)^H (W y)): W^H W is positive semi-definite, so no embedding can be unlike itself ("PSD W").
-
-    Course: *Forms*.
-    """
+    """Re((W x)^H (W y)): W^H W is positive semi-definite, so nothing is unlike itself ("PSD W"). Course: *Forms*."""
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return real_inner(unit(x) @ self.W.T, unit(y) @ self.W.T)

@@ -17,12 +17,10 @@ from phalar.model.variants import EMBEDDING_DIM, Variant
 
 
 class StemModel(nn.Module):
-    """A model that says how well a stem fits a mix: ``phalar.build`` makes one of a row of the registry.
-
-    Its parts, in the order in which sound goes through them: ``frontend``, waveforms (B, N) at 16 kHz to pictures,
-    nothing in it is learned; ``backbone``, pictures to features (B, channels, F, T); ``pooling``, these to one vector;
-    ``head``, that to an embedding (B, 512); and ``form``, embeddings (A, 512) and (B, 512) to raw scores (A, B).
-    """
+    """A model that says how well a stem fits a mix: ``phalar.build`` makes one of a row of the registry. Its parts, in
+    the order in which sound goes through them: ``frontend``, waveforms (B, N) at 16 kHz to pictures, nothing in it is
+    learned; ``backbone``, pictures to features (B, channels, F, T); ``pooling``, these to one vector; ``head``, that to
+    an embedding (B, 512); and ``form``, embeddings (A, 512) and (B, 512) to raw scores (A, B)."""
 
     picture_noise = 0.0  # chance of Gaussian noise on an item's picture in training; the published ``mel`` has 0.5
 
@@ -75,14 +73,11 @@ class StemModel(nn.Module):
     @torch.no_grad()
     def embed(self, audio: Tensor | np.ndarray | Sequence, sample_rate: int, batch_size: int = 16) -> Tensor:
         """Embeddings (B, 512) of clips, each as if alone, on the model's device: complex64, or float32 if real.
-
         ``audio``: an array (N,), (B, N) or (B, channels, N), or a sequence of arrays (N_i,) or (channels, N_i); float
         in [-1, 1] or integer PCM, each clip 2 s or more (trained on 2 to 10 s, tested on 5 s: cut longer recordings
         into windows). Channels are averaged, and ``sample_rate`` (Hz, of all clips) is brought to 16 kHz.
-        ``batch_size``: clips of equal length that go through the network at once; it changes the speed only.
-
-        A silent clip becomes zeros, with a SilentAudioWarning, and scores 0. What cannot be used is an InputError.
-        """
+        ``batch_size``: clips of equal length that go through the network at once; it changes the speed only. A silent
+        clip becomes zeros, with a SilentAudioWarning, and scores 0. What cannot be used is an InputError."""
         clips = [sound.mono_16k(clip, sample_rate, f"clip {i}") for i, clip in enumerate(_as_clips(audio))]
         dtype = torch.complex64 if self.variant.is_complex else torch.float32
         result = torch.zeros(len(clips), EMBEDDING_DIM, dtype=dtype, device=self.device)
@@ -106,11 +101,9 @@ class StemModel(nn.Module):
 
     @torch.no_grad()
     def similarity(self, x: Tensor, y: Tensor) -> Tensor:
-        """Symmetrised scores of all pairs: embeddings (A, 512) and (B, 512) to (A, B) float32.
-
-        Higher fits better. An embedding of silence (zeros) scores 0 against anything, which says nothing either way.
-        Scores of one model compare, scores of two models do not.
-        """
+        """Symmetrised scores of all pairs: embeddings (A, 512) and (B, 512) to (A, B) float32. Higher fits better. An
+        embedding of silence (zeros) scores 0 against anything, which says nothing either way. Scores of one model
+        compare, scores of two models do not."""
         for name, z in (("x", x), ("y", y)):
             if z.ndim != 2 or z.shape[-1] != EMBEDDING_DIM or z.is_complex() != self.variant.is_complex:
                 wanted = f"(clips, {EMBEDDING_DIM}), {'complex' if self.variant.is_complex else 'real'}"

@@ -51,8 +51,7 @@ def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], source: str, name: str = "") -> None:
     """Put tensors, every entry of a model's ``state_dict`` and no more, into it after checking each. An InputError,
-    naming ``source``, if one is missing, unexpected, of another shape or kind, or not finite; the model is unchanged
-    then."""
+    naming ``source``, if one is missing, unexpected, of another shape or kind, or not finite; nothing changes then."""
     expected = model.state_dict()
     same_names(expected, tensors, f"{source}: does not fit {name or model.variant.name!r}")
     for key, want in expected.items():

@@ -53,8 +53,7 @@ def against_full(by_track: Mapping[Key, np.ndarray], resamples: int = RESAMPLES)
 
 
 def comparison_records(compared: Mapping[Key, Comparison], experiment: str, **about: object) -> list[Record]:
-    """Records of each comparison: difference, p, p corrected for this family, and the relative gain, as far as it is a
-    number."""
+    """Records of each comparison: difference, p, p corrected for this family, and the relative gain, if finite."""
     made = []
     for (variant, dataset, k), each in compared.items():
         shared = {"experiment": experiment, "dataset": dataset, "split": "test", "variant": variant, "k": k, **about}

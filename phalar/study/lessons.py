@@ -52,8 +52,7 @@ def step_levels(sound: np.ndarray | Tensor, steps: int = STEPS) -> Tensor:
 
 
 def turn(angle: float | Tensor) -> Tensor:
-    """e^{i angle}, the number that turns others by ``angle`` (radians) when it multiplies them: complex64. Course:
-    *A number that turns*."""
+    """e^{i angle}, which turns what it multiplies by ``angle`` (radians): complex64. Course: *A number that turns*."""
     angle = torch.as_tensor(angle, dtype=torch.float64)
     return torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
 
@@ -66,8 +65,7 @@ def drawn(*shape: int, seed: int) -> Tensor:
 @torch.no_grad()
 def equivariance_error(layer: Callable, z: Tensor, angles: Iterable[float], seed: int = 0) -> Tensor:
     """How far a layer, complex tensor in and out, is from commuting with a turn: |f(e^{ia} z) - e^{ia} f(z)| / |f(z)|
-    at each angle a (radians), (angles,) float32. If it draws random numbers, they are the same each time, by
-    ``seed``."""
+    at each angle a (radians), (angles,) float32. If it draws random numbers, ``seed`` makes them the same each time."""
 
     def drawn_alike(x: Tensor) -> Tensor:
         with torch.random.fork_rng(devices=[]):

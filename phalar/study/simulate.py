@@ -49,8 +49,7 @@ def written(found: np.ndarray, less: np.ndarray | None = None, **about: Any) -> 
 
 
 def compared(by_track: Mapping[Key, np.ndarray]) -> list[Record]:
-    """Records of retrieval with models, accuracies (seeds, n), that gained nothing since their search, and of their
-    comparisons."""
+    """Records of retrieval with models, accuracies (seeds, n), none gaining since its search, and of comparisons."""
     made = comparison_records(against_full(by_track, resamples=RESAMPLES), "ablations")
     for (variant, dataset, k), found in by_track.items():
         about = {"experiment": "ablations", "dataset": dataset, "variant": variant, "split": "test"}
@@ -100,9 +99,8 @@ def judge_many(
     repetitions: int, sizes: Sequence[float], seeds: Sequence[int], lucks: Sequence[float], jobs: int = 1
 ) -> pd.DataFrame:
     """Verdicts of so many invented runs of each kind, in ``jobs`` processes: a row a run and claim, with columns
-    ``size, seeds, luck, repetition, claim, verdict``. ``sizes`` are what the paper's effects are multiplied by: 0 where
-    nothing is there, 1 where they are as printed; ``seeds`` of every model; ``lucks`` standard deviations of their
-    accuracies, as shares."""
+    ``size, seeds, luck, repetition, claim, verdict``. ``sizes`` are what the paper's effects are multiplied by, 0 where
+    nothing is there; ``seeds`` of every model; ``lucks`` standard deviations of their accuracies, as shares."""
     tasks = [(i, size, s, luck) for size in sizes for s in seeds for luck in lucks for i in range(repetitions)]
     rows = []
     for (number, size, s, luck), found in in_processes(judge_once, tasks, jobs):
