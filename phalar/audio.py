@@ -51,8 +51,7 @@ def to_float(samples: Any, name: str = "audio") -> np.ndarray:
 
 def mono(samples: Any, rate: int, wanted: int = SAMPLE_RATE, name: str = "audio") -> np.ndarray:
     """One clip of any length as one channel, (N,) float32 at ``wanted`` Hz. ``samples``: an array or tensor (N,) or
-    (channels, N), float in [-1, 1] or integer PCM; ``rate``: whole Hz. An InputError for another rank, samples that are
-    NaN or infinite, or an impossible rate."""
+    (channels, N), float in [-1, 1] or integer PCM; ``rate``: whole Hz. An InputError for what is none of this."""
     if not isinstance(rate, Real) or not 1_000 <= rate <= 768_000 or rate != int(rate):
         raise InputError(f"{name}: sample rate {rate!r} is not a whole number of hertz from 1000 to 768000")
     array = to_float(samples, name)

@@ -163,8 +163,7 @@ def largest_error(model: StemModel, twin: StemModel, waves: Tensor) -> float:
 
 
 def data() -> dict:
-    """Excerpts of all stems of pieces of *chorales*, stored against decoded from stereo FLAC files at 44.1 kHz and
-    resampled, on one thread."""
+    """Excerpts of pieces of *chorales*, stored against decoded from stereo FLAC at 44.1 kHz, on one thread."""
     with tempfile.TemporaryDirectory() as folder:
         tracks = corpora.load("chorales", "train", limit=PIECES)
         files = as_flac(tracks, Path(folder), SOURCE_RATE)

@@ -41,11 +41,9 @@ beats, chords, cost, judgements, others, retrieval, sensitivity, statistics = (
 book, compare, experiments, records, run = (
     _Later(f"study.{name}") for name in ("book", "compare", "experiments", "records", "run")
 )
-bench, copies, store, corpora = map(_Later, ("bench", "datasets.prepare", "datasets.store", "corpora"))
+copies, store, corpora, bench, plots = map(_Later, ("datasets.prepare", "datasets.store", "corpora", "bench", "plots"))
 checkpoints, official, variants = map(_Later, ("model.checkpoints", "model.official", "model.variants"))
-fingerprint, matching, config, loop, plots = map(
-    _Later, ("fingerprint", "matching", "train.config", "train.loop", "plots")
-)
+config, loop, fingerprint, matching = map(_Later, ("train.config", "train.loop", "fingerprint", "matching"))
 
 MANY = ("--corpus", "--k", "--only")  # options that take several values: --k 8 16 64
 SHOWN = ["experiment", "dataset", "split", "variant", "seed", "metric", "k", "value", "ci_low", "ci_high", "n"]
@@ -290,9 +288,7 @@ class Datasets:
 
     def list():
         """What they are, their terms, and how to get them."""
-        rows = [
-            {name: each for name, each in vars(row).items() if name != "tracks"} for row in copies.DATASETS.values()
-        ]
+        rows = [{k: each for k, each in vars(row).items() if k != "tracks"} for row in copies.DATASETS.values()]
         return {"datasets": rows, "prepared": [{"name": name} for name in copies.names()]}
 
     def check(name, root: Path, **options):

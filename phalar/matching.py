@@ -101,10 +101,8 @@ def rank(mix: Clip, stems: Sequence[Clip] | str | os.PathLike, model: Model = "r
 
 def resolve_model(model: Model) -> StemModel:
     """The model, in eval mode, that a name stands for: ``"reference"``; the path of a checkpoint, ours
-    (``.safetensors``) or the authors' (``.ckpt``); or a variant's name, untrained, with the weights of seed 0.
-
-    A model is returned as it is; for anything else an InputError lists what there is.
-    """
+    (``.safetensors``) or the authors' (``.ckpt``); or a variant's name, untrained, with the weights of seed 0. A model
+    is returned as it is; for anything else an InputError lists what there is."""
     if isinstance(model, StemModel):
         return model
     if isinstance(model, str | os.PathLike):

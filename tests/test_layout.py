@@ -58,15 +58,6 @@ def test_no_modules_import_each_other_in_a_circle():
     assert not graph, f"these import each other: {sorted(graph)}"
 
 
-def test_the_sample_rate_is_written_once():
-    wrote = []
-    for name, file in MODULES.items():
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Constant):
-                wrote += [name] if node.value.value == 16_000 else []
-    assert wrote == ["phalar.audio"]
-
-
 @pytest.mark.parametrize(("folder", "most"), [("phalar", 13_000), ("tests", 8_000)])
 def test_small_enough_to_be_read(folder, most):
     lines = sum(len(f.read_text(encoding="utf-8").splitlines()) for f in (paths.PACKAGE.parent / folder).rglob("*.py"))

@@ -105,8 +105,7 @@ CLIP = rf"((?:{'|'.join(GENRES)})[._]\d{{5}})"
 def gtzan(copy: Copy, annotations: Path | None = None) -> Iterator[Listed]:
     """``[genres/|Data/genres_original/]GENRE/GENRE.NNNNN.wav`` (or au) of Tzanetakis and Cook (2002): clips of half a
     minute, all for testing, with one stem, ``"mix"``, and the tag ``genre``. ``annotations`` is the folder of the
-    beats, or one above: the ``.beats`` of beat_this_annotations or gtzan_tempo_beat. A clip whose beats are missing or
-    unreadable is listed without."""
+    beats (of beat_this_annotations or gtzan_tempo_beat), or one above; a clip may lack them."""
     clips, found = copy.files(rf"{CLIP}\.(?:wav|au)"), {}
     if annotations is not None:
         found = Copy(annotations).files(rf"(gtzan_{CLIP}\.beats)")

@@ -72,8 +72,7 @@ def write_track(
 ) -> dict:
     """Put one track into a store: it is there as a whole when this returns its record, and not at all before. ``audio``
     is (S, samples) int16 at the store's rate, full scale at 32768; ``track_id`` names a file: letters, digits and ``. _
-    -`` only; the rest is as in :class:`phalar.datasets.tracks.Track`, tags plain JSON values. An InputError if the
-    audio or the description cannot be stored."""
+    -`` only; the rest is as in :class:`phalar.datasets.tracks.Track`, tags plain JSON. Else it is an InputError."""
     stems, pitched = list(stems), None if pitched is None else [bool(each) for each in pitched]
     fits = audio.dtype == np.int16 and audio.ndim == 2 and audio.shape[0] == len(stems) and audio.size
     if not (fits and split in SPLITS and re.fullmatch(r"[\w-][\w.-]*", track_id)):
@@ -122,9 +121,8 @@ def write_index(folder: Path, dataset: str, sample_rate: int = SAMPLE_RATE, ids:
 
 
 def open_store(folder: Path, track_ids: Iterable[str] | None = None) -> list[Track]:
-    """The tracks of a store, in order of their ids; all if none are named. A RunError if there is no index, it is
-    damaged or of another version, it lacks one of ``track_ids``, or a track's audio is missing or of another size than
-    the index says. Book page *The corpora*."""
+    """The tracks of a store, in order of their ids; all if none are named. A RunError if the index is missing, damaged
+    or of another version, or lacks one of ``track_ids``, or audio has another size. Book page *The corpora*."""
     path = folder / "index.json"
     try:
         index = json.loads(path.read_bytes())

@@ -95,8 +95,7 @@ def mean_phase(z: np.ndarray) -> np.ndarray:
 
 def joined(first: Track, second: Track, seconds: float) -> tuple[np.ndarray, np.ndarray, float]:
     """A piece that changes its tempo and metre: whole bars of one mix, about so many seconds of them, then the other
-    from a downbeat on, as long. Audio (N,) float32; beats (n, 2), seconds and number in the bar; the moment of the
-    change. Both have the same rate."""
+    from a downbeat on, as long, at the same rate. Audio (N,) float32; beats (n, 2); the moment of the change."""
     rate, bars = first.sample_rate, first.beats[first.beats[:, 1] == 1, 0]
     change, start = bars[np.abs(bars - seconds).argmin()], second.beats[second.beats[:, 1] == 1, 0][0]
     one, other = first.excerpt(0, round(change * rate)), second.excerpt(round(start * rate), round(seconds * rate))

@@ -327,8 +327,7 @@ def evaluate(
     """Beats of tracks by a model (in eval mode) in both ways, by the same network with fresh weights (``"untrained"``,
     the floor), and by others. The published way, half a minute a piece, is taken on ``published`` of the tracks, all
     if not given; its rows are called ``" as published"`` after the model. Our way has ``octave`` tempi an octave.
-    A row for each ``tracker`` and ``track``: its ``genre`` and ``feel``, the scores of :func:`beat_scores`, and
-    ``beats``, the seconds found."""
+    A row for each ``tracker`` and ``track``: ``genre``, ``feel``, :func:`beat_scores`, and ``beats``, seconds found."""
     few, tables = spread_over(tracks, published or len(tracks)) if published != 0 else [], []
     floor = build(model.variant, seed=0).eval().to(model.device)
     for name, ears in ((model.variant.name, ZeroShot(model, octave)), ("untrained", ZeroShot(floor, octave))):

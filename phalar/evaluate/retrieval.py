@@ -63,8 +63,7 @@ def embeddings(model, cuts: Cuts) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def scores_of(model, anchors: Tensor, positives: Tensor, symmetrised: bool = True) -> np.ndarray:
-    """Scores (n, n) of all anchors (rows) against all positives (columns), float64: the mean of both directions, or the
-    one from anchor to positive."""
+    """Scores (n, n) of anchors (rows) against positives (columns), float64: the mean of both directions, or one way."""
     scores = model.similarity(anchors, positives) if symmetrised else model.form(anchors, positives)
     return scores.double().cpu().numpy()
 

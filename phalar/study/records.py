@@ -41,13 +41,12 @@ KEY = ["experiment", "dataset", "split", "variant", "seed", "metric", "k", "conf
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """One measured number and everything needed to judge it, in the published order of the columns. ``experiment,
-    dataset, split, variant, metric`` say what was measured (``"retrieval"``), on what (``"chorales"``, ``"test"``), of
-    which model (``"phalar"``) and in which measure (``"top1"``); ``k`` candidates in retrieval; ``seed`` and ``steps``
-    of the training run, None where there is none. ``value`` is finite, shares are 0..1; ``ci_low, ci_high`` its 95 %
-    interval over ``n`` units (tracks, recordings, listeners). ``config_hash`` names what determines the measurement;
-    ``device, commit, versions, date`` come from `record`. An `InputError` for a value that is not finite or (for
-    shares) outside 0..1, or an interval upside down."""
+    """One measured number and everything needed to judge it: what was measured (``experiment``, "retrieval"), on what
+    (``dataset, split``), of which model or row (``variant``) and in which measure (``metric``); ``k`` candidates in
+    retrieval; ``seed`` and ``steps`` of the training run, None where there is none. ``value`` is finite, shares are
+    0..1; ``ci_low, ci_high`` its 95 % interval over ``n`` units (tracks, recordings, listeners). ``config_hash`` names
+    what determines the measurement; ``device, commit, versions, date`` come from `record`. An InputError for a value
+    that is not finite or (for shares) outside 0..1, or an interval upside down."""
 
     experiment: str
     dataset: str
@@ -148,8 +147,7 @@ def _all(*paths: Path | str) -> Iterator[Record]:
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
-    """Records as a frame with the columns of the results form, oldest first; of those with the same `KEY` the newest.
-    ``seed, k, n, steps`` are nullable integers."""
+    """Records as a frame, oldest first; of those with the same `KEY` the newest. Integers are nullable."""
     table = pd.DataFrame(map(vars, records), columns=[field.name for field in dataclasses.fields(Record)])
     kinds = dict.fromkeys(_INTEGERS, "Int64") | dict.fromkeys(_FLOATS, "float64")
     return table.astype(kinds).drop_duplicates(KEY, keep="last").reset_index(drop=True)

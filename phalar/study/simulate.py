@@ -58,8 +58,7 @@ def compared(by_track: Mapping[Key, np.ndarray]) -> list[Record]:
 
 
 def invented(rng: np.random.Generator, effects: Mapping[str, float], seeds: int, luck: float) -> pd.DataFrame:
-    """Records of a run in which each claim's effect is as given (0 where it is not), with so many training seeds of
-    every model that is trained."""
+    """Records of a run in which each claim's effect is as given, or else 0, with so many seeds of every model."""
     made, by_track = [], {}
     hard = {name: rng.normal(0, HARD, n) for name, n in TRACKS.items()}
     others = rng.normal(0, HARD, PIECES)

@@ -64,8 +64,8 @@ def learning_rate_factor(step: int, steps: int, recipe: Recipe) -> float:
 
 def optimisers(model: StemModel, recipe: Recipe) -> dict[str, torch.optim.Optimizer]:
     """Muon for the encoder's weights of two or more dimensions, Adam for the rest and the similarity (in COCOLA also
-    for ``stem`` and ``head``, as its authors have it); and, where the key is learned first, Adam for all behind the
-    backbone in those steps."""
+    for ``stem`` and ``head``, as its authors have it), and for all behind the backbone while the key is learned
+    first."""
     adams = ("stem", "head") if model.variant.backbone == "efficientnet" else ()
     matrices, vectors = [], []
     for name, weight in model.named_parameters():
