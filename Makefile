@@ -11,7 +11,6 @@ read: .venv/ready
 
 # Every number computed here, from the weights that ship (PROFILE=laptop), or trained here as well.
 book: .venv/ready
-	$(BIN)/phalar render chorales band studio beats comping
 	$(BIN)/phalar study grid --profile $(PROFILE) --jobs 2
 	$(BIN)/phalar study run --profile $(PROFILE) --jobs 2
 	@echo "The book is ready:" && $(BIN)/phalar study book --profile $(PROFILE)
