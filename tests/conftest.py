@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from browser import Browser
 
 from phalar.model.assembly import build
 
@@ -26,6 +27,13 @@ def shared(name: str, what: str) -> Path:
     if not (SHARED / name).is_dir():
         pytest.skip(f"{what} are not at {SHARED / name}")
     return SHARED / name
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    opened = Browser(tmp_path_factory.mktemp("profile"))
+    yield opened
+    opened.process.kill()
 
 
 @pytest.fixture(scope="session")

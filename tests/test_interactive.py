@@ -1,48 +1,37 @@
 """The interactive pieces in a browser without a network: what they draw and say is what the package computes."""
 
-import html
 import json
 import re
-import shutil
-import subprocess
 
 import pytest
 import torch
+from browser import needs_browser
 
 from phalar.model.complex_layers import ModReLU
 from phalar.model.pooling import SpectralPooling
 from phalar.study import media
 from phalar.study.lessons import drawn, turn
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on the path: install one")
-WIDTHS = (390, 1240)
+pytestmark = needs_browser
 
 # Takes down every dot that is drawn and what is said, after each list of moves of a piece's controls.
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><body><script>
+DOTS = """<!doctype html><html lang="en"><meta charset="utf-8"><body style="width: 390px"><script>
 let dots = [];
 const arc = CanvasRenderingContext2D.prototype.arc;
 CanvasRenderingContext2D.prototype.arc = function (x, y, radius, ...rest) {
   dots.push([this.canvas.clientWidth, x, y, radius]);
   return arc.call(this, x, y, radius, ...rest);
 };
-</script>PIECES<script>
-const results = Object.entries(MOVES).map(([id, moves]) => {
-  const box = document.getElementById(id), controls = [...box.querySelectorAll("input, button")];
-  const told = moves.map((move) => {
-    dots = [];
-    for (const [selector, value] of move) {
-      const control = box.querySelector(selector);
-      control.value = value;
-      if (control.type === "radio") control.click(); else control.dispatchEvent(new Event("input"));
-    }
-    return [dots, box.querySelector("output").textContent];
-  });
-  const unnamed = controls.filter((each) => !each.labels.length && !each.textContent).length;
-  return [id, { told, unnamed: unnamed + box.querySelectorAll("canvas:not([aria-label])").length, wide: box.scrollWidth }];
-});
-document.body.append(Object.assign(document.createElement("pre"), { textContent: JSON.stringify(results) }));
-</script></body></html>"""  # noqa: E501
+</script>"""
+MOVED = """MOVES.map((move) => {
+  dots = [];
+  for (const [selector, value] of move) {
+    const control = document.querySelector("NAME " + selector);
+    control.value = value;
+    if (control.type === "radio") control.click(); else control.dispatchEvent(new Event("input"));
+  }
+  return [dots, document.querySelector("NAME output").textContent];
+})"""
 
 
 def dials(z):
@@ -80,34 +69,14 @@ UNIT = {"loop": 0.44, "piece": 0.44, "plane": 0.48 / 2.1}  # share of a dial's w
 SAYS = {"loop": r"^(\S+) s late", "piece": r"score (\S+)$", "plane": r"Difference (\S+)\. "}
 
 
-def browsed(page, profile):
-    """What a page that is opened without a network has to say in its last <pre>; its console is empty."""
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--window-size=1280,900"]
-    options += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={profile}", "--virtual-time-budget=20000"]
-    command = [BROWSER, *options, "--dump-dom", page.as_uri()]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
-    said = [line for line in ran.stderr.splitlines() if "CONSOLE" in line and '"[' not in line]  # the theme's own
-    assert not said
-    return json.loads(html.unescape(re.findall(r"<pre>(.*?)</pre>", ran.stdout, re.S)[-1]))
-
-
-@pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    """What the browser did with all pieces at all widths, by piece and width; its console is empty."""
-    folder, box = tmp_path_factory.mktemp("browser"), '<div id="{}{}" style="width: {}px; overflow: auto">{}</div>'
-    boxes = (box.format(name, w, w, media.fragment(name, data)) for name, (data, *_) in PIECES.items() for w in WIDTHS)
-    moves = {f"{name}{w}": moves for name, (_, moves, *_) in PIECES.items() for w in WIDTHS}
-    page = PAGE.replace("MOVES", json.dumps(moves)).replace("PIECES", "".join(boxes))
-    (folder / "page.html").write_text(page, encoding="utf-8")
-    return dict(browsed(folder / "page.html", folder / "profile"))
-
-
-@pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", PIECES)
-def test_a_piece_draws_and_says_what_the_package_computes_on_wide_and_narrow_screens(found, name, width):
-    one, (_, _, dots, said) = found[f"{name}{width}"], PIECES[name]
-    assert (one["unnamed"], one["wide"]) == (0, width), "a screen reader has a name for everything; nothing sticks out"
-    for (seen, text), numbers, value in zip(one["told"], dots, said.tolist(), strict=True):
+def test_a_piece_draws_and_says_what_the_package_computes(browser, name, tmp_path):
+    data, moves, dots, said = PIECES[name]
+    (tmp_path / "page.html").write_text(DOTS + media.fragment(name, data), encoding="utf-8")
+    browser.open(tmp_path / "page.html")
+    told = browser.run(MOVED.replace("MOVES", json.dumps(moves)).replace("NAME", f".phasor-{name}"))
+    assert browser.faults == []
+    for (seen, text), numbers, value in zip(told, dots, said.tolist(), strict=True):
         places = [complex(x / w - 0.5, 0.5 - y / w) / UNIT[name] for w, x, y, r in seen if r in (4, 5, 9)]
         torch.testing.assert_close(torch.tensor(places[-len(numbers) :]), numbers, atol=1e-3, rtol=0)
         assert float(re.search(SAYS[name], text)[1].replace("−", "-")) == pytest.approx(value, abs=0.0051)
