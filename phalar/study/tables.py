@@ -29,7 +29,7 @@ VARIANTS = tuple(LABELS)
 PER_CENT = "\u00a0%"  # the sign never starts a line
 NOT_RUN = "·"
 NOT_GIVEN = "–"
-PAPER, REFERENCE_RUN, OURS = "paper, real\u00a0data", "reference\u00a0run", "this\u00a0run"
+PAPER, REFERENCE_RUN, OURS = "paper, real data", "reference run", "this run"
 # Units of the paper's table in those of our own records: shares rather than per cent, plain counts.
 UNITS = {"": 1.0, "%": 0.01, "million": 1e6, "h": 1.0}
 
@@ -117,7 +117,7 @@ def results_table(
         n = [sorted({str(row.n) for row in known if (row.dataset, row.k) == (d, k)}) for d in columns]
         titles = [f"{dataset_label(d)}, n\u00a0=\u00a0{' or '.join(of)}" for d, of in zip(columns, n, strict=True)]
         if lines:
-            texts = map("<br>".join, (lines, *zip(*lines.values(), strict=True)))
+            texts = ("<br>".join(of).replace(" ", "\u00a0") for of in (lines, *zip(*lines.values(), strict=True)))
             cells.setdefault(k, {})[LABELS.get(model, model)] = dict(zip(["", *titles], texts, strict=True))
     return by_k(cells, caption, name)
 
