@@ -53,7 +53,7 @@ class Browser:
     def open(self, page, query="", width=1280):
         self.wide(width)
         self.faults = []
-        self("Page.navigate", url=page.as_uri() + query)
+        assert "errorText" not in self("Page.navigate", url=page.as_uri() + query), f"{page} is not there"
         while self._next().get("method") != "Page.loadEventFired":
             pass
         self.run("globalThis.MathJax?.startup?.promise?.then(() => 0)")  # formulas move what is below them
