@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import zipfile
 
 import nbformat
 import pytest
@@ -12,7 +13,7 @@ from phalar.model.variants import VARIANTS
 from phalar.paths import PACKAGE
 from phalar.study import book, media, tables
 from phalar.study.records import REFERENCE, Record, append, read
-from phalar.study.run import study
+from phalar.study.run import NOTEBOOKS, study
 
 REPOSITORY = PACKAGE.parent
 
@@ -166,3 +167,9 @@ def test_every_reference_is_cited_and_every_citation_is_a_reference():
     pages = "".join(path.read_text() for path in places)
     cited = {key.strip() for keys in re.findall(r"\{cite[a-z:]*\}`([^`]+)`", pages) for key in keys.split(",")}
     assert cited == known
+
+
+def test_the_archive_that_ships_holds_every_notebook_of_the_book():
+    with zipfile.ZipFile(REPOSITORY / book.KEPT) as archive:
+        kept = {name.split("/notebooks/")[1] for name in archive.namelist() if name.endswith(".ipynb")}
+    assert kept == {f"{name}.ipynb" for name in NOTEBOOKS}, "run `phalar study keep`"
