@@ -137,7 +137,7 @@ def test_killed_at_random_it_ends_with_the_bytes_of_an_uninterrupted_run(tmp_pat
             start_new_session=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
         )
-        # Not before this turn's first track, or none would get anywhere; the last: a worker still importing would say so.
+        # Not before this turn's first track, or none would get anywhere; last, not while a worker still imports.
         done, deadline = len(list(tracks.glob("*.json"))) + 3 * (turn == times), time.monotonic() + 60
         while len(list(tracks.glob("*.json"))) <= done and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)
