@@ -64,9 +64,6 @@ def test_training_has_a_reference_and_fair_rivals(small, monkeypatch):
     assert result["rivals"]["compiled bfloat16"] == "RuntimeError: no compiler"
 
 
-# --- parameters
-
-
 def test_every_variant_has_a_row_with_its_parameters():
     rows = cost.parameters()
     assert list(rows) == list(VARIANTS)

@@ -81,6 +81,15 @@ def built(run):
     return book.build_book(run)
 
 
+def from_the_network(folder):
+    """What the pages of a book load from elsewhere: a link (a) is no load, nor are relations that only name a place."""
+    loads = re.compile(r"""<(?!a\b)\w+\b(?![^<>]*\brel=["']?(?:canonical|author|license))[^<>]*"""
+                       r"""(?<![\w-])(?:src|href|poster|data)=["']((?:https?:)?//[^"']+)""")  # fmt: skip
+    pages = [page for page in folder.rglob("*.html") if "_static" not in page.parts]
+    tags = (re.sub(r"(?s)<!--.*?-->|(?<=>)[^<]*", "", page.read_text(encoding="utf-8")) for page in pages)
+    return [address for text in tags for address in loads.findall(text)]
+
+
 def text_of(built, page):
     return (built.parent / f"{page}.html").read_text(encoding="utf-8")
 
@@ -95,6 +104,7 @@ def test_the_book_is_whole_and_its_numbers_are_those_of_the_records(built, run):
         words = re.sub(r"(?s)<(script|pre|style|span class=\"math)\b.*?</(script|pre|style|span)>", "", page)
         assert not re.search(r"\{\{ *\w+ *\}\}", words), name
         assert str(run.root) not in page, name
+    assert not from_the_network(built.parent)
     for path in (built.parent / "_static").rglob("*.css"):
         assert not re.search(r"""(url\(|@import)\s*["']?(https?:)?//""", path.read_text()), path
     index = text_of(built, "book/index")

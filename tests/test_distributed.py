@@ -142,9 +142,6 @@ def test_running_statistics_are_those_of_all_processes(pair, tmp_path):
         assert not torch.allclose(each[0], each[1], rtol=1e-3), "or the mean says nothing"
 
 
-# --- killed
-
-
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 
 

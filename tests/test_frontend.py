@@ -105,9 +105,6 @@ def test_harmonic_and_percussive_part_equal_librosas_and_quiet_ones_separate_as_
     torch.testing.assert_close(sum(hpss(x)), x)
 
 
-# --- COCOLA
-
-
 @pytest.fixture(scope="module")
 def cocola(stirred) -> Cocola:
     return stirred("cocola")

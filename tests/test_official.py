@@ -271,9 +271,6 @@ def test_translation_fills_our_model_or_what_does_not_fit_is_named(variant):
         translate({**state, "w": weight}, variant)
 
 
-# --- our own
-
-
 def described(**changes) -> dict[str, str]:
     """The text of a checkpoint of PHALAR, with some of it changed."""
     row = {"name": "phalar", "differs": ""} | {k: v for k, v in changes.items() if k not in ("format", "notes")}

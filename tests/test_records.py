@@ -23,9 +23,6 @@ def record(**changes):
     return Record(**(fields | changes))
 
 
-# --- the record itself
-
-
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
@@ -49,9 +46,6 @@ def test_a_record_of_an_estimate_has_its_interval_and_names_code_and_day_but_no_
     assert {"python", "torch"} <= set(made.versions)
     assert "/" not in json.dumps(vars(made))
     assert records.record(0.5, **about).ci_low is None
-
-
-# --- the file
 
 
 def test_what_is_appended_is_read_back_and_the_newest_of_a_key_counts(tmp_path):
@@ -89,9 +83,6 @@ def test_files_of_several_machines_become_one_with_the_newest_of_each(tmp_path):
         merge([], tmp_path / "a")
     assert read(tmp_path / "a")["value"].tolist() == [0.2, 0.9], "as it was"
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]
-
-
-# --- tables
 
 
 def some():

@@ -8,6 +8,7 @@ from importlib.resources import files
 import nbformat
 import pytest
 from browser import needs_browser
+from test_book import from_the_network
 
 from phalar.evaluate import others
 from phalar.paths import repository
@@ -48,6 +49,7 @@ def test_the_study_runs_and_the_book_is_built_from_it(executed, index):
     page = (index.parent / "notebooks" / "retrieval.html").read_text()
     assert page.count("<audio") >= 3, "the mix, the stem ranked first and the true stem can be played"
     assert "stand-in" in page
+    assert not from_the_network(index.parent)
     claims = (index.parent / "book" / "claims.html").read_text()
     assert "one seed" in claims, "a run of one seed judges no model"
 
