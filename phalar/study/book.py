@@ -29,9 +29,9 @@ from phalar.model import checkpoints
 from phalar.model.variants import VARIANTS
 from phalar.paths import replacing
 from phalar.study import claims, compare, generated, media, tables
-from phalar.study import shipped as shipped_runs
 from phalar.study.records import BENCHES, JUDGEMENTS, REFERENCE, read
 from phalar.study.run import NOTEBOOKS, Study, lines_of, named, opened
+from phalar.study.shipped import costs
 
 MISSING = "not run in this profile"
 KEPT = Path("book/reference/book.zip")  # an executed run, for `make read`
@@ -59,11 +59,7 @@ def keep(run: Study) -> Path:
         archive.comment = json.dumps([run.name, dict(run.values)]).encode()
         paths = {run.records}
         for name in NOTEBOOKS:
-            path = run.executed / f"{name}.ipynb"
-            _, files, fault = opened(path, run.root)
-            if fault:
-                raise RunError(f"notebook {name}: {fault}; run `phalar study run` first")
-            paths |= {path, *files.values()}
+            paths |= {run.executed / f"{name}.ipynb", *_executed(name, run)[1].values()}
         for path in sorted(paths):
             archive.write(path, path.relative_to(run.root))
     return run.root / KEPT
@@ -130,12 +126,10 @@ def _generated(root: Path, records, shipped, parameters: Mapping[str, int]) -> d
         "weights-results": weights,
         "weights-hear": tables.frame_markdown(hearing_table(shipped), HEARING_CAPTION, "hearing-table"),
         "bench": bench_markdown(map(json.loads, benches)),
-        "costs-of-rows": tables.markdown_table(COSTS, shipped_runs.costs()),
+        "costs-of-rows": tables.frame_markdown(costs()),
     }
 
 
-COSTS = ["row", "steps", "pairs", "pairs/s", "hours", "validation top-1 (%)"]
-COSTS += [f"minutes to {100 * level:.0f} %" for level in shipped_runs.LEVELS]
 HEARING_CAPTION = (
     "How often the shipped weights prefer a stem to the same stem moved, % [95 % interval over pieces]: both "
     "directions, 50 is a coin; in other keys without drums. The rules, which learn nothing, compare moment by moment."
@@ -189,14 +183,21 @@ def bench_markdown(printed: Iterable[Mapping]) -> str:
     return tables.markdown_table(["", "unit", "ours", "reference", "ratio"], rows, caption) if rows else tables.NOT_RUN
 
 
-def _notebook(name: str, run: Study, book: Path, judged: Sequence[claims.Judged]) -> dict[str, str]:
-    """An executed notebook for the book, whose media are copied to it, with the answer right below its question, then
-    how to rerun it, and its records; refuses one that was not executed or failed."""
+def _executed(name: str, run: Study) -> tuple[nbformat.NotebookNode, dict[str, Path]]:
+    """An executed notebook, and the files that it plays or shows by their address in it; refuses one that was not
+    executed or failed."""
     path = run.executed / f"{name}.ipynb"
     failed, (notebook, files, fault) = path.with_suffix(".failed.ipynb"), opened(path, run.root)
     if failed.exists() or fault:
         fault = f"its last run failed, see {failed}" if failed.exists() else fault
         raise RunError(f"notebook {name}: {fault}; run `phalar study run --profile {run.values['profile_name']}` first")
+    return notebook, files
+
+
+def _notebook(name: str, run: Study, book: Path, judged: Sequence[claims.Judged]) -> dict[str, str]:
+    """An executed notebook for the book, whose media are copied to it, with the answer right below its question, then
+    how to rerun it, and its records."""
+    notebook, files = _executed(name, run)
     addresses = {}
     for source, found in files.items():
         staged = book / "_static" / "media" / f"{fingerprint.of_file(found)}-{found.name}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import pandas as pd
 import torch
 from safetensors import safe_open
 
@@ -65,16 +66,21 @@ def texts() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
             yield json.loads(found[ASKED]), json.loads(found[TOLD]) | {"file": file}
 
 
-def costs() -> Iterator[list[object]]:
-    """What the rows cost whose weights ship, a line each: name, steps, pairs, pairs a second by the median step, hours
-    at that pace, best validation accuracy (%), and minutes until it first reached each of `LEVELS`, where it did."""
+def costs() -> pd.DataFrame:
+    """What the rows cost whose weights ship, a row each, as texts: steps, pairs, pairs a second by the median step,
+    hours at that pace, best validation accuracy, and minutes until it first reached each of `LEVELS`, where it did."""
+    rows = []
     for _, told in sorted(texts(), key=lambda each: -each[1]["best_valid"]):
         history, pace = told["history"], median(entry["seconds"] for entry in told["history"])
-        reached = [[e["step"] for e in history if e.get("valid", 0) >= level] for level in LEVELS]
         steps, pairs = len(history), history[-1]["pairs"]
-        line = [f"`{told['file'].stem}`", steps, f"{pairs:,}", f"{pairs / (steps * pace):.1f}"]
-        line += [f"{steps * pace / 3600:.2f}", f"{100 * told['best_valid']:.1f}"]
-        yield line + [f"{found[0] * pace / 60:.0f}" if found else "–" for found in reached]
+        row = {"row": f"`{told['file'].stem}`", "steps": steps, "pairs": f"{pairs:,}"}
+        row |= {"pairs/s": f"{pairs / (steps * pace):.1f}", "hours": f"{steps * pace / 3600:.2f}"}
+        row["validation top-1 (%)"] = f"{100 * told['best_valid']:.1f}"
+        for level in LEVELS:
+            at = next((entry["step"] for entry in history if entry.get("valid", 0) >= level), None)
+            row[f"minutes to {100 * level:.0f} %"] = "–" if at is None else f"{at * pace / 60:.0f}"
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def unpack(told: Mapping[str, Any], config: TrainConfig) -> loop.Run:
