@@ -80,9 +80,9 @@ def test_weights_that_ship_serve_for_just_the_training_they_came_from(monkeypatc
     monkeypatch.setattr(loop, "train", lambda config, *_, **__: Trained(config))
     found = experiments.train(row)
     assert (found.config, found.history, found.best_valid, found.seconds) == (asked, history, 0.25, 9.0)
-    assert [run.best_valid for run in experiments.searches(row).values()] == [
-        each.best_valid for each in tried.values()
-    ]
+    for same in (row, row | {"seed": 1, "steps": 41}):  # one search serves every seed
+        found_by = experiments.searches(same).values()
+        assert [(type(run), run.best_valid) for run in found_by] == [(loop.Run, r.best_valid) for r in tried.values()]
     assert experiments.gained(found, row) == 0.25 - max(each.best_valid for each in tried.values())
     assert experiments.gained(found, row | {"search": []}) is None
     for mine, theirs in zip(found.model().state_dict().values(), model.state_dict().values(), strict=True):

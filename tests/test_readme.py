@@ -38,7 +38,7 @@ def test_every_number_with_an_interval_that_prose_states_is_a_reference_record()
     kept = [records.read(path) for path in (records.REFERENCE, records.JUDGEMENTS, records.SCORERS)]
     rows = [row for of in kept for row in of[["value", "ci_low", "ci_high"]].itertuples(index=False)]
     known = {tables.with_interval(*row, form) for row in rows for form in ("{:.3f}".format, tables.percent)}
-    for page in PAGES:
+    for page in [*PAGES, *(repository() / "notebooks").rglob("*.ipynb")]:
         stated = re.findall(r"\d*\.\d+ \[\d*\.\d+, \d*\.\d+\]", page.read_text())
         assert set(stated) <= known, page.name
 

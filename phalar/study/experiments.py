@@ -100,15 +100,16 @@ def train(chosen: Mapping[str, Any]) -> loop.Run:
     return loop.train(asked, folder, device=chosen["device"])
 
 
-def _shipped(chosen: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What is told of the run that ships for some settings, if they ask for none of their own."""
-    return None if chosen["retrain"] else shipped.find(training(chosen), chosen["search"])
+def _shipped(chosen: Mapping[str, Any], but: Sequence[str] = ()) -> dict[str, Any] | None:
+    """What is told of the run that ships for some settings ``but`` these, if they ask for none of their own."""
+    return None if chosen["retrain"] else shipped.find(training(chosen), chosen["search"], but)
 
 
 def searches(chosen: Mapping[str, Any]) -> dict[float, loop.Run]:
-    """The trainings by which a model's learning rates are found, the same for every model, by multiple of the preset's
-    rates."""
-    short, ready = {"steps": chosen["search_steps"], "seed": SEARCH_SEED, "search": []}, _shipped(chosen)
+    """The trainings by which a model's learning rates are found, the same for every model and for all its seeds, by
+    multiple of the preset's rates."""
+    short = {"steps": chosen["search_steps"], "seed": SEARCH_SEED, "search": []}
+    ready = _shipped(chosen, but=("seed", "steps", "valid_every"))
     tried = {rate: {**chosen, **short, "rate": rate} for rate in chosen["search"]}
     if ready:
         told = {float(rate): each for rate, each in ready["search"].items()}

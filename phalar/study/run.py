@@ -223,16 +223,19 @@ def opened(path: Path, root: Path) -> tuple[nbformat.NotebookNode, dict[str, Pat
 
 def inputs(notebook: Path, parameters: Mapping[str, Any], root: Path) -> str:
     """Hash of what determines an executed notebook: its cells and parameters, the package's modules that it reaches
-    (their code, without comments and docstrings) and the tables beside them, the weights it loads, the versions of
-    what it runs on, and the reference records that it shows beside its own."""
+    (their code, without comments and docstrings), the tables beside them and what they are drawn with, the weights it
+    loads, the versions of what it runs on, and the reference records that it shows beside its own."""
     source = nbformat.read(notebook, as_version=4)
-    cells = [[cell.cell_type, cell.source, sorted(cell.metadata.get("tags", []))] for cell in source.cells]
+    cells = [[cell.cell_type, cell.source, sorted(cell.metadata.get("tags", [])), cell.metadata.get("mystnb")]
+             for cell in source.cells]  # fmt: skip
     modules = reached("\n".join(cell.source for cell in source.cells if cell.cell_type == "code"))
     beside = {path for part in modules for path in (PACKAGE / part).parent.iterdir()}
     files = {path for path in beside if path.suffix in fingerprint.TABLES}
     files |= {root / name for name in re.findall(r"[^'\"= ]+\.safetensors", str(parameters))}
     if "model/checkpoints.py" in modules:
         files |= set((PACKAGE / "weights").glob("*.safetensors"))
+    if "study/media.py" in modules:
+        files |= set((PACKAGE / "study" / "pages").iterdir())
     if "study/records.py" in modules:
         files |= set((root / REFERENCE).parent.glob("*.jsonl"))
     hashes = [[path.name, fingerprint.of_file(path)] for path in sorted(files) if path.is_file()]

@@ -48,11 +48,12 @@ def pack(run: loop.Run, search: Mapping[float, loop.Run], name: str, folder: Pat
     return target
 
 
-def find(config: TrainConfig, rates: Collection[float]) -> dict[str, Any] | None:
-    """What is told of the run that ships for a training whose search tried these multiples of the learning rates, with
-    its ``file``; None if none does."""
+def find(config: TrainConfig, rates: Collection[float], but: Collection[str] = ()) -> dict[str, Any] | None:
+    """What is told of the run that ships for a training, but for some of its values, whose search tried these multiples
+    of the learning rates, with its ``file``; None if none does."""
+    wanted = {name: value for name, value in values(config).items() if name not in but}
     for asked, told in texts():
-        if asked == values(config) and {float(rate) for rate in told["search"]} == set(rates):
+        if wanted.items() <= asked.items() and {float(rate) for rate in told["search"]} == set(rates):
             return told
     return None
 

@@ -1,5 +1,9 @@
 // Shared by the pieces: sizes a canvas to its box, and draws a feature's way through the complex plane.
 const ink = (root) => getComputedStyle(root).color;
+function redrawn(root, draw) {  // in another size, in another theme
+  new ResizeObserver(() => requestAnimationFrame(draw)).observe(root);
+  new MutationObserver(draw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+}
 function fitted(canvas, height) {
   const ratio = window.devicePixelRatio || 1, width = canvas.clientWidth;
   canvas.width = Math.round(width * ratio);
