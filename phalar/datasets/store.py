@@ -35,7 +35,9 @@ from phalar.errors import InputError, RunError
 
 FORMAT = 2  # version of the folder's layout
 FULL_SCALE = 32768  # the integer that stands for 1.0 in stored audio
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}  # in each process: they share the processors already
+# In each process: they share the processors already, and glibc shall keep what arrays free, as `fused.keep_freed` says.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+ONE_THREAD |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 
 
 @dataclass(frozen=True)

@@ -30,15 +30,14 @@ from phalar.paths import PACKAGE, replacing, repository
 from phalar.study import media
 from phalar.study.records import REFERENCE, place, versions
 
-# The notebooks of the study in the order in which they run. Those of a line share trained models, and those of the
-# second group look into weights that the first group trained; the others do not mind what runs beside them. The
-# chapters of the course are those that are there.
+# The notebooks of the study in the order in which they run. Those of a line share trained models; of the second group
+# some look into weights that the first group trained. Otherwise long ones come first, so that none is left running
+# alone at the end. The chapters of the course are those that are there.
 COURSE = tuple(f"course/{path.stem}" for path in sorted((PACKAGE.parent / "notebooks" / "course").glob("*.ipynb")))
 FIRST = (
-    ("retrieval", "ablations"), ("corpora",), ("limits",), ("judging",), ("beats",), ("judgements",), ("own-stems",),
-    COURSE,
+    ("retrieval", "ablations"), ("corpora",), ("judging",), ("own-stems",), ("judgements",),
 )  # fmt: skip
-THEN = (("rotation",), ("chords",))
+THEN = (("chords",), ("rotation",), ("limits",), ("beats",), COURSE)
 NOTEBOOKS = tuple(name for line in (*FIRST, *THEN) for name in line)
 
 MEASURING = ("audio.py", "datasets", "corpora", "model", "evaluate", "train")  # the code whose numbers a run holds
