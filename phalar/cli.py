@@ -214,10 +214,15 @@ class Top:
 
     def rank(mix, stem: tuple, *, model="reference", plot: Path | None = None):
         """Stems (files, or one folder of them) by how well they fit a mix, best first."""
+        if plot and not (plot.suffix in (".svg", ".png", ".pdf") and plot.parent.is_dir()):
+            raise InputError(f"--plot {plot}: give a .svg, .png or .pdf file in a folder that is there")
         found = matching.rank(mix, stem[0] if len(stem) == 1 and Path(stem[0]).is_dir() else stem, model=model)
+        made = [asdict(each) | getattr(each.score, "__dict__", {}) for each in found]
+        rows = [{"stem": each.name, "score": each.score, "percentile": getattr(each.score, "percentile", None),
+                 "windows": len(each.windows), "problem": each.problem or ""} for each in found]  # fmt: skip
         if plot:
-            plots.fits(found).savefig(plot)
-        return {"mix": mix, "ranking": [asdict(each) | getattr(each.score, "__dict__", {}) for each in found]}
+            plots.fits(found).savefig(plot, bbox_inches="tight")
+        return {"mix": mix, "ranking": made}, _text({"mix": mix, "ranking": rows} | ({"picture": plot} if plot else {}))
 
     def convert(source: Path, target: Path):
         """Turn an official checkpoint into one of ours; no code in it is run."""

@@ -81,10 +81,12 @@ def rank(mix: Clip, stems: Sequence[Clip] | str | os.PathLike, model: Model = "r
     unequal parts of the mix; or a folder, for all audio files in it.
 
     A stem that never sounds together with the mix has score 0.0 and no windows, with a SilentAudioWarning; one that
-    cannot be read comes last, with score None and a PhalarWarning. No stems, model or usable mix: an InputError.
+    cannot be read comes last, with score None and a PhalarWarning. No usable stem, model or mix: an InputError.
     """
-    if isinstance(stems, str | os.PathLike) and Path(stems).is_dir():
-        stems = sorted(path for path in Path(stems).iterdir() if path.suffix.lower() in SOUNDS)
+    if isinstance(stems, str | os.PathLike) and (folder := Path(stems)).is_dir():
+        stems = sorted(path for path in folder.iterdir() if path.suffix.lower() in SOUNDS)
+        if not stems:
+            raise InputError(f"{folder} holds no {', '.join(SOUNDS)} file; folders in it are not searched")
     if isinstance(stems, str | bytes | os.PathLike) or not isinstance(stems, Sequence) or not stems:
         raise InputError(f"stems: {reprlib.repr(stems)} is no list of clips, nor a folder with any; give at least one")
     scorer = _Scorer(resolve_model(model), audio.load(mix, "mix"))
@@ -96,6 +98,8 @@ def rank(mix: Clip, stems: Sequence[Clip] | str | os.PathLike, model: Model = "r
         except InputError as error:
             warnings.warn(f"left out of the ranking: {error}", PhalarWarning, 2)
             matches.append(Match(name, index, None, problem=str(error)))
+    if all(match.problem for match in matches):
+        raise InputError(f"none of the stems can be used: {matches[0].problem}")
     return sorted(matches, key=lambda m: (m.score is None, -(m.score or 0.0), m.index))
 
 

@@ -23,7 +23,11 @@ def clips(wav):
     sound, stereo = 0.1 * rng.standard_normal(3 * RATE), 0.1 * rng.standard_normal((2, 3 * 44_100))
     made = {"mix": sound, "silent": 0 * sound, "short": sound[:RATE], "nan": np.full(3 * RATE, np.nan)}
     paths = {name: str(wav(f"{name}.wav", samples)) for name, samples in made.items()}
-    return paths | {"stereo": str(wav("stereo.wav", stereo, 44_100)), "text": __file__}
+    return paths | {
+        "stereo": str(wav("stereo.wav", stereo, 44_100)),
+        "text": __file__,
+        "code": str(Path(__file__).parent),
+    }
 
 
 def run(capsys, *arguments):
@@ -70,6 +74,8 @@ def test_a_folder_of_stems_is_ranked_and_drawn(capsys, clips, tmp_path):
         ("score {mix} {short} --model phalar", "{short}"),
         ("score {mix} {nan} --model phalar", "{nan}"),
         ("score {mix} missing.wav --model phalar", "missing.wav"),
+        ("rank {mix} {mix} --plot fits.doc", "fits.doc"),
+        ("rank {mix} {code}", "{code} holds no .wav"),
         ("train phalar --corpus chorals --out x", "'chorals'"),
         ("train phalar --corpus chorales --preset quick --out x", "'quick'"),
         ("evaluate retrieval --model nowhere.safetensors --corpus chorales", "nowhere.safetensors"),

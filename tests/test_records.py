@@ -118,3 +118,7 @@ def test_runs_differ_where_their_intervals_do_not_meet(tmp_path):
     assert differing(tmp_path / "a", tmp_path / "a").empty
     (found,) = differing(tmp_path / "a", tmp_path / "b").to_dict("records")
     assert (found["k"], found["value_a"], found["value_b"]) == (8, 0.95, 0.99)
+    append(tmp_path / "c", [record(seed=1, k=8, value=0.99, ci_low=0.98, ci_high=1)])
+    assert len(differing(tmp_path / "a", tmp_path / "c")) == 1, "seeds are taken together"
+    with pytest.raises(InputError, match="no measurement in common"):
+        differing(tmp_path / "a", tmp_path / "none")

@@ -168,9 +168,6 @@ def test_silence_has_a_score_and_wins_nothing():
         assert won[0] == 0 or name in ("random", "loudness"), f"{name}: silence is like nothing"
 
 
-# --- sensitivity
-
-
 @pytest.fixture(scope="module")
 def pairs():
     found = []

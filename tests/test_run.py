@@ -189,9 +189,6 @@ def test_the_shipped_profiles_load_and_have_seeds_enough(name):
     assert name != "smoke" or max(*values["ks"], values["batch_size"]) <= values["limit"]
 
 
-# --- the rows of the ablations and their jobs
-
-
 def test_the_grid_has_a_job_a_training_and_the_notebook_holds_its_rows(monkeypatch):
     rows = experiments.table_of_rows(REPOSITORY / "notebooks" / "ablations.ipynb")
     assert rows["phalar"] == {}

@@ -76,9 +76,6 @@ def test_a_treated_source_is_sound_and_in_time(channel):
     np.testing.assert_allclose(treated(channel, 1, 0.01 * audio), outcomes[1], atol=2e-4)  # whatever its level
 
 
-# --- stress sets
-
-
 RATE = 16_000
 
 

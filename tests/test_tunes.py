@@ -157,9 +157,6 @@ def test_no_tune_is_used_twice(chosen):
     assert sum(pair[1] == f"{pair[0]}'" for pair in top) >= 36
 
 
-# --- chorales
-
-
 def test_four_players_get_the_notes_of_the_page():
     score = chorales.read("bwv66.6")
     page = chorales.arrangement("bwv66.6", score, chorales.ENSEMBLES["string"], np.random.default_rng(0))

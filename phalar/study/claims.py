@@ -205,6 +205,14 @@ def counted(found: Sequence[Judged]) -> str:
     return ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
 
 
+def basis(claim: Mapping[str, Any]) -> str:
+    """What a claim is judged by, in words."""
+    how = claim.get("evidence", {})
+    if isinstance(how, str):
+        return "a count or a theorem"
+    return "the authors' own published scores" if how.get("experiment") == "judgements" else "models trained here"
+
+
 def page_of(claim: Mapping[str, Any]) -> str:
     """The notebook that tests a claim, or an empty text."""
     words = claim.get("command", "").split()
@@ -224,12 +232,16 @@ def forest(found: Sequence[Judged]) -> pd.DataFrame:
 
 def claims_page(found: Sequence[Judged], run: Sequence[Judged]) -> str:
     """Markdown of the page of claims: how many came back in the reference run, and claim → measure → what would refute
-    it → evidence → verdict, each with the command that tests it, and the same of the run that built the book."""
+    it → evidence → verdict, each with the command and the page that test it, and the same of the run that built the
+    book, where it differs."""
     rows = []
     for one, own in zip(found, run, strict=True):
         command = f"<br>`phalar {one.claim['command']}`" if "command" in one.claim else ""
+        page = page_of(one.claim)
         told = [[f"**{each.verdict}**", *filter(None, [each.why]), *each.here] for each in (one, own)]
-        row = [one.claim["claim"], one.paper, one.claim["measure"] + command, one.claim["refuted"]]
+        told[1] = told[1] if told[1] != told[0] else ["the same"]
+        row = [one.claim["claim"] + (f"<br>{{doc}}`/notebooks/{page}`" if page else ""), one.paper]
+        row += [one.claim["measure"] + command, one.claim["refuted"]]
         rows.append(row + ["<br>".join(texts) for texts in told])
     header = ["claim", "paper", "measure, and the command that tests it", "what would refute it"]
     table = markdown_table([*header, "reference run", "this run"], rows, CAPTION, "claims-one-by-one")

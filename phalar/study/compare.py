@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from phalar.errors import InputError
 from phalar.evaluate.statistics import RESAMPLES, Estimate, difference, gain, holm, p_value
 from phalar.study import records
 from phalar.study.records import Record, record
@@ -149,10 +150,15 @@ def together(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 def differing(first: Path | str, second: Path | str) -> pd.DataFrame:
-    """Where two results files differ by more than their intervals: a row a measurement whose intervals do not meet."""
-    key = [name for name in records.KEY if name != "config_hash"]
-    both = records.read(first).drop_duplicates(key, keep="last")
-    both = both.merge(records.read(second).drop_duplicates(key, keep="last"), on=key, suffixes=("_a", "_b"))
+    """Where two results files differ by more than their intervals: a row a measurement whose intervals do not meet. Of
+    several seeds of a model the mean counts, and the widest interval. An InputError where they have none in common."""
+    key = [name for name in records.KEY if name not in ("config_hash", "seed")]
+    how, once = {"value": "mean", "ci_low": "min", "ci_high": "max"}, [*key, "seed"]
+    tables = [records.read(path).drop_duplicates(once, keep="last") for path in (first, second)]
+    means = [table.groupby(key, dropna=False).agg(how).reset_index() for table in tables]
+    both = means[0].merge(means[1], on=key, suffixes=("_a", "_b"))
+    if both.empty:
+        raise InputError(f"{first} and {second} have no measurement in common: is one of them still to be run?")
     apart = (both["ci_low_a"] > both["ci_high_b"]) | (both["ci_low_b"] > both["ci_high_a"])
     ends = ["value_a", "ci_low_a", "ci_high_a", "value_b", "ci_low_b", "ci_high_b"]
     return both.loc[apart, [*key, *ends]].reset_index(drop=True)

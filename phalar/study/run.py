@@ -136,8 +136,8 @@ def named(values: Mapping[str, Any], root: Path, name: str) -> Study:
 def records_of(run: str) -> Path:
     """The results file that a text means: ``"reference"``, a run's name or folder, a file, or a profile."""
     places = [place(REFERENCE)] if run == "reference" else [place(run), place(Path("_build") / "results" / run)]
-    found = next((path for path in places if path.exists()), None) or study(run).records
-    return found / "results.jsonl" if found.is_dir() else found
+    files = [path / "results.jsonl" if path.is_dir() else path for path in places]
+    return next((path for path in files if path.is_file()), None) or study(run).records
 
 
 def run_study(run: Study, only: Iterable[str] | None = None, *, jobs: int = 1) -> list[dict[str, Any]]:
