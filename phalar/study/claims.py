@@ -231,18 +231,18 @@ def forest(found: Sequence[Judged]) -> pd.DataFrame:
 
 
 def claims_page(found: Sequence[Judged], run: Sequence[Judged]) -> str:
-    """Markdown of the page of claims: how many came back in the reference run, and claim → measure → what would refute
-    it → evidence → verdict, each with the command and the page that test it, and the same of the run that built the
-    book, where it differs."""
+    """Markdown of the page of claims: how many came back in the reference run, and of each claim the page that tests it,
+    verdict and evidence (of the run that built the book as well, where they differ), the paper's number, the measure,
+    what would refute it and the command."""
     rows = []
     for one, own in zip(found, run, strict=True):
         command = f"<br>`phalar {one.claim['command']}`" if "command" in one.claim else ""
         page = page_of(one.claim)
-        told = [[f"**{each.verdict}**", *filter(None, [each.why]), *each.here] for each in (one, own)]
-        told[1] = told[1] if told[1] != told[0] else ["the same"]
-        row = [one.claim["claim"] + (f"<br>{{doc}}`/notebooks/{page}`" if page else ""), one.paper]
-        row += [one.claim["measure"] + command, one.claim["refuted"]]
-        rows.append(row + ["<br>".join(texts) for texts in told])
-    header = ["claim", "paper", "measure, and the command that tests it", "what would refute it"]
-    table = markdown_table([*header, "reference run", "this run"], rows, CAPTION, "claims-one-by-one")
-    return f"{len(found)} claims in the reference run: {counted(found)}.\n\n{table}"
+        told = ["<br>".join([f"**{each.verdict}**", *filter(None, [each.why]), *each.here]) for each in (one, own)]
+        title = one.claim["claim"] + (f"<br>{{doc}}`/notebooks/{page}`" if page else "")
+        measure = f"{one.claim['measure']}; refuted by: {one.claim['refuted']}{command}"
+        rows.append((title, "<br>*this run:* ".join(dict.fromkeys(told)), one.paper, measure))
+    header = ["claim", "what came back, reference run", "paper", "measure, what would refute it, and the command"]
+    table = markdown_table(header, rows, CAPTION, "claims-one-by-one")
+    ours = sum(bool(one.claim.get("exploratory")) for one in found)
+    return f"{len(found) - ours} claims, and {ours} of ours beside them: {counted(found)}.\n\n{table}"
