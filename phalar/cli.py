@@ -219,7 +219,8 @@ class Top:
         found = matching.rank(mix, stem[0] if len(stem) == 1 and Path(stem[0]).is_dir() else stem, model=model)
         made = [asdict(each) | getattr(each.score, "__dict__", {}) for each in found]
         rows = [{"stem": each.name, "score": each.score, "percentile": getattr(each.score, "percentile", None),
-                 "windows": len(each.windows), "problem": each.problem or ""} for each in found]  # fmt: skip
+                 "windows": len(each.windows)} | ({"problem": each.problem} if each.problem else {})
+                for each in found]  # fmt: skip
         if plot:
             plots.fits(found).savefig(plot, bbox_inches="tight")
         return {"mix": mix, "ranking": made}, _text({"mix": mix, "ranking": rows} | ({"picture": plot} if plot else {}))
