@@ -231,7 +231,7 @@ def forest(found: Sequence[Judged]) -> pd.DataFrame:
 
 
 def claims_page(found: Sequence[Judged], run: Sequence[Judged]) -> str:
-    """Markdown of the page of claims: how many came back in the reference run, and of each claim the page that tests it,
+    """Markdown of the page of claims: how many came back in the reference run; of each claim the page that tests it,
     verdict and evidence (of the run that built the book as well, where they differ), the paper's number, the measure,
     what would refute it and the command."""
     rows = []
