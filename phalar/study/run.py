@@ -35,9 +35,9 @@ from phalar.study.records import REFERENCE, place, versions
 # alone at the end. The chapters of the course are those that are there.
 COURSE = tuple(f"course/{path.stem}" for path in sorted((PACKAGE.parent / "notebooks" / "course").glob("*.ipynb")))
 FIRST = (
-    ("retrieval", "ablations"), ("corpora",), ("judging",), ("own-stems",), ("judgements",),
+    ("retrieval", "ablations"), ("corpora",), ("beats",), ("judging",), ("own-stems",), ("judgements",),
 )  # fmt: skip
-THEN = (("chords",), ("rotation",), ("limits",), ("beats",), COURSE)
+THEN = (("chords",), ("rotation",), ("limits",), COURSE)
 NOTEBOOKS = tuple(name for line in (*FIRST, *THEN) for name in line)
 
 MEASURING = ("audio.py", "datasets", "corpora", "model", "evaluate", "train")  # the code whose numbers a run holds
