@@ -88,7 +88,7 @@ def rank(mix: Clip, stems: Sequence[Clip] | str | os.PathLike, model: Model = "r
         if not stems:
             raise InputError(f"{folder} holds no {', '.join(SOUNDS)} file; folders in it are not searched")
     if isinstance(stems, str | bytes | os.PathLike) or not isinstance(stems, Sequence) or not stems:
-        raise InputError(f"stems: {reprlib.repr(stems)} is no list of clips, nor a folder with any; give at least one")
+        raise InputError(f"stems: {reprlib.repr(stems)} is no list of clips, nor a folder; give at least one")
     scorer = _Scorer(resolve_model(model), audio.load(mix, "mix"))
     matches = []
     for index, stem in enumerate(tqdm(stems, desc="rank stems", unit="stem", disable=len(stems) <= 8)):

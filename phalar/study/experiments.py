@@ -101,8 +101,10 @@ def train(chosen: Mapping[str, Any]) -> loop.Run:
 
 
 def _shipped(chosen: Mapping[str, Any], but: Sequence[str] = ()) -> dict[str, Any] | None:
-    """What is told of the run that ships for some settings ``but`` these, if they ask for none of their own."""
-    return None if chosen["retrain"] else shipped.find(training(chosen), chosen["search"], but)
+    """What is told of the run that ships for some settings ``but`` these, if they ask for none of their own and for no
+    longer or shorter search than that of every run that ships."""
+    own = chosen["retrain"] or chosen["search_steps"] != SETTINGS["search_steps"]
+    return None if own else shipped.find(training(chosen), chosen["search"], but)
 
 
 def searches(chosen: Mapping[str, Any]) -> dict[float, loop.Run]:

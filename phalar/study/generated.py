@@ -1,7 +1,6 @@
 """What pages of the book include and show above their text: numbers of the front page, the answer to a page's question,
 how to rerun it, and the record of the run. All of it is Markdown."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -27,15 +26,13 @@ NUMBERS = {
 
 
 def verdict(judged: Sequence[Judged]) -> str:
-    """What came back of the paper, and by what it was judged."""
-    own = [one for one in judged if not one.claim.get("exploratory")]
-    back = Counter(basis(one.claim) for one in own if one.verdict is Verdict.REPRODUCED)
-    trained = [one for one in own if basis(one.claim) == "models trained here"]
-    by = ", ".join(f"{number} by {what}" for what, number in back.items())
-    return (
-        f"Of {len(own)} claims of the paper {sum(back.values())} came back ({by}). Of the {len(trained)} that need "
-        f"models trained here: {counted(trained)}; such a verdict takes {SEEDS} training seeds."
-    )
+    """What came back of the paper, by what it is judged by."""
+    own, groups = [one for one in judged if not one.claim.get("exploratory")], {}
+    for one in own:
+        groups.setdefault(basis(one.claim), []).append(one)
+    back = sum(one.verdict is Verdict.REPRODUCED for one in own)
+    told = "; ".join(f"by {what}, {counted(found)}" for what, found in groups.items())
+    return f"Of {len(own)} claims of the paper {back} came back: {told}. Models are judged by {SEEDS} training seeds."
 
 
 def numbers(records: pd.DataFrame) -> str:

@@ -34,9 +34,7 @@ from phalar.study.records import REFERENCE, place, versions
 # some look into weights that the first group trained. Otherwise long ones come first, so that none is left running
 # alone at the end. The chapters of the course are those that are there.
 COURSE = tuple(f"course/{path.stem}" for path in sorted((PACKAGE.parent / "notebooks" / "course").glob("*.ipynb")))
-FIRST = (
-    ("retrieval", "ablations"), ("corpora",), ("beats",), ("judging",), ("own-stems",), ("judgements",),
-)  # fmt: skip
+FIRST = (("retrieval", "ablations"), ("corpora",), ("beats",), ("judging",), ("own-stems",), ("judgements",))
 THEN = (("chords",), ("rotation",), ("limits",), COURSE)
 NOTEBOOKS = tuple(name for line in (*FIRST, *THEN) for name in line)
 
