@@ -26,12 +26,13 @@ test: .venv/ready
 	$(BIN)/ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-# The stamp is written last: an installation that was interrupted is taken up again. Python compiles a module when it is
-# first imported: of most that is installed here nothing ever is.
+# The stamp is written last: an installation that was interrupted is taken up again. pip compiles modules one after
+# another; here every core does, and what does not compile (templates, other versions' code) is nobody's concern.
 .venv/ready: requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 	touch $@
 
 # Everything that was made, but for the environment.
