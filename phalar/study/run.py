@@ -35,7 +35,7 @@ from phalar.study.records import REFERENCE, place, versions
 # alone at the end. The chapters of the course are those that are there.
 COURSE = tuple(f"course/{path.stem}" for path in sorted((PACKAGE.parent / "notebooks" / "course").glob("*.ipynb")))
 FIRST = (("retrieval", "ablations"), ("corpora",), ("beats",), ("judging",), ("own-stems",), ("judgements",))
-THEN = (("chords",), ("rotation",), ("limits",), COURSE)
+THEN = (("limits",), ("chords",), ("rotation",), COURSE)
 NOTEBOOKS = tuple(name for line in (*FIRST, *THEN) for name in line)
 
 MEASURING = ("audio.py", "datasets", "corpora", "model", "evaluate", "train")  # the code whose numbers a run holds
