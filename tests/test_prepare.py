@@ -125,7 +125,7 @@ def test_a_broken_stem_is_left_out_its_track_kept_and_a_replaced_file_taken_up(t
 @pytest.mark.parametrize("times", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_killed_at_random_it_ends_with_the_bytes_of_an_uninterrupted_run(tmp_path, monkeypatch, times):
     """And of one process, too. Last it is interrupted as by a terminal: no word of workers, nothing half-written."""
-    root = fill(tmp_path / "songs", 10 * times, replace(SOUND, seconds=8.0))
+    root = fill(tmp_path / "songs", 20 * times, replace(SOUND, seconds=8.0))
     no_number(root / "song03" / "bass.wav")
     monkeypatch.setenv("PHALAR_CACHE", str(tmp_path / "smooth"))
     expected = digest(prepare.folder(run(root).name))
