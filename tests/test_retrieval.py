@@ -265,6 +265,6 @@ def test_who_hears_nothing_prefers_neither_of_any_change():
         n = len(list(cuts))
         return {"deaf": np.zeros((n, n))}
 
-    how = {"semitones": [1, -6], "seconds": [0.1], "limit": 2, "progress": False}
-    found = sensitivity.evaluate(deaf, "chorales", **how).set_index("split")["estimate"]
-    assert {split: e.value for split, e in found.items()} == {"semitone +1": 0.5, "semitone -6": 0.5, "late 0.1": 0.5}
+    found = sensitivity.evaluate(deaf, "chorales", limit=2, progress=False)
+    assert [estimate.value for estimate in found["estimate"]] == [0.5] * 13
+    assert {"semitone +1", "semitone -6", "late 0.1"} <= {*found["split"]}

@@ -204,7 +204,7 @@ def test_the_grid_has_a_job_a_training_and_the_notebook_holds_its_rows(monkeypat
         (["phalar", "one-direction", "2-seconds"], 1), (["gap"], 1), (["cocola"], 1),
     ]  # fmt: skip
     assert jobs[0].rows["2-seconds"]["test_seconds"] == 2.0
-    assert jobs[0].training.steps == smoke.values["steps"]
+    assert jobs[0].training.steps == 4
     with pytest.raises(InputError, match="unknown setting 'stpes'"):
         experiments.settings(stpes=1)
 
