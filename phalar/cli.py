@@ -359,6 +359,13 @@ class Study:
         """Bring results files of several machines together in one."""
         return {"records": records.merge([Path(each).resolve() for each in source], out), "path": out}
 
+    def differences(outcomes: tuple, *, out: Path, k=64):
+        """What every row loses against PHALAR, from the outcomes of all its seeds, as records."""
+        found = compare.against_full(compare.of_outcomes(*map(Path.resolve, map(Path, outcomes)), k=k))
+        made = compare.comparison_records(found, "ablations", config_hash=fingerprint.of_file(Path(outcomes[0])))
+        records.append(out, made)
+        return _records(made)
+
     def compare(run_a, run_b):
         """Where two runs differ by more than their intervals: profiles, runs' names or folders, files, 'reference'."""
         found = compare.differing(run.records_of(run_a), run.records_of(run_b))

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from phalar.cli import main
+from phalar.evaluate import retrieval
 from phalar.evaluate.statistics import Estimate
 from phalar.study import claims, records, simulate
-from phalar.study.compare import DIFFERENCE, GAINED, SEEDS, Effect, Verdict, against_full, corrected, judge
-from phalar.study.records import Record, frame
+from phalar.study.compare import DIFFERENCE, GAINED, P_RAW, SEEDS, Effect, Verdict, against_full, corrected, judge
+from phalar.study.records import Outcome, Record, frame
 
 REPRODUCED, PARTIAL, NOT, SHOWN, JUDGED = (
     Verdict.REPRODUCED, Verdict.PARTIAL, Verdict.NOT_REPRODUCED, Verdict.NOT_SHOWN, Verdict.NOT_JUDGED,
@@ -99,6 +101,22 @@ def test_one_score_above_its_bound_refutes_the_bound(share, verdict):
     rows = [Record(variant=name, value=value, **about) for name, value in {"phalar": 0.5, "psd": share}.items()]
     claim = next(each["claim"] for each in claims.registry() if each.get("evidence") == "bounds")
     assert verdicts(frame(rows))[claim] is verdict
+
+
+def test_rows_are_compared_from_their_outcomes_as_from_all_their_scores(tmp_path):
+    file, rng = tmp_path / "outcomes.jsonl", np.random.default_rng(0)
+    scores = {name: rng.normal(size=(3, 2, 20, 20)) + good * np.eye(20) for name, good in (("phalar", 3), ("gap", 1))}
+    for seed, old in ((2, False), (0, True), (0, False), (1, False)):
+        for name, found in scores.items():
+            rivals = [retrieval.rivals(of_draw + old * rng.normal(size=(20, 20))).tolist() for of_draw in found[seed]]
+            records.append(file, [Outcome(variant=name, dataset="band", seed=seed, rivals=rivals, config_hash="")])
+    asked = ["study", "differences", str(file), "--out", str(tmp_path / "results.jsonl"), "--k", "8"]
+    assert main(asked) == 0
+    by_track = {(name, "band", 8): [retrieval.by_track(s, 8) for s in found] for name, found in scores.items()}
+    (one,) = against_full({key: np.array(found) for key, found in by_track.items()}).values()
+    values = records.read(tmp_path / "results.jsonl").set_index("metric")["value"]
+    assert (values[DIFFERENCE], values[P_RAW]) == pytest.approx((one.difference.value, one.p))
+    assert main([*asked[:2], str(tmp_path / "none"), *asked[3:]]) == 2
 
 
 def test_the_reference_run_judges_the_rows_of_three_seeds_alone():

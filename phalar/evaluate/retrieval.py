@@ -78,19 +78,29 @@ def by_model(model) -> Scorer:
     return score
 
 
-def top1(scores: np.ndarray | Tensor, k: int) -> np.ndarray:
-    """Each anchor's chance to find its own positive among K (which counts; a tie with it is a miss), the mean over all
-    batches of K different tracks, (n,) float64: from scores (n, n), anchors in rows, their positives in columns."""
-    scores, n = np.asarray(scores), len(scores)
-    if scores.shape != (n, n):
+def rivals(scores: np.ndarray | Tensor) -> np.ndarray:
+    """How many other positives score as high as each anchor's own or higher, (n,) int64: from scores (n, n), anchors in
+    rows, their positives in columns. All that retrieval among any K depends on."""
+    scores = np.asarray(scores)
+    if scores.shape != (len(scores), len(scores)):
         raise InputError(f"scores of shape {scores.shape} are not square: rows are anchors, columns their positives")
     if not np.isfinite(scores).all():
         raise InputError("scores have NaN or infinite entries; a ranking of them would mean nothing")
+    return (scores >= np.diagonal(scores)[:, None]).sum(axis=1) - 1
+
+
+def among(rivals: np.ndarray, k: int) -> np.ndarray:
+    """Each anchor's chance to find its own positive among K (which counts; a tie with it is a miss), the mean over all
+    batches of K different tracks, float64: from what :func:`rivals` counts, (..., n)."""
+    n, others = rivals.shape[-1], np.arange(k - 1)  # the quotient of binomials, factor by factor: it never overflows
     if not 1 <= k <= n:
         raise InputError(f"K = {k} with {n} tracks; a batch needs K different tracks, so K is 1 to {n}")
-    rivals = (scores >= np.diagonal(scores)[:, None]).sum(axis=1) - 1
-    others = np.arange(k - 1)  # the quotient of binomials, factor by factor: it neither overflows nor rounds
-    return np.maximum(0.0, 1 - rivals[:, None] / (n - 1 - others)).prod(axis=1)
+    return np.maximum(0.0, 1 - rivals[..., None] / (n - 1 - others)).prod(axis=-1)
+
+
+def top1(scores: np.ndarray | Tensor, k: int) -> np.ndarray:
+    """:func:`among` of scores (n, n)."""
+    return among(rivals(scores), k)
 
 
 def by_track(scores: np.ndarray, k: int) -> np.ndarray:

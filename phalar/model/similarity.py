@@ -82,6 +82,9 @@ class BilinearForm(nn.Module):
         return (F.normalize(x, dim=-1) @ self.W.T) @ F.normalize(y, dim=-1).T
 
 
+TANH_SQUARED = 0.394  # mean of tanh(z)^2, z ~ N(0, 1)
+
+
 class TanhBilinearForm(nn.Module):
     """tanh(LN(x))^T W tanh(LN(y)) with one layer norm for both sides and W ~ N(0, 0.05^2): the score of COCOLA."""
 
@@ -97,9 +100,12 @@ class TanhBilinearForm(nn.Module):
 @torch.no_grad()
 def start_at(form: nn.Module, scale: float) -> None:
     """Let a form's W begin as a multiple of the identity, so that the score of two embeddings is ``scale`` times their
-    inner product; at 0, or where there is no W of unit embeddings, it begins as it was made. Course: *Forms*."""
-    if scale and isinstance(form, SesquilinearForm | BilinearForm):
+    inner product (COCOLA's, which have no unit length: their cosine, nearly); at 0, or where there is no W, it begins
+    as it was made. Course: *Forms*."""
+    if scale and hasattr(form, "W"):
         size = math.sqrt(scale) if isinstance(form, SemidefiniteForm) else scale
+        if isinstance(form, TanhBilinearForm):
+            size /= TANH_SQUARED * len(form.W)
         form.W.copy_(size * torch.eye(len(form.W)))
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import stats
 
 from phalar.errors import InputError
+from phalar.evaluate.retrieval import among
 from phalar.evaluate.statistics import RESAMPLES, Estimate, difference, gain, holm, p_value
 from phalar.study import records
 from phalar.study.records import Record, record
@@ -51,6 +52,17 @@ def against_full(by_track: Mapping[Key, np.ndarray], resamples: int = RESAMPLES)
         apart, seeds = difference(a, b, resamples=resamples), min(len(a), len(b))
         found[key] = Comparison(apart, relative, p[key], float(corrected), seeds)
     return found
+
+
+def of_outcomes(*files: Path | str, k: int) -> dict[Key, np.ndarray]:
+    """Accuracies at K of all outcomes in files, as `against_full` takes them, each row's seeds in their order; of the
+    same seed of a row the newest counts. An InputError where there are none."""
+    found: dict[tuple[str, str], dict[int, np.ndarray]] = {}
+    for each in records.lines(*files, kind=records.Outcome):
+        found.setdefault((each.variant, each.dataset), {})[each.seed] = among(np.array(each.rivals), k).mean(axis=0)
+    if not found:
+        raise InputError(f"no outcomes in {', '.join(map(str, files))}; `phalar study grid` writes them beside results")
+    return {(*key, k): np.stack([seeds[seed] for seed in sorted(seeds)]) for key, seeds in found.items()}
 
 
 def comparison_records(compared: Mapping[Key, Comparison], experiment: str, **about: object) -> list[Record]:

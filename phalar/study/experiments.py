@@ -25,7 +25,7 @@ from phalar.evaluate.statistics import Estimate, estimate
 from phalar.model import checkpoints
 from phalar.study import shipped
 from phalar.study.compare import GAINED
-from phalar.study.records import Record, append, record
+from phalar.study.records import OUTCOMES, Outcome, Record, append, record
 from phalar.study.run import Study, declared_parameters
 from phalar.train import loop
 from phalar.train.config import TrainConfig, config
@@ -159,6 +159,12 @@ class Tested:
         made = [record(found, metric="top1", k=k, **about) for k, found in self.results.items()]
         return made if self.gained is None else [*made, record(self.gained, metric=GAINED, **about)]
 
+    def outcome(self, row: str) -> Outcome:
+        """What a comparison of this ``row`` with others needs."""
+        rivals = [retrieval.rivals(of_draw).tolist() for of_draw in self.scores]
+        about = {name: self.about[name] for name in ("dataset", "seed", "config_hash")}
+        return Outcome(variant=row, rivals=rivals, **about)
+
 
 def sizes(corpus: str, chosen: Mapping[str, Any]) -> list[int]:
     """The Ks of some settings for which a corpus has enough test tracks."""
@@ -223,17 +229,20 @@ class Job:
         return {"index": self.index, "cells": "+".join(self.rows), "seed": self.training.seed}
 
     def run(self, target: Path, threads: int | None = None) -> list[Record]:
-        """Train and test, or find; the records are appended to ``target``."""
+        """Train and test, or find; the records are appended to ``target``, outcomes to ``outcomes.jsonl`` beside it."""
         torch.set_num_threads(threads or torch.get_num_threads())
-        made = []
+        made, outcomes = [], []
         for name, chosen in self.rows.items():
             run = train(chosen)
             made += search_records(chosen, name)
             for corpus in chosen["corpora"]:
-                made += evaluate(run, corpus, chosen).records("ablations", name)
+                tested = evaluate(run, corpus, chosen)
+                made += tested.records("ablations", name)
+                outcomes.append(tested.outcome(name))
                 if name == "phalar" and not chosen["retrain"]:  # tables that are recomputed show these beside it
                     evaluate(checkpoints.REFERENCE, corpus, chosen)
         append(target, made)
+        append(target.with_name(OUTCOMES.name), outcomes)
         return made
 
 

@@ -33,6 +33,7 @@ REFERENCE = Path("book") / "reference" / "results.jsonl"
 SIMULATION = REFERENCE.with_name("simulation.jsonl")  # of the page How we judge, with many repetitions
 JUDGEMENTS = REFERENCE.with_name("judgements.jsonl")  # of the authors' published ratings, which are not here
 SCORERS = REFERENCE.with_name("scorers.jsonl")  # other people's measures, where their packages were installed
+OUTCOMES = REFERENCE.with_name("outcomes.jsonl")  # every anchor of every row and seed
 BENCHES = REFERENCE.with_name("bench.jsonl")  # what `phalar bench` printed on the machine of the reference run
 
 # Two records with the same key are the same measurement made twice: the newest counts.
@@ -78,6 +79,18 @@ class Record:
             raise InputError(f"record: the interval {self.ci_low!r}..{self.ci_high!r} is upside down; swap its ends")
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What one training run of a row found on one corpus' test pairs, as one line of ``outcomes.jsonl``: ``rivals`` by
+    draw and track (`phalar.evaluate.retrieval.rivals`). Rows are compared from these, wherever they were trained."""
+
+    variant: str
+    dataset: str
+    seed: int
+    rivals: list[list[int]]
+    config_hash: str
+
+
 _INTEGERS, _FLOATS = ("seed", "k", "n", "steps"), ("value", "ci_low", "ci_high", "wall_seconds")
 
 
@@ -119,7 +132,7 @@ def place(path: Path | str) -> Path:
     return (here if (here / "notebooks").is_dir() else repository() or here) / path
 
 
-def append(path: Path | str, records: Iterable[Record]) -> None:
+def append(path: Path | str, records: Iterable[Record | Outcome]) -> None:
     """Add records to a results file (`place`), one JSON line each, in one write under a lock; folders are made."""
     how = {"allow_nan": False, "ensure_ascii": False, "default": np.generic.item}  # numpy's numbers become plain ones
     text = "".join(json.dumps(vars(each), **how) + "\n" for each in records)
@@ -133,17 +146,18 @@ def append(path: Path | str, records: Iterable[Record]) -> None:
 def read(*paths: Path | str) -> pd.DataFrame:
     """All records of results files (`place`) as `frame` has them; none of one that does not exist. A line that is
     no record, or a torn one, is a RunError that names file and line."""
-    return frame(_all(*paths))
+    return frame(lines(*paths))
 
 
-def _all(*paths: Path | str) -> Iterator[Record]:
+def lines(*paths: Path | str, kind: type = Record) -> Iterator[Any]:
+    """All lines of results files, oldest first, or of files of another ``kind`` (`Outcome`)."""
     for path in map(place, paths):
         for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else (), start=1):
             try:
-                yield Record(**json.loads(line))
+                yield kind(**json.loads(line))
             except (ValueError, TypeError) as error:
                 again = "delete that line or the file and run again"
-                raise RunError(f"{path}, line {number}: not a record ({error}); {again}") from error
+                raise RunError(f"{path}, line {number}: not a{'' if kind is Record else 'n'} {kind.__name__.lower()} ({error}); {again}") from error
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
@@ -160,7 +174,7 @@ def merge(sources: Iterable[Path | str], target: Path | str) -> int:
     missing = [str(source) for source in sources if not source.is_file()]
     if missing or not sources:
         raise InputError(f"there is nothing to merge, or missing: {missing}; give results files that a run wrote")
-    found = sorted(_all(*sources), key=lambda each: each.date)
+    found = sorted(lines(*sources), key=lambda each: each.date)
     newest = {tuple(getattr(each, name) for name in KEY): each for each in found}
     with replacing(place(target)) as partial:
         append(partial, newest.values())
