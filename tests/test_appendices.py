@@ -41,9 +41,8 @@ def test_codecs_keep_time_and_length_and_lose_more_at_lower_rates(music):
         errors = [np.square(decoded - wave).mean() for decoded, _ in found]
         assert errors == sorted(errors)
     heard = appendices.coded(lambda cuts: {"both": np.concatenate([w for _, w in cuts])}, appendices.through_opus, 8)
-    assert np.array_equal(
-        heard([("pair", np.stack([wave, wave]))])["both"][1], appendices.through_opus(wave, RATE, 8)[0]
-    )
+    both = heard([("pair", np.stack([wave, wave]))])["both"]
+    assert np.array_equal(both[1], appendices.through_opus(wave, RATE, 8)[0])
 
 
 def test_a_joined_piece_changes_at_a_downbeat_and_the_map_names_both_tempi():

@@ -10,8 +10,19 @@ from scipy.stats import norm
 from phalar.cli import main
 from phalar.evaluate import retrieval
 from phalar.evaluate.statistics import Estimate
-from phalar.study import claims, records, simulate
-from phalar.study.compare import DIFFERENCE, GAINED, P_RAW, SEEDS, Effect, Verdict, against_full, corrected, judge
+from phalar.study import claims, records, simulate, tables
+from phalar.study.compare import (
+    DIFFERENCE,
+    GAINED,
+    P_RAW,
+    SEEDS,
+    Effect,
+    Verdict,
+    against_full,
+    corrected,
+    judge,
+    of_outcomes,
+)
 from phalar.study.records import Outcome, Record, frame
 
 REPRODUCED, PARTIAL, NOT, SHOWN, JUDGED = (
@@ -104,19 +115,18 @@ def test_one_score_above_its_bound_refutes_the_bound(share, verdict):
 
 
 def test_rows_are_compared_from_their_outcomes_as_from_all_their_scores(tmp_path):
-    file, rng = tmp_path / "outcomes.jsonl", np.random.default_rng(0)
-    scores = {name: rng.normal(size=(3, 2, 20, 20)) + good * np.eye(20) for name, good in (("phalar", 3), ("gap", 1))}
-    for seed, old in ((2, False), (0, True), (0, False), (1, False)):
-        for name, found in scores.items():
-            rivals = [retrieval.rivals(of_draw + old * rng.normal(size=(20, 20))).tolist() for of_draw in found[seed]]
+    file, made, rng = tmp_path / "outcomes.jsonl", tmp_path / "results.jsonl", np.random.default_rng(0)
+    by_track, last = {}, rng.normal(size=(2, 20, 20))
+    for name, good in (("phalar", 3), ("gap", 1)):
+        scores = [last, *(rng.normal(size=(3, 2, 20, 20)) + good * np.eye(20))]  # seed 0 is replaced
+        for seed, draws in zip((0, 2, 1, 0), scores, strict=True):
+            rivals = [retrieval.rivals(of_draw).tolist() for of_draw in draws]
             records.append(file, [Outcome(variant=name, dataset="band", seed=seed, rivals=rivals, config_hash="")])
-    asked = ["study", "differences", str(file), "--out", str(tmp_path / "results.jsonl"), "--k", "8"]
-    assert main(asked) == 0
-    by_track = {(name, "band", 8): [retrieval.by_track(s, 8) for s in found] for name, found in scores.items()}
-    (one,) = against_full({key: np.array(found) for key, found in by_track.items()}).values()
-    values = records.read(tmp_path / "results.jsonl").set_index("metric")["value"]
+        by_track[name, "band", 8] = np.stack([retrieval.by_track(draws, 8) for draws in scores[1:]])
+    assert main(["study", "differences", str(file), "--out", str(made), "--k", "8"]) == 0
+    (one,), values = against_full(by_track).values(), records.read(made).set_index("metric")["value"]
     assert (values[DIFFERENCE], values[P_RAW]) == pytest.approx((one.difference.value, one.p))
-    assert main([*asked[:2], str(tmp_path / "none"), *asked[3:]]) == 2
+    assert main(["study", "differences", str(tmp_path / "none"), "--out", str(made)]) == 2
 
 
 def test_the_reference_run_judges_the_rows_of_three_seeds_alone():
@@ -132,9 +142,17 @@ def test_the_reference_run_judges_the_rows_of_three_seeds_alone():
     assert "70.87" in page
     drawn = claims.forest(found).set_index("claim")
     assert set(drawn["verdict"]) <= {str(verdict) for verdict in Verdict}
-    assert drawn.loc[
-        "A linear probe reads chords better from the embeddings than from chroma", "paper"
-    ] == pytest.approx(0.046)
+    probe = "A linear probe reads chords better from the embeddings than from chroma"
+    assert drawn.loc[probe, "paper"] == pytest.approx(0.046)
+
+
+def test_the_reference_runs_comparisons_are_those_of_its_outcomes():
+    kept, found = records.read(records.REFERENCE), against_full(of_outcomes(records.OUTCOMES, k=64))
+    difference, p = (tables.measured(kept, "ablations", metric) for metric in (DIFFERENCE, P_RAW))
+    assert len(found) >= 3
+    for (row, corpus, k), one in found.items():
+        key = (corpus, row, k)
+        assert (difference[key].value, p[key].value) == pytest.approx((one.difference.value, one.p))
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,8 @@ import pytest
 
 from phalar import paths
 
-ORDER = (
-    ("errors", "paths", "fingerprint", "audio"),
-    ("datasets",),
-    ("corpora",),
-    ("model",),
-    ("matching",),
-    ("evaluate",),
-    ("train",),
-    ("plots",),
-    ("study",),
-    ("lessons", "bench", "cli", "__main__"),
-)
+LAYERS = "errors paths fingerprint audio; datasets; corpora; model; matching; evaluate; train; plots; study"
+ORDER = [layer.split() for layer in f"{LAYERS}; lessons bench cli __main__".split(";")]
 """Layers of the package, lowest first (book page *How the code is laid out*)."""
 
 LEVEL = {part: level for level, parts in enumerate(ORDER) for part in parts}

@@ -20,13 +20,8 @@ from phalar.datasets.real import read_stems
 from phalar.datasets.tracks import SPLITS
 from phalar.errors import InputError
 
-MAKERS = {
-    "moisesdb": skeletons.moisesdb,
-    "slakh2100": skeletons.slakh,
-    "cocochorales": skeletons.cocochorales,
-    "musdb18hq": skeletons.musdb18hq,
-    "folder": skeletons.multitracks,
-}
+MAKERS = {"moisesdb": skeletons.moisesdb, "slakh2100": skeletons.slakh, "cocochorales": skeletons.cocochorales}
+MAKERS |= {"musdb18hq": skeletons.musdb18hq, "folder": skeletons.multitracks}
 
 
 @pytest.fixture(params=MAKERS)
@@ -195,14 +190,9 @@ def test_slakh_in_full_or_in_part(fixtures, tmp_path, step):
     rows = skeletons.slakh_table(fixtures / "slakh" / "splits" / "redux_stem_index.csv")
     rows = [row for number, row in enumerate(rows) if number % step == 0 or row[0] in ("Track00022", "Track00357")]
     found = tracks("slakh2100", skeletons.slakh(tmp_path, rows))
-    expected = {
-        track: (
-            split.removesuffix("ation"),
-            [stem for stem in stems if f"{track}/{stem}" not in published("slakh2100")],
-        )
-        for track, split, stems, _ in rows
-        if split != "omitted"
-    }
+    faults, kept = published("slakh2100"), [row for row in rows if row[1] != "omitted"]
+    stems_of = {track: [stem for stem in stems if f"{track}/{stem}" not in faults] for track, _, stems, _ in kept}
+    expected = {track: (split.removesuffix("ation"), stems_of[track]) for track, split, _, _ in kept}
     assert {t.id: (t.split, [stem.file.stem for stem in t.stems]) for t in found} == expected
     assert "S12" not in expected["Track00022"][1]
     if step == 1:
@@ -246,10 +236,8 @@ def test_cocochorales_in_full_or_in_part_by_voices(tmp_path, share):
 def test_names_splits_and_parts_of_musdb(tmp_path):
     names = {track.name: track.split for track in tracks("musdb18hq", skeletons.musdb18hq(tmp_path / "a"))}
     assert [names[song] for song in skeletons.MUSDB["train"]] == ["train", "valid", "train"]
-    names = {
-        "train": [*published("musdb18hq"), *(f"A - {n}" for n in range(86))],
-        "test": map("B - {}".format, range(50)),
-    }
+    names = {"train": [*published("musdb18hq"), *map("A - {}".format, range(86))]}
+    names["test"] = map("B - {}".format, range(50))
     root = skeletons.musdb18hq(tmp_path / "b", names, Sound())
     assert Counter(splits(tracks("musdb18hq", root)).values()) == DATASETS["musdb18hq"].expected
     (root / "test" / "B - 1" / "vocals.wav").unlink()

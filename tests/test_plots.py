@@ -20,9 +20,7 @@ def closed():
 
 
 def table(rows, *columns):
-    return pd.DataFrame(
-        [(*row, v - 0.02, v + 0.03) for row in rows for v in [row[-1]]], columns=[*columns, "low", "high"]
-    )
+    return pd.DataFrame([(*row, row[-1] - 0.02, row[-1] + 0.03) for row in rows], columns=[*columns, "low", "high"])
 
 
 def dots(axes, marker):
@@ -35,9 +33,8 @@ def bars(axes):
 
 @pytest.mark.parametrize("x", [[16, 64], ["band", "studio"]])
 def test_points_stand_at_their_values_with_their_intervals(x):
-    found = table(
-        [(model, at, 0.1 * i) for model in ("phalar", "gap") for i, at in enumerate(x, 1)], "model", "x", "value"
-    )
+    rows = [(model, at, 0.1 * i) for model in ("phalar", "gap") for i, at in enumerate(x, 1)]
+    found = table(rows, "model", "x", "value")
     axes = plots.points(found, "x", "model", log=x[0] == 16, levels={"chance": 0.02}).axes[0]
     shown = {line.get_label(): line for line in axes.lines}
     for marker, model in (("o", "phalar"), ("s", "gap")):

@@ -156,8 +156,11 @@ def lines(*paths: Path | str, kind: type = Record) -> Iterator[Any]:
             try:
                 yield kind(**json.loads(line))
             except (ValueError, TypeError) as error:
-                again = "delete that line or the file and run again"
-                raise RunError(f"{path}, line {number}: not a{'' if kind is Record else 'n'} {kind.__name__.lower()} ({error}); {again}") from error
+                again, what = (
+                    "delete that line or the file and run again",
+                    "a record" if kind is Record else "an outcome",
+                )
+                raise RunError(f"{path}, line {number}: not {what} ({error}); {again}") from error
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
