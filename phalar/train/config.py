@@ -115,13 +115,13 @@ def config(
 ) -> TrainConfig:
     """A checked TrainConfig from plain values: fields of it, the name of a preset, a target and a start of W in place
     of its own, and a ``rate`` by which its learning rates are multiplied. COCOLA is trained as its authors do, whatever
-    the preset: no smoothing of labels, no augmentation, their rates (paper section 3), but for W's in short runs. The published Mel variant has
-    noise on its spectrogram."""
+    the preset: no smoothing of labels, no augmentation, their rates (paper section 3), but for W's in short runs. The
+    published Mel variant has noise on its spectrogram."""
     if preset not in PRESETS:
         raise InputError(f"unknown preset {preset!r}; there are {', '.join(PRESETS)}")
     recipe = PRESETS[preset]
     if variant == "cocola":
-        # Its W meets embeddings some fifteen times as long as PHALAR's unit ones: at the published rate one step moves
+        # Its W meets embeddings some fourteen times as long as PHALAR's unit ones: at the published rate one step moves
         # scores by tens, and sixteen pairs are not even learned by heart.
         form_lr = 4e-3 if recipe.as_published else 1e-4
         recipe = replace(recipe, vector_lr=4e-3, form_lr=form_lr, target=1.0, augment=False)
