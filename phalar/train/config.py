@@ -122,7 +122,7 @@ def config(
     recipe = PRESETS[preset]
     if variant == "cocola":
         # Its W meets embeddings some fourteen times as long as PHALAR's unit ones: at the published rate one step moves
-        # scores by tens, and sixteen pairs are not even learned by heart.
+        # scores by tens, and not even one batch is learned by heart.
         form_lr = 4e-3 if recipe.as_published else 1e-4
         recipe = replace(recipe, vector_lr=4e-3, form_lr=form_lr, target=1.0, augment=False)
     if variant == "mel" and recipe.as_published:
