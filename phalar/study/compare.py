@@ -62,6 +62,9 @@ def of_outcomes(*files: Path | str, k: int) -> dict[Key, np.ndarray]:
         found.setdefault((each.variant, each.dataset), {})[each.seed] = among(np.array(each.rivals), k).mean(axis=0)
     if not found:
         raise InputError(f"no outcomes in {', '.join(map(str, files))}; `phalar study grid` writes them beside results")
+    mixed = [key for key, seeds in found.items() if len({len(values) for values in seeds.values()}) > 1]
+    if mixed:
+        raise InputError(f"outcomes of {' on '.join(mixed[0])} are of other test tracks in other seeds; give one kind")
     return {(*key, k): np.stack([seeds[seed] for seed in sorted(seeds)]) for key, seeds in found.items()}
 
 
