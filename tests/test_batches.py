@@ -33,8 +33,7 @@ def test_sounding_blocks_are_those_with_a_sample_above_the_threshold():
     first, second = sounding(audio)
     assert first.tolist() == [[0, 1], [3, 5], [10, 11]]
     assert second.shape == (0, 2)
-    whole = np.full((1, BLOCK), -32768, np.int16)
-    assert sounding(whole)[0].tolist() == [[0, 1]]
+    assert sounding(np.full((1, BLOCK), -32768, np.int16))[0].tolist() == [[0, 1]]
 
 
 def test_sides_share_no_stem_and_sound(tmp_path):
