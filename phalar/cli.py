@@ -361,8 +361,9 @@ class Study:
 
     def differences(outcomes: tuple, *, out: Path, k=64):
         """What every row loses against PHALAR, from the outcomes of all its seeds, as records."""
-        found = compare.against_full(compare.of_outcomes(*map(Path.resolve, map(Path, outcomes)), k=k))
-        made = compare.comparison_records(found, "ablations", config_hash=fingerprint.of_file(Path(outcomes[0])))
+        files = [Path(each).resolve() for each in outcomes]
+        found = compare.against_full(compare.of_outcomes(*files, k=k))
+        made = compare.comparison_records(found, "ablations", config_hash=fingerprint.of_file(files[0]))
         records.append(out, made)
         return _records(made)
 

@@ -91,6 +91,7 @@ class Outcome:
     config_hash: str
 
 
+NAMES = {Record: "a record", Outcome: "an outcome"}  # what a line of a file is called
 _INTEGERS, _FLOATS = ("seed", "k", "n", "steps"), ("value", "ci_low", "ci_high", "wall_seconds")
 
 
@@ -156,10 +157,7 @@ def lines(*paths: Path | str, kind: type = Record) -> Iterator[Any]:
             try:
                 yield kind(**json.loads(line))
             except (ValueError, TypeError) as error:
-                again, what = (
-                    "delete that line or the file and run again",
-                    "a record" if kind is Record else "an outcome",
-                )
+                what, again = NAMES[kind], "delete that line or the file and run again"
                 raise RunError(f"{path}, line {number}: not {what} ({error}); {again}") from error
 
 
