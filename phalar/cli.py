@@ -54,7 +54,7 @@ HELP = {
     "limit": "tracks at most, 0 for all",
     "steps": "optimiser steps",
     "minutes": "in place of --steps: as many as fit, timed on the first few",
-    "preset": "'published', 'default', 'long' or 'short': ever less noise",
+    "preset": "'published', 'default', 'long' or 'short' (ever shorter runs), or 'musical' (hears the key)",
     "shards": "batches a step, shared out to the devices of torchrun",
     "negatives": "an anchor meets the positives of its 'shard', or 'all'",
     "seconds": "shortest and longest excerpt",
