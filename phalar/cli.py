@@ -45,7 +45,6 @@ copies, store, corpora, bench, plots = map(_Later, ("datasets.prepare", "dataset
 checkpoints, official, variants = map(_Later, ("model.checkpoints", "model.official", "model.variants"))
 config, loop, fingerprint, matching = map(_Later, ("train.config", "train.loop", "fingerprint", "matching"))
 
-MANY = ("--corpus", "--k", "--only")  # options that take several values: --k 8 16 64
 SHOWN = ["experiment", "dataset", "split", "variant", "seed", "metric", "k", "value", "ci_low", "ci_high", "n"]
 HELP = {
     "model": "'reference', a checkpoint, or a variant (untrained)",
@@ -82,14 +81,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="phalar: %(message)s", stream=sys.stderr)
     logging.getLogger("papermill").setLevel(logging.WARNING)
     warnings.showwarning = lambda message, *_: click.echo(f"phalar: warning: {message}", err=True)
-    words, name = [], ""
-    for word in sys.argv[1:] if arguments is None else arguments:
-        if not word.startswith("-") and name in MANY and words[-1] != name:
-            words.append(name)  # "--k 8 16" as "--k 8 --k 16", which is how click takes several values
-        name = word if word.startswith("-") else name
-        words.append(word)
     try:
-        return cli.main(words, "phalar", standalone_mode=False) or 0
+        return cli.main(arguments, "phalar", standalone_mode=False) or 0
     except (InputError, click.ClickException) as error:
         code, said = 2, f"error: {error.format_message() if isinstance(error, click.ClickException) else error}"
     except (RunError, OSError, MemoryError) as error:
@@ -131,6 +124,17 @@ class Command(click.Command):
             return int(result.get("whole") is False)
 
         super().__init__(name, params=params, help=function.__doc__, callback=call)
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        """``--k 8 16`` means ``--k 8 --k 16``, which is how click takes several values."""
+        many = {option for each in self.params if getattr(each, "multiple", False) for option in each.opts} - {"-p"}
+        words, name = [], ""
+        for word in arguments:
+            if not word.startswith("-") and name in many and words[-1] != name:
+                words.append(name)
+            name = word if word.startswith("-") else name
+            words.append(word)
+        return super().parse_args(context, words)
 
     def get_params(self, context: click.Context) -> list[click.Parameter]:
         """With the options of all data sets for ``**``; a data set refuses those of others. Read when asked for."""
@@ -248,9 +252,10 @@ class Evaluate:
         network, tracks = matching.resolve_model(model), corpora.load(corpus, split, limit=limit or None)
         how = {"ks": k, "seed": seed, "label": f"test {model} on {corpus}"}
         scores = retrieval.evaluate(retrieval.by_model(network), tracks, draws, **how)["symmetrised"]
-        digest = fingerprint.fingerprint([model, corpus, split, draws, limit, seed])
+        made_of = [fingerprint.of_weights(network), corpora.version(corpus), split, draws, limit, seed]
         rows = [{"k": each, "estimate": statistics.estimate(retrieval.by_track(scores, each))} for each in k]
-        return _estimates(rows, network, "retrieval", corpus, split=split, metric="top1", config_hash=digest)
+        return _estimates(rows, network, "retrieval", corpus, split=split, metric="top1",
+                          config_hash=fingerprint.fingerprint(made_of))  # fmt: skip
 
     def beats(*, model="reference", corpus: str | None = None, gtzan: Path | None = None,
               annotations: Path | None = None, limit=0, device="auto"):  # fmt: skip
@@ -349,7 +354,9 @@ class Study:
         work = work if index is None else [work[index]]
         if list:
             return {"jobs": [job.about() for job in work]}
-        do = partial(experiments.Job.run, target=results or own.records, threads=max(1, store.cpu_count() // jobs))
+        do = partial(
+            experiments.Job.run, target=results or own.records, threads=max(1, store.cpu_count() // max(1, jobs))
+        )
         outcomes = [*store.in_processes(do, work, jobs)]
         failed = [job.about() | {"error": str(error)} for job, error in outcomes if isinstance(error, Exception)]
         made = chain(*(of_job for _, of_job in outcomes if not isinstance(of_job, Exception)))

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from test_run import notebook
 
-from phalar.errors import RunError
+from phalar.errors import InputError, RunError
 from phalar.model.variants import VARIANTS
 from phalar.paths import PACKAGE
 from phalar.study import book, media, tables
@@ -77,6 +77,11 @@ def built(run):
     (run.root / "book" / "reference").mkdir(exist_ok=True)
     book.keep(run)
     shutil.rmtree(run.root / "_build")
+    assert book.kept(run.root) == run
+    append(run.records, [Record(experiment="x", dataset="y", split="z", variant="gap", metric="top1", value=0)])
+    with pytest.raises(InputError, match="is a run of your own"):
+        book.kept(run.root)
+    run.records.unlink()
     assert book.kept(run.root) == run
     return book.build_book(run)
 

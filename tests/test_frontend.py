@@ -8,7 +8,6 @@ import torch
 import torchaudio.transforms as T
 from nnAudio.features.cqt import CQT1992v2
 
-from phalar.errors import InputError
 from phalar.model import mel as module
 from phalar.model.assembly import build
 from phalar.model.cocola import Block, Cocola
@@ -119,29 +118,13 @@ def test_drop_connect_drops_whole_items_and_keeps_the_mean(cocola):
     assert torch.equal(block.eval()(x), block(x))
 
 
-@pytest.mark.parametrize(("mode", "hidden"), [("harmonic", 1), ("percussive", 0)])
-def test_a_mode_hides_the_other_part(cocola, music, monkeypatch, mode, hidden):
-    audio = music(2, 0.75)
-    features = cocola.frontend(audio)
-    features[:, hidden] = 0
-    with torch.no_grad():
-        both = cocola.encode(audio)
-        monkeypatch.setattr(cocola, "mode", mode)
-        assert torch.equal(cocola.encode(audio), cocola.encode_picture(features))
-    assert not torch.allclose(both, cocola.encode(audio))
-    monkeypatch.setattr(cocola, "mode", "loud")
-    with pytest.raises(InputError, match="'loud'; choose from harmonic, percussive, both, random"):
-        cocola.encode(audio)
-
-
 def test_random_draws_in_training_only_and_both_sides_of_a_pair_show_the_same(monkeypatch):
-    model = build("cocola")
-    assert model.eval().draw_parts(50).all()
+    model, pictures = build("cocola"), noise(6, 2, 64, 32)
+    assert model.eval().shown(pictures) is pictures
     torch.manual_seed(0)
     drawn = model.train().draw_parts(3000)
     assert drawn.any(dim=1).all()  # never neither
     for row in ((True, False), (False, True), (True, True)):
         assert (drawn == torch.tensor(row)).all(1).float().mean().item() == pytest.approx(1 / 3, abs=0.04)
     monkeypatch.setattr(Cocola, "draw_parts", lambda self, items: drawn[:items])
-    pictures = noise(6, 2, 64, 32)
     assert torch.equal(model.shown(pictures), pictures * drawn[:3].repeat(2, 1)[:, :, None, None])

@@ -7,13 +7,13 @@ import pytest
 
 from phalar.errors import InputError, RunError
 from phalar.paths import PACKAGE
-from phalar.study import experiments, run
+from phalar.study import experiments, records, run
 from phalar.study.run import inputs, load_profile, reached, records_of, run_study, study
 
 REPOSITORY = PACKAGE.parent
 PARAMETERS = 'profile_name = "x"\nfactor = 2\nks = [8]\nrate = 0.5\nfast = False\nlimit = None\nresults_path = ""'
 WORK = """
-import sys
+import json, os, sys
 from pathlib import Path
 from IPython.display import HTML, display
 from tqdm import tqdm
@@ -24,7 +24,8 @@ print("folder", Path.cwd())
 path = Path(results_path)
 path.parent.mkdir(parents=True, exist_ok=True)
 with open(path, "a") as file:
-    file.write(f"line {factor}\\n")
+    line = dict.fromkeys(("experiment", "dataset", "split", "variant", "metric"), "x")
+    file.write(json.dumps(line | {"value": factor, "page": os.environ["PHALAR_PAGE"]}) + "\\n")
 (path.parent / "a.ogg").write_bytes(b"sound")
 display(HTML(f'<audio controls preload="none" src="{path.parent}/a.ogg"></audio>'))
 """
@@ -75,13 +76,14 @@ def test_a_notebook_runs_once_for_what_determines_it(root, capfd):
     assert str(root) not in json.dumps([cell.get("outputs") for cell in json.loads(text)["cells"]])
     assert not list(first["path"].parent.glob(".*")), "nothing half-written stays"
     assert executed(root)["reused"]
-    assert tiny.records.read_text() == "line 3\n"
+    before = tiny.records.read_bytes()
+    assert [(one.page, one.value) for one in records.lines(tiny.records)] == [("work", 3)]
 
     # What a reader tries is a run of its own: this one's records stay as they are, byte for byte.
     other = executed(root, factor=4)
     assert not other["reused"]
     assert other["path"].parent != first["path"].parent
-    assert tiny.records.read_text() == "line 3\n"
+    assert tiny.records.read_bytes() == before
     assert executed(root)["reused"]
 
     # What it made is gone: it must run again.
@@ -158,6 +160,7 @@ def test_the_inputs_of_a_notebook_are_its_cells_parameters_reached_code_and_weig
     assert {"__init__.py", "study/records.py", "evaluate/statistics.py", "errors.py"} <= set(modules)
     assert "cli.py" not in modules
     assert "study/run.py" not in modules
+    assert {"matching.py", "model/checkpoints.py"} <= set(reached("import phalar\nphalar.rank(mix, stems)"))
 
 
 # --- profiles

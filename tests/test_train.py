@@ -238,6 +238,8 @@ def test_minutes_become_steps_and_a_run_that_was_begun_keeps_its_own(finished, t
         ({"steps": 0}, "steps = 0"),
         ({"batch_size": 5, "limit": 4}, "batch_size = 5 but 4 training tracks"),
         ({"batch_size": 1}, "batch_size = 1"),
+        ({"batch_size": 2, "preset": "musical"}, "at least 4"),
+        ({"corpora": ["comping"]}, "no train tracks in comping"),
         ({"target": 0}, "target = 0"),
         ({"negatives": "some"}, "choose 'shard' or 'all'"),
         ({"preset": "fast"}, "unknown preset 'fast'; there are published, default"),
@@ -249,6 +251,7 @@ def test_settings_that_cannot_be_are_refused(changes, message, tmp_path):
     settings = {"variant": "phalar", "corpora": ["chorales"]} | changes
     with pytest.raises(InputError, match=message):
         train(config(**settings), tmp_path, device="cpu", progress=False)
+    assert not any(tmp_path.iterdir()), "a refused training claims no folder"
 
 
 # --- batch norms in short runs

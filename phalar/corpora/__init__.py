@@ -51,8 +51,8 @@ def interval(piece: str) -> int:
 
 def folder(name: str, semitones: int | str = 0) -> Path:
     """Where a corpus, rendered or not, or a prepared real data set is kept; an `InputError` if there is neither. A
-    corpus' folder is named by the code and tables that make it (not their comments), so what is read is never stale,
-    and by the ``semitones`` by which all is higher: -6 to 6, or :data:`TWIN`."""
+    corpus' folder is named by the code and tables that make it (not their comments), so music that is read is never
+    stale, and by the ``semitones`` by which all is higher: -6 to 6, or :data:`TWIN`."""
     if semitones != TWIN and semitones not in range(-6, 7):
         raise InputError(f"semitones = {semitones!r}; give a whole number from -6 to 6, or {TWIN!r}")
     if name not in CORPORA and name in prepared.names():

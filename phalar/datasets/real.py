@@ -111,11 +111,12 @@ def gtzan(copy: Copy, annotations: Path | None = None) -> Iterator[Listed]:
         found = Copy(annotations).files(rf"(gtzan_{CLIP}\.beats)")
         if not found:
             raise InputError(f"{annotations} has no beats of GTZAN: expected gtzan_blues_00000.beats and so on")
-    for name, path in clips.items():
-        file, beats = f"gtzan_{name.replace('.', '_')}.beats", None
+    for given, path in clips.items():
+        name, beats = given.replace("_", "."), None
+        file = f"gtzan_{name.replace('.', '_')}.beats"
         if found and name != "reggae.00086":  # not among the published files of beats, which are 999
             beats = copy.read(found.get(file, Path(annotations, file)), read_beats)
-        yield Listed(name, "test", path, [Stem("mix", path)], {"genre": name.split(".")[0]}, beats=beats)
+        yield Listed(given, "test", path, [Stem("mix", path)], {"genre": name.split(".")[0]}, beats=beats)
 
 
 def read_beats(text: str) -> np.ndarray:

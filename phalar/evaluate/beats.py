@@ -294,8 +294,9 @@ class ZeroShot:
 
     def _kept(self, make: Callable, *given: object, sound: tuple = ()) -> dict[str, np.ndarray]:
         """What a function makes of the model, of what is given and, if so, of audio and its rate."""
-        key = [fingerprint.of_weights(self.model), fingerprint.of_code("model", "evaluate/beats.py"), make.__name__]
-        key += [self.octave, fingerprint.of_sound(*sound) if sound else ""]
+        code = fingerprint.of_code("model", "evaluate/beats.py", "corpora/sampler.py", "corpora/soundfont.py")
+        key = [fingerprint.of_weights(self.model), code, make.__name__, self.octave]
+        key += [fingerprint.of_sound(*sound) if sound else ""]
         return fingerprint.cached("beats", key, lambda: make(self.model, *given, *sound)._asdict())
 
     @cached_property

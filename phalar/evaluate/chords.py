@@ -79,10 +79,9 @@ def windows(tracks: Sequence[Track], hop: float) -> pd.DataFrame:
     tags ``player``, ``progression`` and ``piece``; ``begin``, in samples at 16 kHz; the labels at ``start`` and
     ``centre``. The first begins below one hop, drawn by the track's name, since players of one piece keep to one click.
     An InputError for an impossible hop, and for a track without chords or shorter than a window."""
-    step = round(hop * SAMPLE_RATE)
-    if not 1 <= step <= 60 * SAMPLE_RATE:
+    if not 1 / SAMPLE_RATE <= hop <= 60:
         raise InputError(f"hop={hop!r}: seconds between windows must be above 0 and at most 60 (published: 0.02)")
-    tables = []
+    step, tables = round(hop * SAMPLE_RATE), []
     for track in tracks:
         last = track.num_samples * SAMPLE_RATE // track.sample_rate - WINDOW
         if last < 0 or not track.chords:

@@ -120,13 +120,15 @@ def evaluate(
     label: str = "",
 ) -> dict[str, np.ndarray]:
     """Scores (draws, n, n) of the test pairs of tracks, all of different compositions, by name; :func:`by_track` says
-    what they are worth. ``score`` is :func:`by_model`, or one of ``phalar.evaluate.scorers`` or ``sensitivity``;
-    ``draws``, ``seconds`` and ``seed`` are those of :func:`cut_pairs`; a K of ``ks`` for which there are too few tracks
-    is refused before any work (InputError). ``key``: plain values that determine the scores besides the pairs (the
+    what they are worth. ``score`` is :func:`by_model`, or one of ``phalar.evaluate.scorers``; ``draws``, ``seconds``
+    and ``seed`` are those of :func:`cut_pairs`; no draws, or a K of ``ks`` for which there are too few tracks, are
+    refused at once (InputError). ``key``: plain values that determine the scores besides the pairs (the
     weights, the corpus' version, the scorer's code); with it each draw is kept in the cache, so that a run that was
     stopped goes on. ``label``: of bars on standard error; none without it."""
     if max(ks, default=0) > len(tracks):
         raise InputError(f"K = {max(ks)} with {len(tracks)} tracks; choose K up to {len(tracks)}")
+    if draws < 1:
+        raise InputError(f"draws = {draws}; give at least 1")
     identity = [key, [f"{track.dataset}/{track.id}" for track in tracks], seconds, seed]
     identity.append(fingerprint.of_code("datasets/tracks.py", "evaluate/retrieval.py"))
     bar, found = {"total": len(tracks), "unit": "pair", "disable": not label, "mininterval": 2.0}, []

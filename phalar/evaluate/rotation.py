@@ -215,7 +215,7 @@ def find_or_measure(model: StemModel, excerpts: Sequence[Excerpt], label: str) -
     fused.keep_freed()
     key, found = [fingerprint.of_weights(model), fingerprint.of_code("model", "evaluate/rotation.py")], []
     for one in tqdm(excerpts, desc=f"turn {label}", unit="excerpt", disable=not label, mininterval=2.0):
-        place = [*key, corpora.version(one.track.dataset), one.track.id, one.stem, one.start]
+        place = [*key, corpora.version(one.track.dataset), one.track.id, one.stem, one.start, one.length]
         found.append(fingerprint.cached("rotation", place, lambda one=one: measure(model, one)))
     return found
 

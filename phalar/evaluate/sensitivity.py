@@ -100,7 +100,8 @@ def evaluate(
         def make(own: list[Pair] = own, ways: Callable = ways) -> dict[str, np.ndarray]:
             return preferred(score, own, *ways())
 
-        identity = [key, corpora.version(corpus), splits, limit, draws, fingerprint.of_code("evaluate/sensitivity.py")]
+        code = fingerprint.of_code("datasets/tracks.py", "evaluate/retrieval.py", "evaluate/sensitivity.py")
+        identity = [key, corpora.version(corpus), splits, limit, draws, code]
         found = make() if key is None else fingerprint.cached("sensitivity", identity, make)
         ids = [pair.track.id for pair in own]
         rows += [

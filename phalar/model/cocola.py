@@ -11,11 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from phalar.errors import InputError
 from phalar.model.stem_model import StemModel
 
-# Embedding mode to which parts are kept: (harmonic, percussive).
-PARTS = {"harmonic": (True, False), "percussive": (False, True), "both": (True, True)}
+PARTS = ((True, False), (False, True), (True, True))  # what is shown in training: harmonic, percussive
 STEM, TOP = 32, 1280  # channels after the first and after the last convolution of EfficientNet-B0
 STAGES = (  # blocks, kernel, stride of the first block, hidden channels per input channel, channels
     (1, 3, 1, 1, 16),
@@ -31,26 +29,17 @@ SQUEEZE = 4  # input channels per squeezed channel
 
 
 class Cocola(StemModel):
-    """A stem model that shows its network the harmonic picture, the percussive one, or both. ``mode`` says which, and
-    may be set: "both", "harmonic" or "percussive", or, at first, "random": one of these, drawn for each pair in
-    training, else both. What is not shown is zeros (0 dB). Scores of two modes do not compare."""
+    """A stem model that shows its network the harmonic picture and the percussive one, and in training one of them, or
+    both, as is drawn for each pair (the authors' mode "random"). What is not shown is zeros (0 dB)."""
 
-    mode = "random"
-
-    def draw_parts(self, items: int) -> Tensor:
-        """Which parts each of ``items`` shows, (items, 2) bool: (harmonic, percussive), by the mode."""
-        if self.mode not in (*PARTS, "random"):
-            raise InputError(f"cocola: no embedding mode {self.mode!r}; choose from {', '.join(PARTS)}, random")
-        if self.mode == "random" and self.training:
-            return torch.tensor(list(PARTS.values()))[torch.randint(len(PARTS), (items,))].to(self.device)
-        return torch.tensor([PARTS.get(self.mode, PARTS["both"])] * items, device=self.device)
-
-    def encode(self, audio: Tensor) -> Tensor:
-        """Waveforms (B, N) float32 at 16 kHz to embeddings (B, 512)."""
-        return self.encode_picture(self.picture(audio) * self.draw_parts(len(audio))[:, :, None, None])
+    def draw_parts(self, pairs: int) -> Tensor:
+        """Which parts each of ``pairs`` shows in training, (pairs, 2) bool: (harmonic, percussive)."""
+        return torch.tensor(PARTS)[torch.randint(len(PARTS), (pairs,))].to(self.device)
 
     def shown(self, pictures: Tensor) -> Tensor:
         """Both sides of a pair show the same parts: no harmonic anchor has to find a percussive positive."""
+        if not self.training:
+            return pictures
         parts = self.draw_parts(len(pictures) // 2).repeat(2, 1)
         return super().shown(pictures) * parts[:, :, None, None]
 

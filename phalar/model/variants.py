@@ -4,7 +4,7 @@ A variant is data, not code: ``assembly.py`` reads a row and puts the named part
 PHALAR in exactly what its row says. To add one, add a row. Book page *The model*, "Variants".
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from phalar.errors import InputError
 
@@ -31,11 +31,6 @@ class Variant:
     def is_complex(self) -> bool:
         """Whether embeddings are complex64 rather than float32."""
         return self.head == "complex"
-
-    def changes(self) -> dict[str, str]:
-        """The fields in which this row differs from PHALAR's, with their values."""
-        phalars = asdict(PHALAR) | {"name": self.name, "differs": self.differs}
-        return {field: value for field, value in asdict(self).items() if value != phalars[field]}
 
 
 PHALAR = Variant("phalar", "the full model")

@@ -22,7 +22,7 @@ import pandas as pd
 import yaml
 
 from phalar import fingerprint, plots
-from phalar.errors import RunError
+from phalar.errors import InputError, RunError
 from phalar.evaluate import cost
 from phalar.matching import MISMATCHED
 from phalar.model import checkpoints
@@ -30,7 +30,7 @@ from phalar.model.variants import VARIANTS
 from phalar.paths import replacing
 from phalar.study import claims, compare, generated, media, tables
 from phalar.study.records import BENCHES, JUDGEMENTS, REFERENCE, read
-from phalar.study.run import NOTEBOOKS, Study, lines_of, named, opened
+from phalar.study.run import NOTEBOOKS, Study, named, of_page, opened
 from phalar.study.shipped import costs
 
 MISSING = "not run in this profile"
@@ -66,11 +66,16 @@ def keep(run: Study) -> Path:
 
 
 def kept(root: Path) -> Study:
-    """The run in the archive that ships, unpacked to where runs are."""
+    """The run in the archive that ships, unpacked to where runs are; an InputError if one of that name is there."""
     with zipfile.ZipFile(root / KEPT) as archive:
-        archive.extractall(root)
         name, values = json.loads(archive.comment)
-    return named(values, root, name)
+        run = named(values, root, name)
+        if run.records.is_file() and run.records.read_bytes() != archive.read(str(run.records.relative_to(root))):
+            raise InputError(
+                f"{run.folder} is a run of your own; `phalar study book` shows it, `make clean` removes it"
+            )
+        archive.extractall(root)
+    return run
 
 
 def pages(toc: Path) -> list[str]:
@@ -205,10 +210,9 @@ def _notebook(name: str, run: Study, book: Path, judged: Sequence[claims.Judged]
         shutil.copy(found, staged)
         addresses[source] = f"../{'../' * name.count('/')}_static/media/{staged.name}"
     media.sources(notebook, addresses)
+    _retell(notebook, run.root / "notebooks" / f"{name}.ipynb")
     about = notebook.metadata.pop("phalar")
-    own = pd.json_normalize(
-        [json.loads(line) for key, line in lines_of(run.records).items() if key in about["records"]]
-    )
+    own = pd.json_normalize([vars(one) for one in of_page(run, name)])
     title, question, *rest = notebook.cells[0].source.split("\n\n", 2)
     boxes = [generated.answer(name, judged), *rest, generated.rerun(name, about, run.values["profile_name"], own)]
     shown = (f"{title}\n\n{question}", *filter(None, boxes))
@@ -222,6 +226,15 @@ def _notebook(name: str, run: Study, book: Path, judged: Sequence[claims.Judged]
         )
         made["book/generated/guess.md"] = "\n".join(text for text in map("".join, shown) if "phalar-guess" in text)
     return made | ({f"notebooks/{name}.csv": own.to_csv(index=False)} if len(own) else {})
+
+
+def _retell(executed: nbformat.NotebookNode, source: Path) -> None:
+    """Give an executed notebook the words of its source as they are now, where its cells follow each other as there."""
+    told = nbformat.read(source, as_version=4).cells if source.is_file() else []
+    cells = [cell for cell in executed.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    if [cell.cell_type for cell in cells] == [cell.cell_type for cell in told]:
+        for cell, now in zip(cells, told, strict=True):
+            cell.source = now.source if cell.cell_type == "markdown" else cell.source
 
 
 def _sphinx(source: Path) -> Path:

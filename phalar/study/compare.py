@@ -142,7 +142,10 @@ def judge(effect: Effect, claimed: float | None = None, level: float | None = No
     if effect.low <= 0 or effect.p_value() >= ALPHA:
         if claimed is not None and effect.high < claimed / SIZE:
             return Verdict.NOT_REPRODUCED, f"not even 1/{SIZE} of the paper's effect"
-        return Verdict.NOT_SHOWN, "the interval holds zero" if effect.low <= 0 else f"corrected p = {effect.p:.2g}"
+        return (
+            Verdict.NOT_SHOWN,
+            "the interval holds zero" if effect.low <= 0 else f"corrected p = {effect.p_value():.2g}",
+        )
     if claimed is not None and effect.high < claimed / SIZE:
         return Verdict.PARTIAL, f"under 1/{SIZE} of the paper's effect"
     if claimed is not None and effect.low > claimed * SIZE:

@@ -297,5 +297,7 @@ def ship(folder: Path, target: Path = checkpoints.REFERENCE_FILE) -> dict[str, A
 def pack(study: Study, row: str) -> Path:
     """Let a row's weights of the first seed ship with the package (`phalar.study.shipped`); they are trained if they
     are not yet."""
-    chosen = next(job.rows[row] for job in jobs(study) if row in job.rows)
+    chosen = next((job.rows[row] for job in jobs(study) if row in job.rows), None)
+    if chosen is None:
+        raise InputError(f"no row {row!r} in the profile {study.values['profile_name']}; name one of its cells")
     return shipped.pack(train(chosen), searches(chosen), row)

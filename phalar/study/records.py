@@ -46,8 +46,9 @@ class Record:
     (``dataset, split``), of which model or row (``variant``) and in which measure (``metric``); ``k`` candidates in
     retrieval; ``seed`` and ``steps`` of the training run, None where there is none. ``value`` is finite, shares are
     0..1; ``ci_low, ci_high`` its 95 % interval over ``n`` units (tracks, recordings, listeners). ``config_hash`` names
-    what determines the measurement; ``device, commit, versions, date`` come from `record`. An InputError for a value
-    that is not finite or (for shares) outside 0..1, or an interval upside down."""
+    what determines the measurement; ``device, commit, versions, date`` and the book's ``page`` that measured it, if one
+    did, come from `record`. An InputError for a value that is not finite or (for shares) outside 0..1, or an interval
+    upside down."""
 
     experiment: str
     dataset: str
@@ -67,6 +68,7 @@ class Record:
     commit: str = "unknown"
     versions: dict = dataclasses.field(default_factory=dict)
     date: str = ""
+    page: str = ""
 
     def __post_init__(self) -> None:
         known = {name: getattr(self, name) for name in _FLOATS if getattr(self, name) is not None}
@@ -106,6 +108,7 @@ def record(estimate: Any, *, device: str = "cpu", **about: Any) -> Record:
     kind = torch.device(device).type
     detail = torch.cuda.get_device_name(device) if kind == "cuda" else f"{torch.get_num_threads()} threads"
     about |= {"device": f"{kind} ({detail})", "commit": commit(), "versions": versions()}
+    about["page"] = os.environ.get("PHALAR_PAGE", "")  # `phalar.study.run` names it to the kernel
     return Record(value=estimate, date=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}", **about)
 
 

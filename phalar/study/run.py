@@ -6,7 +6,6 @@ executed only if papermill raised nothing and no output is an error. Book page: 
 """
 
 import ast
-import hashlib
 import json
 import os
 import re
@@ -23,12 +22,12 @@ import nbformat
 import yaml
 from tqdm.auto import tqdm
 
-from phalar import fingerprint
+from phalar import _HOMES, fingerprint
 from phalar.datasets.store import cpu_count, in_processes
 from phalar.errors import InputError, RunError
 from phalar.paths import PACKAGE, replacing, repository
 from phalar.study import media
-from phalar.study.records import REFERENCE, place, versions
+from phalar.study.records import REFERENCE, Record, lines, place, versions
 
 # The notebooks of the study in the order in which they run. Those of a line share trained models; of the second group
 # some look into weights that the first group trained. Otherwise long ones come first, so that none is left running
@@ -175,12 +174,12 @@ def _run_one(run: Study, name: str) -> dict[str, Any]:
         tqdm.write(f"{title}: {message}", file=sys.stderr)
 
     executed, _, fault = opened(target, run.root)
-    about = {"key": "", "records": []} | executed.metadata.get("phalar", {})
-    if not fault and about["key"] == key and set(about["records"]) <= set(lines_of(run.records)):
+    about = {"key": "", "made": 0} | executed.metadata.get("phalar", {})
+    if not fault and about["key"] == key and about["made"] <= len(of_page(run, name)):
         say("reused: same cells, parameters, code, weights and versions as the executed copy")
         return {"name": name, "path": target, "reused": True, "seconds": 0.0}
     say("running")
-    started, before = time.monotonic(), run.records.stat().st_size if run.records.is_file() else 0
+    started, os.environ["PHALAR_PAGE"] = time.monotonic(), name  # the kernel inherits it, and its records tell it
     with replacing(target) as partial:
         if failure := _execute(notebook, partial, parameters, run.root, title):
             if partial.exists():
@@ -188,8 +187,8 @@ def _run_one(run: Study, name: str) -> dict[str, Any]:
                 failure += f"\nThe copy as far as it got: {failed}."
             raise RunError(f"notebook {name}: {failure} Correct the cause and run again; finished training is reused.")
         seconds, executed = time.monotonic() - started, tidy(nbformat.read(partial, as_version=4), run.root)
-        made = sorted(lines_of(run.records, after=before))
-        about = {"key": key, "parameters": parameters, "seconds": round(seconds, 1), "records": made}
+        about = {"key": key, "parameters": parameters, "seconds": round(seconds, 1)}
+        about["made"] = len(of_page(run, name))
         executed.metadata["phalar"] = about
         nbformat.write(executed, partial)
     failed.unlink(missing_ok=True)
@@ -197,10 +196,9 @@ def _run_one(run: Study, name: str) -> dict[str, Any]:
     return {"name": name, "path": target, "reused": False, "seconds": seconds}
 
 
-def lines_of(records: Path, after: int = 0) -> dict[str, bytes]:
-    """The lines of a results file, or those that begin after some bytes, by a short hash of each."""
-    found = records.read_bytes()[after:].splitlines() if records.is_file() else []
-    return {hashlib.sha256(line).hexdigest()[:8]: line for line in found}
+def of_page(run: Study, name: str) -> list[Record]:
+    """What a page measured in a run."""
+    return [one for one in lines(run.records) if one.page == name]
 
 
 def opened(path: Path, root: Path) -> tuple[nbformat.NotebookNode, dict[str, Path], str]:
@@ -243,6 +241,8 @@ def reached(code: str) -> tuple[str, ...]:
     """Files of the package, below its folder, that code imports, directly or through others, wherever it says so."""
     finder = ModuleFinder([str(PACKAGE.parent)])  # what is not ours is not looked into
     finder.scan_code(compile(code, "cells", "exec"), finder.add_module("__main__"))
+    lazy = [home for name, home in _HOMES.items() if f"phalar.{name}" in code]
+    finder.scan_code(compile("".join(f"import {home}\n" for home in lazy), "lazy", "exec"), finder.modules["__main__"])
     files = [Path(module.__file__) for module in finder.modules.values() if module.__file__]
     return tuple(sorted(file.relative_to(PACKAGE).as_posix() for file in files))
 

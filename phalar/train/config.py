@@ -88,8 +88,8 @@ class TrainConfig:
         for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise InputError(f"{name} = {getattr(self, name)}; it is at least {least}")
-        if self.recipe.key and self.batch_size % 2:
-            raise InputError(f"batch_size = {self.batch_size}; with twins it is even, each pair comes in two keys")
+        if self.recipe.key and (self.batch_size % 2 or self.batch_size < 4):
+            raise InputError(f"batch_size = {self.batch_size}; with twins it is even and at least 4: pairs in two keys")
         if not 0 < self.recipe.target <= 1:
             raise InputError(f"target = {self.recipe.target}; the true pair's probability is above 0 and at most 1")
 

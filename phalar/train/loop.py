@@ -92,10 +92,12 @@ def train(config: TrainConfig, folder: Path, *, device: str = "auto", progress: 
     folder = Path(folder)
     with distributed.joined(chosen_device(device)) as chosen:
         if distributed.rank() == 0:
-            _claim(folder, config)
+            _refuse(folder, config)
         distributed.barrier()
         if not (folder / DONE).is_file():
             trainer = Trainer(config, folder, chosen, progress)
+            if distributed.rank() == 0:
+                _write_json(folder / CONFIG, _described(config))  # the folder is this run's from now on
             trainer.resume()
             trainer.run()
             distributed.barrier()
@@ -119,7 +121,10 @@ class Trainer:
         self.progress, self.pairs = progress and rank == 0, config.batch_size * config.shards  # of a step
         if config.shards % world:
             raise InputError(f"{config.shards} shard(s) for {world} processes; give a multiple of {world} (--shards)")
-        data = self._tracks("train")
+        data, self.valid = (self._tracks(split) for split in ("train", "valid"))
+        for split, tracks in {"train": data, "valid": self.valid}.items():
+            if not tracks:
+                raise InputError(f"no {split} tracks in {', '.join(config.corpora)}; training needs both splits")
         self.halves = 2 if recipe.key else 1  # each pair, and the same in another key
         if self.pairs > len(data):
             raise InputError(f"batch_size = {self.pairs} but {len(data)} training tracks; use a smaller batch")
@@ -129,7 +134,6 @@ class Trainer:
         if recipe.key:
             twins = replace(self.tables, tracks=tuple(self._tracks("train", corpora.TWIN)))
             self.sources.append(_source(twins, self.device))
-        self.valid = self._tracks("valid") if rank == 0 else []
         self.mine = range(rank * config.shards // world, (rank + 1) * config.shards // world)
         self.model = build(config.variant, seed=config.seed).to(self.device)
         joint = recipe.as_published and config.shards > 1 and bool(batch_norm.norms_of(self.model))
@@ -341,8 +345,8 @@ def _described(config: TrainConfig) -> dict:
     return json.loads(json.dumps(asdict(config) | {"hash": config.hash}))
 
 
-def _claim(folder: Path, config: TrainConfig) -> None:
-    """Make the folder this config's, or refuse it when it is another's, or that of other code or corpora."""
+def _refuse(folder: Path, config: TrainConfig) -> None:
+    """Refuse a folder, made if need be, that is another config's, or that of other code or corpora."""
     folder.mkdir(parents=True, exist_ok=True)
     path, mine = folder / CONFIG, _described(config)
     theirs = json.loads(path.read_text()) if path.is_file() else mine
@@ -351,7 +355,6 @@ def _claim(folder: Path, config: TrainConfig) -> None:
         if key == "hash":
             other = "these settings by another version of the code or the corpora"
         raise InputError(f"{folder} holds a run with {other}; choose another folder")
-    _write_json(path, mine)
 
 
 def _write_json(path: Path, value: object) -> None:
@@ -385,7 +388,7 @@ def with_steps(
     with distributed.joined(chosen_device(device)) as chosen:
         steps = theirs.get("steps", 1)
         if _described(replace(config, steps=steps)) != theirs:
-            trial = Trainer(config, Path(), chosen, progress)
+            trial = Trainer(replace(config, recipe=replace(config.recipe, key_first=0.0)), Path(), chosen, progress)
             seconds = [trial.step()["seconds"] for _ in range(4)]
             steps = max(1, math.floor(60 * minutes / float(np.median(seconds[1:]))))
         return replace(config, steps=distributed.largest(steps, chosen))
