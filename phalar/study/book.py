@@ -147,7 +147,8 @@ def hearing_table(records: pd.DataFrame) -> pd.DataFrame:
     known = records[records["experiment"] == "sensitivity"]
     cells = [tables.with_interval(*row) for row in known[["value", "ci_low", "ci_high"]].itertuples(index=False)]
     data = known["dataset"].map(tables.dataset_label)
-    table = known.assign(cell=cells, data=data, scorer=known["variant"].replace("PHALAR", tables.LABELS["reference"]))
+    names = {"PHALAR": tables.LABELS["reference"], "phalar": "PHALAR, the paper's loss alone"}
+    table = known.assign(cell=cells, data=data, scorer=known["variant"].replace(names))
     table = table.drop_duplicates(["data", "scorer", "split"], keep="last")
     wide = table.pivot(index=["data", "scorer"], columns="split", values="cell").fillna(tables.NOT_RUN)
     return wide[sorted(wide, key=lambda split: split.startswith("late"))].reset_index()  # keys first
