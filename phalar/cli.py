@@ -127,7 +127,8 @@ class Command(click.Command):
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
         """``--k 8 16`` means ``--k 8 --k 16``, which is how click takes several values."""
-        many = {option for each in self.params if getattr(each, "multiple", False) for option in each.opts} - {"-p"}
+        several = (each for each in self.params if getattr(each, "multiple", False) and each.nargs == 1)
+        many = {option for each in several for option in each.opts}
         words, name = [], ""
         for word in arguments:
             if not word.startswith("-") and name in many and words[-1] != name:

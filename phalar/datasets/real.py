@@ -112,8 +112,7 @@ def gtzan(copy: Copy, annotations: Path | None = None) -> Iterator[Listed]:
         if not found:
             raise InputError(f"{annotations} has no beats of GTZAN: expected gtzan_blues_00000.beats and so on")
     for given, path in clips.items():
-        name, beats = given.replace("_", "."), None
-        file = f"gtzan_{name.replace('.', '_')}.beats"
+        name, file, beats = given.replace("_", "."), f"gtzan_{given.replace('.', '_')}.beats", None
         if found and name != "reggae.00086":  # not among the published files of beats, which are 999
             beats = copy.read(found.get(file, Path(annotations, file)), read_beats)
         yield Listed(given, "test", path, [Stem("mix", path)], {"genre": name.split(".")[0]}, beats=beats)

@@ -179,9 +179,12 @@ def _run_one(run: Study, name: str) -> dict[str, Any]:
         say("reused: same cells, parameters, code, weights and versions as the executed copy")
         return {"name": name, "path": target, "reused": True, "seconds": 0.0}
     say("running")
-    started, os.environ["PHALAR_PAGE"] = time.monotonic(), name  # the kernel inherits it, and its records tell it
+    started = time.monotonic()
     with replacing(target) as partial:
-        if failure := _execute(notebook, partial, parameters, run.root, title):
+        os.environ["PHALAR_PAGE"] = name  # the kernel inherits it, and its records tell it
+        failure = _execute(notebook, partial, parameters, run.root, title)
+        del os.environ["PHALAR_PAGE"]  # what this process measures is no page's
+        if failure:
             if partial.exists():
                 os.replace(partial, failed)
                 failure += f"\nThe copy as far as it got: {failed}."
