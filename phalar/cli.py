@@ -34,15 +34,17 @@ class _Later:
         return getattr(import_module(self.module), name)
 
 
-beats, chords, cost, judgements, others, retrieval, sensitivity, statistics = (
+beats, chords, judgements, others, retrieval, sensitivity, statistics = (
     _Later(f"evaluate.{name}")
-    for name in ("beats", "chords", "cost", "judgements", "others", "retrieval", "sensitivity", "statistics")
+    for name in ("beats", "chords", "judgements", "others", "retrieval", "sensitivity", "statistics")
 )
 book, compare, experiments, records, run = (
     _Later(f"study.{name}") for name in ("book", "compare", "experiments", "records", "run")
 )
 copies, store, corpora, bench, plots = map(_Later, ("datasets.prepare", "datasets.store", "corpora", "bench", "plots"))
-checkpoints, official, variants = map(_Later, ("model.checkpoints", "model.official", "model.variants"))
+assembly, checkpoints, official, variants = (
+    _Later(f"model.{name}") for name in ("assembly", "checkpoints", "official", "variants")
+)
 config, loop, fingerprint, matching = map(_Later, ("train.config", "train.loop", "fingerprint", "matching"))
 
 SHOWN = ["experiment", "dataset", "split", "variant", "seed", "metric", "k", "value", "ci_low", "ci_high", "n"]
@@ -189,7 +191,7 @@ class Top:
 
     def models():
         """The registry: variants, parameters, what differs."""
-        counts, rows = cost.parameters(), variants.VARIANTS
+        counts, rows = assembly.parameters(), variants.VARIANTS
         return {"models": [{"variant": row, "parameters": counts[row], "differs": rows[row].differs} for row in rows]}
 
     def render(corpus: tuple, *, jobs: int | None = None):

@@ -140,7 +140,7 @@ def guitarset(copy: Copy, mode: str = "comp", chords: str = "instructed") -> Ite
     ``"guitar"``, all for testing. ``mode`` is ``"comp"``, the accompaniments (as PHALAR), or ``"solo"``; ``chords`` as
     in :func:`read_chords`. An id is the take's name with ``s`` for ``#``; tags are ``title``, the name itself,
     ``player``, ``style``, ``progression``, ``tempo`` (BPM), ``key``, and ``piece``, which six players share, chords and
-    all. A take whose annotation is missing or unreadable is listed without chords and beats."""
+    all. A take whose chords are missing or unreadable is left out, and named among what was not usable."""
 
     def read(text: str) -> tuple:
         return read_positions(text), read_chords(text, chords == "performed")
@@ -152,7 +152,8 @@ def guitarset(copy: Copy, mode: str = "comp", chords: str = "instructed") -> Ite
             tags |= {"title": title, "progression": int(tags["progression"]), "tempo": int(tags["tempo"])}
             jams = notes.get(title, copy.root / "annotation" / f"{title}.jams")
             beats, found = copy.read(jams, read, (None, None))
-            yield Listed(title.replace("#", "s"), "test", path, [Stem("guitar", path, True)], tags, beats, found)
+            if found:
+                yield Listed(title.replace("#", "s"), "test", path, [Stem("guitar", path, True)], tags, beats, found)
 
 
 def read_positions(text: str) -> np.ndarray | None:

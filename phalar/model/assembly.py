@@ -19,9 +19,9 @@ from phalar.model.mert import Resampled, load_mert
 from phalar.model.pooling import POOLINGS
 from phalar.model.similarity import FORMS
 from phalar.model.stem_model import StemModel
-from phalar.model.variants import EMBEDDING_DIM, PHALAR, Variant, variant
+from phalar.model.variants import EMBEDDING_DIM, PHALAR, VARIANTS, Variant, variant
 
-__all__ = ["StemModel", "assemble", "build"]
+__all__ = ["StemModel", "assemble", "build", "parameters", "skeleton"]
 
 FRONTENDS = {"cqt": LogCQT, "mel": LogMel, "harmonic-percussive": HarmonicPercussiveMel, "24 kHz": Resampled}
 BACKBONES = {"axial": HarmonicBackbone, "efficientnet": EfficientNet, "mert": load_mert}
@@ -55,6 +55,19 @@ def assemble(row: Variant, backbone: nn.Module) -> StemModel:
     head = HEADS[row.head](getattr(pooling, "out_features", backbone.out_channels), EMBEDDING_DIM)
     whole = Cocola if row.backbone == "efficientnet" else StemModel
     return whole(row, frontend, backbone, pooling, head, FORMS[row.form](EMBEDDING_DIM))
+
+
+def skeleton(row: Variant) -> StemModel:
+    """A model whose weights have names and shapes, no values (device ``meta``), and without MERT."""
+    mert = nn.Identity()
+    mert.frozen, mert.out_channels = True, 768
+    with torch.device("meta"):
+        return assemble(row, mert if row.backbone == "mert" else BACKBONES[row.backbone]())
+
+
+def parameters() -> dict[str, int]:
+    """Learned real numbers of every variant, by name; MERT, which is frozen, is not counted. Book page *The model*."""
+    return {name: skeleton(row).num_parameters for name, row in VARIANTS.items()}
 
 
 def _checked(row: Variant) -> Variant:

@@ -87,7 +87,8 @@ def load_mert(source: str | os.PathLike | Mapping | None, name: str = "mert-comp
     ``pytorch_model.bin``; with random ones where only settings are given. ``name``: of the variant that it is for. An
     InputError if transformers is not installed, HuBERT does not compute such settings, or the weights do not fit."""
     if source is None:
-        raise InputError(f"variant {name!r} needs MERT's weights: build({name!r}, backbone=FOLDER), with {EXAMPLE}")
+        how = f"build({name!r}, backbone=FOLDER), with {EXAMPLE}; no run trains it here"
+        raise InputError(f"variant {name!r} needs MERT's weights: {how}")
     if isinstance(source, Mapping):
         return Mert(source)
     folder = Path(source)

@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 import yaml
-from torch import Tensor, nn
+from torch import Tensor
 
 from phalar.errors import InputError
-from phalar.model.assembly import PARTS, assemble, build
+from phalar.model.assembly import PARTS, build, skeleton
 from phalar.model.mert import hubert_names
 from phalar.model.stem_model import StemModel
 from phalar.model.tensors import fill, named_tensors, read_archive, same_names
@@ -26,7 +26,6 @@ from phalar.model.variants import VARIANTS, variant
 
 _ENUMS = "Dataset EmbeddingMode FeatureExtractionTime ModelComparisonMethod ModelFeatureExtractorType ModelInputType"
 ENUMS = tuple(f"contrastive_model.constants.{name}" for name in _ENUMS.split())
-MERT_WIDTH = 768
 
 # Their settings of each of our parts, and their names of its weights: pieces replaced one after the other.
 TABLES = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
@@ -96,11 +95,7 @@ def variant_of(hyper_parameters: Mapping[str, Any]) -> str:
 def named(name: str) -> dict[str, tuple[str, Tensor]]:
     """Their name of every weight of a variant but MERT's own: our name, and a tensor of its shape on ``meta``."""
     row, found = variant(name), {}
-    with torch.device("meta"):
-        mert = nn.Identity()
-        mert.out_channels = MERT_WIDTH
-        ours = assemble(row, mert) if row.backbone == "mert" else build(row)
-    for our_name, tensor in ours.state_dict().items():
+    for our_name, tensor in skeleton(row).state_dict().items():
         theirs = our_name
         for old, new in TABLES["names"][getattr(row, our_name.partition(".")[0])].items():
             theirs = theirs.replace(old, new)

@@ -23,9 +23,8 @@ import yaml
 
 from phalar import fingerprint, plots
 from phalar.errors import InputError, RunError
-from phalar.evaluate import cost
 from phalar.matching import MISMATCHED
-from phalar.model import checkpoints
+from phalar.model import assembly, checkpoints
 from phalar.model.variants import VARIANTS
 from phalar.paths import replacing
 from phalar.study import claims, compare, generated, media, tables
@@ -91,7 +90,7 @@ def stage(run: Study) -> Path:
     for part in ("book", "phalar"):
         shutil.copytree(root / part, target / part, ignore=shutil.ignore_patterns(".*", "__pycache__", "weights"))
     shutil.copy(root / "_toc.yml", target)
-    records, parameters = read(run.records), cost.parameters()
+    records, parameters = read(run.records), assembly.parameters()
     published = [] if "judgements" in set(records["experiment"]) else [root / JUDGEMENTS]
     judged = claims.judged(read(run.records, *published), parameters)
     shipped = read(root / REFERENCE, root / JUDGEMENTS)
