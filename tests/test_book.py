@@ -67,7 +67,7 @@ def run(tmp_path_factory):
 @pytest.fixture(autouse=True, scope="module")
 def counted():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(book.cost, "parameters", lambda: dict.fromkeys(VARIANTS, 1) | {"phalar": 1_234_567})
+        patch.setattr(book.assembly, "parameters", lambda: dict.fromkeys(VARIANTS, 1) | {"phalar": 1_234_567})
         yield
 
 
