@@ -7,8 +7,7 @@ from music import invent_track
 
 from phalar import bench, corpora
 from phalar.errors import InputError
-from phalar.model import assembly
-from phalar.model.assembly import build
+from phalar.model.assembly import build, parameters
 from phalar.model.variants import VARIANTS
 
 
@@ -65,7 +64,7 @@ def test_training_has_a_reference_and_fair_rivals(small, monkeypatch):
 
 
 def test_every_variant_has_a_row_with_its_parameters():
-    rows = assembly.parameters()
+    rows = parameters()
     assert list(rows) == list(VARIANTS)
     assert [rows[name] for name in ("phalar", "cocola")] == [2_293_104, 5_189_980]
     assert [rows[name] for name in ("mert-complex", "mert-real")] == [1_766_400, 918_528]
