@@ -56,6 +56,7 @@ HELP = {
     "steps": "optimiser steps",
     "minutes": "in place of --steps: as many as fit, timed on the first few",
     "preset": "'published', 'default', 'long' or 'short' (ever shorter runs), or 'musical' (hears the key)",
+    "start": "weights to go on from: a file, or 'reference' for those that ship",
     "shards": "batches a step, shared out to the devices of torchrun",
     "negatives": "an anchor meets the positives of its 'shard', or 'all'",
     "seconds": "shortest and longest excerpt",
@@ -203,9 +204,10 @@ class Top:
 
     def train(variant, *, corpus: tuple, seed=0, steps=100, limit=0, minutes: float | None = None,
               device="auto", preset="default", batch_size=32, out: Path, shards=1, negatives="shard",
-              seconds=(2.0, 10.0)):  # fmt: skip
+              seconds=(2.0, 10.0), start=""):  # fmt: skip
         """Train a model; started again it goes on where it was stopped."""
         how = {"preset": preset, "batch_size": batch_size, "shards": shards, "negatives": negatives, "seconds": seconds}
+        how |= {"start": start, "valid_every": max(25, steps // 20)}  # a look takes as long as half a dozen steps
         settings = config.config(variant, corpus, seed=seed, limit=limit, steps=steps, **how)
         if minutes is not None:
             settings = loop.with_steps(settings, minutes, out, device=device)

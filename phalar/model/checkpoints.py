@@ -44,6 +44,19 @@ def load(source: str | os.PathLike) -> StemModel:
     return model.eval()
 
 
+def fill_from(model: StemModel, source: str | os.PathLike) -> None:
+    """Give a model the weights of a file (as in ``load``) of its own variant; an InputError if it is another's."""
+    tensors, about = _read(source)
+    if about["variant"] != model.variant:
+        raise InputError(f"{source} holds weights of {about['variant'].name!r}, not of {model.variant.name!r}")
+    fill(model, tensors, str(source))
+
+
+def file_of(source: str | os.PathLike) -> str | os.PathLike:
+    """The file that is meant: ``"reference"`` or a path."""
+    return REFERENCE_FILE if source == REFERENCE else source
+
+
 def notes(source: str | os.PathLike) -> dict[str, Any]:
     """What ``save`` was told about the weights in a file, or in those that ship (``"reference"``)."""
     return _read(source)[1]["notes"]
@@ -54,7 +67,7 @@ def _read(source: str | os.PathLike) -> tuple[dict, dict[str, Any]]:
     if source == REFERENCE and not REFERENCE_FILE.is_file():
         remedy = "install the package again, or `phalar train phalar --corpus chorales --out DIR`"
         raise InputError(f"the weights that ship with the package are not at {REFERENCE_FILE}; {remedy}")
-    tensors, metadata = read_tensors(REFERENCE_FILE if source == REFERENCE else source)
+    tensors, metadata = read_tensors(file_of(source))
     if metadata.get("format", FORMAT) != FORMAT:
         raise InputError(f"{source}: format {metadata['format']!r}; this version reads {FORMAT!r}")
     texts = {"notes": "{}", "backbone": "null"} | metadata

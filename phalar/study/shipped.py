@@ -32,6 +32,8 @@ def values(config: TrainConfig) -> dict[str, Any]:
     made = json.loads(json.dumps(asdict(config)))
     for name in ("muon_lr", "vector_lr", "form_lr"):
         made["recipe"].pop(name)
+    if not made["start"]:
+        del made["start"]  # runs that ship tell of a start only where they have one
     return made
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 from phalar import corpora, fingerprint
 from phalar.errors import InputError
+from phalar.model import checkpoints
 from phalar.model.variants import variant
 
 
@@ -73,12 +75,15 @@ class TrainConfig:
     seconds: tuple[float, float] = (2.0, 10.0)  # each batch has one length, uniform between these
     seed: int = 0
     preset: str = "default"
+    start: str = ""  # weights to go on from, a file of ours or "reference"; "": fresh ones
     limit: int = 0  # tracks of each corpus and split, 0 for all: a sliver for trying things out
     valid_every: int = 25  # steps between looks at the validation split
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
         variant(self.variant)
+        if self.start:
+            checkpoints.notes(self.start)  # refuses what is no weights of ours
         for name in self.corpora:
             corpora.folder(name)  # refuses an unknown name
         if not 2.0 <= self.seconds[0] <= self.seconds[1]:
@@ -99,7 +104,12 @@ class TrainConfig:
         data = [f"datasets/{name}.py" for name in ("tracks", "batches", "augment")]
         code = fingerprint.of_code("model", "train", *data, "evaluate/retrieval.py", "evaluate/sensitivity.py")
         versions = [corpora.version(name) for name in self.corpora]
-        return fingerprint.fingerprint([asdict(self), versions, code])
+        return fingerprint.fingerprint([asdict(self), versions, code, self.start_hash])
+
+    @property
+    def start_hash(self) -> str:
+        """Hash of the file of weights it goes on from, or ""."""
+        return fingerprint.of_file(Path(checkpoints.file_of(self.start))) if self.start else ""
 
 
 def config(

@@ -143,7 +143,10 @@ class Trainer:
             self.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
         self.model.picture_noise = recipe.picture_noise
         start_at(self.model.form, recipe.identity)
-        self.key_steps = round(recipe.key_first * config.steps)
+        if config.start:
+            checkpoints.fill_from(self.model, config.start)
+        # Weights to go on from have learned something already, and would only be thrown back.
+        self.key_steps = 0 if config.start else round(recipe.key_first * config.steps)
         self.objective = Objective(self.model, recipe.target, config.negatives, joint, recipe.key)
         self.optimisers = optimisers(self.model, recipe)
         self.history, self.best = [], -1.0
@@ -270,7 +273,8 @@ class Trainer:
         if reached > self.best:
             self.best = reached
             notes = {"steps": step, **parts, "seed": self.config.seed, "corpora": self.config.corpora}
-            checkpoints.save(model, self.folder / BEST, **notes)
+            start = {"start": self.config.start_hash} if self.config.start else {}
+            checkpoints.save(model, self.folder / BEST, **notes, **start)
         self.history[-1] |= parts
         return accuracy
 
