@@ -207,7 +207,7 @@ class Top:
               seconds=(2.0, 10.0), start=""):  # fmt: skip
         """Train a model; started again it goes on where it was stopped."""
         how = {"preset": preset, "batch_size": batch_size, "shards": shards, "negatives": negatives, "seconds": seconds}
-        how |= {"start": start, "valid_every": max(25, steps // 20)}  # a look takes as long as half a dozen steps
+        how |= {"start": start, "valid_every": max(25, steps // 12)}  # a look takes as long as six steps
         settings = config.config(variant, corpus, seed=seed, limit=limit, steps=steps, **how)
         if minutes is not None:
             settings = loop.with_steps(settings, minutes, out, device=device)
