@@ -81,8 +81,10 @@ class Browser:
         """A finger goes across something, from a third of its width to two thirds."""
         self("Emulation.setTouchEmulationEnabled", enabled=True)
         there = "scrollIntoView({ block: 'center', behavior: 'instant' })"
-        self.run(f"(box = document.querySelector('{selector}')).{there}")
+        lifted = "addEventListener('pointerup', () => (lifted = true), { once: true, capture: true })"
+        self.run(f"{lifted}; lifted = false; (box = document.querySelector('{selector}')).{there}")
         x, wide, y, high = self.run("(({ x, width, y, height }) => [x, width, y, height])(box.getBoundingClientRect())")
         for kind, at in (("touchStart", 0.33), ("touchMove", 0.5), ("touchMove", 0.67), ("touchEnd", None)):
             points = [{"x": x + at * wide, "y": y + high / 2}] if at else []
             self("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+        assert self.until("lifted"), "the page took the finger's way for something else"  # it hears of it in its own time

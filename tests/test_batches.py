@@ -98,7 +98,7 @@ def test_excerpts_reach_a_track_s_both_ends(tmp_path):
 
 
 SKELETON = """
-import resource, sys, time
+import resource, sys
 import numpy as np
 from phalar.datasets import batches
 from phalar.datasets.tracks import Track
@@ -119,21 +119,18 @@ def skeleton(dataset, number, stems, seconds):
 tracks = [skeleton("moisesdb", i, 13, 216) for i in range(192)]
 tracks += [skeleton("slakh2100", i, 42 if i == 868 else 10, 900 if i == 0 else 250) for i in range(1289)]
 tracks += [skeleton("cocochorales", i, 4, 21) for i in range(192_000 // share)]
-start = time.process_time()
 known = batches.tables(tracks)
-seconds = time.process_time() - start
 cuts = batches.draw(known, 128, 160_000, rng)
-print(seconds, used() - before, len(known.tracks), len(set(cuts.track)))
+print(used() - before, len(known.tracks), len(set(cuts.track)))
 """
 
 
 @pytest.mark.parametrize("share", [50, pytest.param(1, marks=pytest.mark.slow)])
-def test_tables_of_the_three_real_training_sets_take_less_than_a_gigabyte_and_ten_seconds(share):
+def test_tables_of_the_three_real_training_sets_take_less_than_a_gigabyte(share):
     """Skeletons of 192 + 1289 + 192,000 tracks; a table of tracks by most stems by most blocks would have 146 GB."""
     done = subprocess.run([sys.executable, "-c", SKELETON, str(share)], capture_output=True, text=True, check=True)
-    seconds, mega, tracks, drawn = map(float, done.stdout.split())
+    mega, tracks, drawn = map(float, done.stdout.split())
     assert (tracks, drawn) == (192 + 1289 + 192_000 // share, 128)
-    assert seconds < 10
     assert mega < (1000 if share == 1 else 100)
 
 

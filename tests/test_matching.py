@@ -12,6 +12,7 @@ from phalar import corpora, matching
 from phalar.errors import InputError, PhalarWarning, SilentAudioWarning
 from phalar.evaluate import retrieval
 from phalar.matching import Match, rank, resolve_model, score
+from phalar.model import checkpoints
 from phalar.model.variants import VARIANTS
 from phalar.study import experiments
 from phalar.train import loop
@@ -113,13 +114,14 @@ def test_a_score_says_what_share_of_mismatched_test_pairs_it_exceeds_and_whose_i
 
 
 def test_shipping_weights_makes_the_table_of_their_mismatched_pairs(model, tmp_path, monkeypatch):
-    (tmp_path / loop.CONFIG).write_text(json.dumps(vars(config("phalar", ["chorales"])), default=str))
+    made = config("phalar", ["chorales"], start="reference")
+    (tmp_path / loop.CONFIG).write_text(json.dumps(vars(made), default=str))
     (tmp_path / loop.DONE).write_text('{"seconds": 1, "history": [{"pairs": 8}]}')
-    phalar.save(model, tmp_path / loop.BEST, steps=1, valid=0.5)
+    phalar.save(model, tmp_path / loop.BEST, steps=1, valid=0.5, start=made.start_hash)
     for name, value in {"corpora": ["chorales"], "limit": 3, "draws": 1}.items():
         monkeypatch.setitem(experiments.SETTINGS, name, value)
     target = tmp_path / "weights" / "reference.safetensors"
-    experiments.ship(tmp_path, target)
+    assert experiments.ship(tmp_path, target)["before"] == checkpoints.notes("reference")
     monkeypatch.setattr(matching, "MISMATCHED", target.with_suffix(".json"))
     waves = [each for _, each in retrieval.cut_pairs(corpora.load("chorales", "test", limit=3), 0)]
     pairs = [(a, b) for a in range(3) for b in range(3) if a != b]

@@ -61,9 +61,6 @@ def test_every_weight_is_in_exactly_one_group(variant):
         assert dict(held)[id(p)] == ("muon" if by_muon else "adam"), name
 
 
-# --- the key
-
-
 def test_the_key_s_loss_asks_each_anchor_to_choose_between_its_positive_and_that_one_s_twin():
     scores = torch.randn(6, 6, generator=torch.Generator().manual_seed(0))
     pitched = torch.tensor([True, False, True, True, False, True])
@@ -194,6 +191,13 @@ def test_a_trainer_that_is_driven_by_hand_is_the_same_run(finished, tmp_path):
     assert read_tensors(tmp_path / "best.safetensors")[0].keys() == other.model.state_dict().keys()
 
 
+def test_a_run_goes_on_from_weights_that_are_there_and_asks_for_no_key_first(finished, tmp_path):
+    trainer = Trainer(sliver(preset="musical", start=str(finished.folder / "best.safetensors")), tmp_path, "cpu")
+    begun, there = (model.state_dict().values() for model in (trainer.model, finished.model()))
+    assert all(a.equal(b) for a, b in zip(begun, there, strict=True))
+    assert trainer.key_steps == 0 < sliver(preset="musical").recipe.key_first
+
+
 def test_a_step_that_is_not_finite_stops_the_run_and_spoils_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
     real = Trainer.batch
@@ -239,6 +243,7 @@ def test_minutes_become_steps_and_a_run_that_was_begun_keeps_its_own(finished, t
         ({"batch_size": 5, "limit": 4}, "batch_size = 5 but 4 training tracks"),
         ({"batch_size": 1}, "batch_size = 1"),
         ({"batch_size": 2, "preset": "musical"}, "at least 4"),
+        ({"variant": "gap", "start": "reference"}, "weights of 'phalar', not of 'gap'"),
         ({"corpora": ["comping"]}, "no train tracks in comping"),
         ({"target": 0}, "target = 0"),
         ({"negatives": "some"}, "choose 'shard' or 'all'"),
@@ -252,9 +257,6 @@ def test_settings_that_cannot_be_are_refused(changes, message, tmp_path):
     with pytest.raises(InputError, match=message):
         train(config(**settings), tmp_path, device="cpu", progress=False)
     assert not any(tmp_path.iterdir()), "a refused training claims no folder"
-
-
-# --- batch norms in short runs
 
 
 @pytest.mark.parametrize(("momentum", "count"), [(0.1, 3), (0.01, 36), (0.01, 1)])

@@ -287,6 +287,10 @@ def ship(folder: Path, target: Path = checkpoints.REFERENCE_FILE) -> dict[str, A
     notes |= {"pairs": done["history"][chosen["steps"] - 1]["pairs"], "excerpt_seconds": made["seconds"]}
     notes |= {"seconds": round(done["seconds"])} | {k: chosen[k] for k in ("valid", "in_key") if k in chosen}
     notes |= {name: made[name] for name in ("seed", "corpora", "preset")} | {"config_hash": fingerprint.of_file(best)}
+    if made.get("start"):  # whose weights it went on from
+        if fingerprint.of_file(Path(checkpoints.file_of(made["start"]))) != chosen["start"]:
+            raise InputError(f"{made['start']} is no longer the file of weights that the run in {folder} went on from")
+        notes["before"] = checkpoints.notes(made["start"])
     target.parent.mkdir(parents=True, exist_ok=True)
     checkpoints.save(checkpoints.load(best), target, **notes)
     with paths.replacing(target.with_suffix(".json")) as temporary:
