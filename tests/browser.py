@@ -11,6 +11,7 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on the path: install one")
 OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--disable-background-networking")
 OPTIONS += ("--host-resolver-rules=MAP * ~NOTFOUND", "--autoplay-policy=no-user-gesture-required")
+OPTIONS += ("--force-prefers-reduced-motion",)  # a smooth scroll would still be under way when a finger comes down
 
 
 class Browser:
