@@ -88,4 +88,4 @@ class Browser:
         for kind, at in (("touchStart", 0.33), ("touchMove", 0.5), ("touchMove", 0.67), ("touchEnd", None)):
             points = [{"x": x + at * wide, "y": y + high / 2}] if at else []
             self("Input.dispatchTouchEvent", type=kind, touchPoints=points)
-        assert self.until("lifted"), "the page took the finger's way for something else"  # it hears of it in its own time
+        assert self.until("lifted"), "the page took the finger's way for something else"

@@ -158,26 +158,23 @@ def training_markdown(notes: Mapping[str, Any], table: Mapping[str, Any]) -> str
     how they score the test sets, from the file beside it."""
     above = ", ".join(f"{100 * share:.1f} % of *{name}*" for name, share in table["above 95"].items())
     names, (low, high) = ", ".join(f"*{name}*" for name in notes["corpora"]), notes["excerpt_seconds"]
-    runs = [notes]  # one may have gone on from another's weights
-    while "before" in runs[0]:
-        runs.insert(0, runs[0]["before"])
-
-    def each(text: str) -> str:
-        return ", then ".join(text.format(minutes=run["seconds"] / 60, **run) for run in runs)
-
     rows = {
         "variant": "`phalar`",
         "trained on": f"{names}, the same share of the pairs each",
-        "preset": each("`{preset}`"),
+        "preset": "`{preset}`",
         "batch": f"{notes['batch_size']} pairs, excerpts of {low:g} to {high:g} s, one length a batch",
-        "steps": each("{steps:,} of {of_steps:,}") + " (the best on validation)",
-        "pairs seen": each("{pairs:,}") + " (the paper's models: about 5 million)",
-        "time": each("{minutes:.0f}") + " minutes of training steps",
-        "seed": each("{seed}"),
+        "steps": "{steps:,} of {of_steps:,} (the best on validation)",
+        "pairs seen": "{pairs:,} (the paper's models: about 5 million)",
+        "time": f"{notes['seconds'] / 60:.0f} minutes of training steps",
+        "seed": "{seed}",
         "validation": f"top-1 {100 * notes['valid']:.1f} % among 64, one draw of cuts",
         "percentile of a stem's score with its own mix": f"over 95 in {above} test pairs",
     }
-    return tables.markdown_table(["", ""], list(rows.items()))
+    if "before" in notes:
+        rows["went on from"] = (
+            "weights after {before[steps]:,} of the steps and {before[pairs]:,} pairs, seed {before[seed]}"
+        )
+    return tables.markdown_table(["", ""], [(name, text.format(**notes)) for name, text in rows.items()])
 
 
 def bench_markdown(printed: Iterable[Mapping]) -> str:

@@ -290,7 +290,9 @@ def ship(folder: Path, target: Path = checkpoints.REFERENCE_FILE) -> dict[str, A
     if made.get("start"):  # whose weights it went on from
         if fingerprint.of_file(Path(checkpoints.file_of(made["start"]))) != chosen["start"]:
             raise InputError(f"{made['start']} is no longer the file of weights that the run in {folder} went on from")
-        notes["before"] = checkpoints.notes(made["start"])
+        before = checkpoints.notes(made["start"])
+        notes |= {name: notes[name] + before[name] for name in ("steps", "pairs", "seconds")} | {"before": before}
+        notes["of_steps"] += before["steps"]
     target.parent.mkdir(parents=True, exist_ok=True)
     checkpoints.save(checkpoints.load(best), target, **notes)
     with paths.replacing(target.with_suffix(".json")) as temporary:
