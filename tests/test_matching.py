@@ -115,9 +115,9 @@ def test_a_score_says_what_share_of_mismatched_test_pairs_it_exceeds_and_whose_i
 
 def test_shipping_weights_makes_the_table_of_their_mismatched_pairs(model, tmp_path, monkeypatch):
     made = config("phalar", ["chorales"], start="reference")
-    (tmp_path / loop.CONFIG).write_text(json.dumps(vars(made), default=str))
+    (tmp_path / loop.CONFIG).write_text(json.dumps(vars(made) | {"start_hash": made.start_hash}, default=str))
     (tmp_path / loop.DONE).write_text('{"seconds": 1, "history": [{"pairs": 8}]}')
-    phalar.save(model, tmp_path / loop.BEST, steps=1, valid=0.5, start=made.start_hash)
+    phalar.save(model, tmp_path / loop.BEST, steps=1, valid=0.5)
     for name, value in {"corpora": ["chorales"], "limit": 3, "draws": 1}.items():
         monkeypatch.setitem(experiments.SETTINGS, name, value)
     target = tmp_path / "weights" / "reference.safetensors"

@@ -44,14 +44,6 @@ def load(source: str | os.PathLike) -> StemModel:
     return model.eval()
 
 
-def fill_from(model: StemModel, source: str | os.PathLike) -> None:
-    """Give a model the weights of a file (as in ``load``) of its own variant; an InputError if it is another's."""
-    tensors, about = _read(source)
-    if about["variant"] != model.variant:
-        raise InputError(f"{source} holds weights of {about['variant'].name!r}, not of {model.variant.name!r}")
-    fill(model, tensors, str(source))
-
-
 def file_of(source: str | os.PathLike) -> str | os.PathLike:
     """The file that is meant: ``"reference"`` or a path."""
     return REFERENCE_FILE if source == REFERENCE else source

@@ -288,7 +288,7 @@ def ship(folder: Path, target: Path = checkpoints.REFERENCE_FILE) -> dict[str, A
     notes |= {"seconds": round(done["seconds"])} | {k: chosen[k] for k in ("valid", "in_key") if k in chosen}
     notes |= {name: made[name] for name in ("seed", "corpora", "preset")} | {"config_hash": fingerprint.of_file(best)}
     if made.get("start"):  # whose weights it went on from
-        if fingerprint.of_file(Path(checkpoints.file_of(made["start"]))) != chosen["start"]:
+        if fingerprint.of_file(Path(checkpoints.file_of(made["start"]))) != made["start_hash"]:
             raise InputError(f"{made['start']} is no longer the file of weights that the run in {folder} went on from")
         before = checkpoints.notes(made["start"])
         notes |= {name: notes[name] + before[name] for name in ("steps", "pairs", "seconds")} | {"before": before}

@@ -28,6 +28,7 @@ from phalar.evaluate import retrieval, sensitivity
 from phalar.model import checkpoints, fused
 from phalar.model.assembly import StemModel, build
 from phalar.model.similarity import start_at
+from phalar.model.variants import variant
 from phalar.train import batch_norm, distributed
 from phalar.train.config import Recipe, TrainConfig
 from phalar.train.muon import Muon
@@ -135,16 +136,18 @@ class Trainer:
             twins = replace(self.tables, tracks=tuple(self._tracks("train", corpora.TWIN)))
             self.sources.append(_source(twins, self.device))
         self.mine = range(rank * config.shards // world, (rank + 1) * config.shards // world)
-        self.model = build(config.variant, seed=config.seed).to(self.device)
+        model = checkpoints.load(config.start) if config.start else build(config.variant, seed=config.seed)
+        if model.variant != variant(config.variant):
+            raise InputError(f"{config.start} holds weights of {model.variant.name!r}, not of {config.variant!r}")
+        if not config.start:
+            start_at(model.form, recipe.identity)
+        self.model = model.to(self.device)
         joint = recipe.as_published and config.shards > 1 and bool(batch_norm.norms_of(self.model))
         if joint and world > 1:
             if self.device.type != "cuda":
                 raise InputError(f"preset {config.preset!r}: processes share batch norms on GPUs only; train in one")
             self.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
         self.model.picture_noise = recipe.picture_noise
-        start_at(self.model.form, recipe.identity)
-        if config.start:
-            checkpoints.fill_from(self.model, config.start)
         # Weights to go on from have learned something already, and would only be thrown back.
         self.key_steps = 0 if config.start else round(recipe.key_first * config.steps)
         self.objective = Objective(self.model, recipe.target, config.negatives, joint, recipe.key)
@@ -273,8 +276,7 @@ class Trainer:
         if reached > self.best:
             self.best = reached
             notes = {"steps": step, **parts, "seed": self.config.seed, "corpora": self.config.corpora}
-            start = {"start": self.config.start_hash} if self.config.start else {}
-            checkpoints.save(model, self.folder / BEST, **notes, **start)
+            checkpoints.save(model, self.folder / BEST, **notes)
         self.history[-1] |= parts
         return accuracy
 
@@ -346,7 +348,7 @@ def _source(known: batches.Tables, device: torch.device) -> batches.StoredSource
 
 def _described(config: TrainConfig) -> dict:
     """What ``config.json`` holds: the settings, and last the hash that also stands for code and corpora."""
-    return json.loads(json.dumps(asdict(config) | {"hash": config.hash}))
+    return json.loads(json.dumps(asdict(config) | {"start_hash": config.start_hash, "hash": config.hash}))
 
 
 def _refuse(folder: Path, config: TrainConfig) -> None:
